@@ -1,0 +1,97 @@
+"""The EventLog port: the only truth about conversations."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from aicore.log.events import Body, Event, MessageReceived
+from aicore.records import ConversationId
+
+__all__ = ["Claim", "EventLog", "OpenTurn", "Received"]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """`seq` of the message's event; `is_new` is False when it had been delivered before."""
+
+    seq: int
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to write a conversation's turns, until somebody else claims it.
+
+    `head` is the last event number the holder has accounted for.
+    """
+
+    conversation: ConversationId
+    epoch: int
+    head: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTurn:
+    """A turn whose last event is not a closing one."""
+
+    conversation: ConversationId
+    turn: int
+
+
+class EventLog(Protocol):
+    """Conversations of one business, as append-only numbered events.
+
+    Every method is atomic and durable when it returns. Cancelling a call leaves it either done
+    or not done, never half. Raises StoreBusy and StoreError besides what is named.
+    """
+
+    async def receive(self, conversation: ConversationId, message: MessageReceived) -> Received:
+        """Append an inbound message, needing no claim; the turn is its own seq.
+
+        Advances head, never epoch. A message with the channel and message_id of an earlier one
+        appends nothing and gives the earlier seq, whatever conversation it names.
+        """
+
+    async def claim(self, conversation: ConversationId) -> Claim:
+        """Take over a conversation: raises its epoch, so every older claim is fenced.
+
+        The first claim of an unknown conversation has epoch 1, head 0. Raises StoreBusy when
+        another live process holds it.
+        """
+
+    async def append(self, claim: Claim, turn: int, bodies: Sequence[Body]) -> Claim:
+        """Append events of a turn, numbered after `claim.head`, all or none.
+
+        Returns the claim with its new head. Raises Fenced when the epoch moved, HeadMoved when
+        only the head did; then nothing was written.
+        """
+
+    async def release(self, claim: Claim) -> None:
+        """Let another process claim at once. A no-op when the claim no longer holds."""
+
+    async def read(self, conversation: ConversationId, after: int = 0) -> Sequence[Event]:
+        """Events with seq > `after`, in order; empty for an unknown conversation."""
+
+    async def open_turns(self) -> Sequence[OpenTurn]:
+        """Turns to continue after a crash, oldest first within a conversation."""
+
+    def subscribe(
+        self, conversation: ConversationId | None = None
+    ) -> AsyncIterator[tuple[ConversationId, Event]]:
+        """Events appended from now on, of one conversation or of all.
+
+        The subscription starts with the first `anext`. Covers this process's appends. Not a
+        queue: a consumer that needs every event reads from its last seq first.
+        """
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None: ...
