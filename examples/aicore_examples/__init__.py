@@ -1,0 +1,1 @@
+"""Example bots, each run with `python -m aicore_examples.<name>`."""

@@ -1,0 +1,1 @@
+"""The ways in: customer chat, staff dashboard, HTTP API. Not built yet."""

@@ -1,0 +1,1 @@
+"""An async agent core over MCP: prompts, dispatch, durable turns. Knows no business."""

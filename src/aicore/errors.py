@@ -19,7 +19,7 @@
     │   ├── Interrupted         a model's answer broke off after text was shown
     │   └── Fenced              another worker owns the conversation now
     │       └── HeadMoved       a message came in while this turn was writing
-    └── OutcomeUnknownError     an effect may or may not have happened: look it up, never resend blindly
+    └── OutcomeUnknownError     an effect may or may not have happened: look it up first
 
 Data is in fields, the sentence says the next step. Messages hold no secret and no customer text.
 """

@@ -1,0 +1,1 @@
+"""The business domains behind small ports. Knows no model."""

@@ -1,0 +1,1 @@
+"""Connections to MCP servers, the tool catalog and the dispatcher."""

@@ -1,0 +1,1 @@
+"""Declared dialogues, and the provider that follows them without a model."""

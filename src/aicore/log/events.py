@@ -161,8 +161,11 @@ CLOSING: frozenset[type] = frozenset({TurnWaiting, ReplySent, TurnFailed})
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact: `seq` from 1 without gaps, `turn` the seq of the turn's message (0: no turn),
-    `at_ms` milliseconds since 1970 UTC, by the clock of the store."""
+    """One fact of a conversation.
+
+    `seq` counts from 1 without gaps; `turn` is the seq of the turn's message (0: no turn);
+    `at_ms` is milliseconds since 1970 UTC, by the clock of the store.
+    """
 
     seq: int
     turn: int

@@ -1,0 +1,1 @@
+"""Model backends behind the Provider port, one file a dialect."""

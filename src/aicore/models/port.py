@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -72,7 +72,7 @@ class Completion:
 
     text: str
     calls: Sequence[ToolCall] = ()
-    usage: Usage = Usage(is_reported=False)
+    usage: Usage = field(default_factory=lambda: Usage(is_reported=False))
     finish: Finish = "stop"
     model: str = ""
     state: Any = None
@@ -90,7 +90,8 @@ class Provider(Protocol):
         """Stable name, stored with each answer, e.g. `openai:llama3.3`."""
 
     @property
-    def capabilities(self) -> Capabilities: ...
+    def capabilities(self) -> Capabilities:
+        """Facts for limits and routing; the same object for the life of the provider."""
 
     async def complete(self, request: Request) -> Completion:
         """Answer in one piece."""

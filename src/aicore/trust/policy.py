@@ -38,7 +38,9 @@ class Policy(Protocol):
     A call that a person has approved is not asked about again.
     """
 
-    async def decide(self, call: ToolCall, tool: Tool, conversation: Conversation) -> Decision: ...
+    async def decide(self, call: ToolCall, tool: Tool, conversation: Conversation) -> Decision:
+        """Give the decision; never raises for a call it does not like."""
+        ...
 
 
 class AllowAll:
