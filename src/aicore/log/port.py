@@ -48,6 +48,10 @@ class EventLog(Protocol):
     or not done, never half. Raises StoreBusy and StoreError besides what is named.
     """
 
+    @property
+    def business(self) -> str:
+        """Whose conversations these are; part of every operation key."""
+
     async def receive(self, conversation: ConversationId, message: MessageReceived) -> Received:
         """Append an inbound message, needing no claim; the turn is its own seq.
 

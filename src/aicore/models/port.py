@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import TracebackType
@@ -96,7 +96,7 @@ class Provider(Protocol):
     async def complete(self, request: Request) -> Completion:
         """Answer in one piece."""
 
-    def stream(self, request: Request) -> AsyncIterator[TextDelta | Completion]:
+    def stream(self, request: Request) -> AsyncGenerator[TextDelta | Completion, None]:
         """Answer as text deltas, then exactly one Completion with the whole, as last item."""
 
     async def __aenter__(self) -> Self: ...

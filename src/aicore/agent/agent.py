@@ -1,0 +1,255 @@
+"""The Agent: what developers hold."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import anyio
+import anyio.abc
+
+from aicore.agent.feed import Feed
+from aicore.agent.limits import Limits
+from aicore.agent.prompt import Prompt
+from aicore.agent.replies import Replied, Reply, StreamEvent
+from aicore.agent.runner import Resumed, Runner
+from aicore.agent.turn import Parts
+from aicore.dispatch.dispatcher import Dispatcher, ServerHealth
+from aicore.dispatch.server import Server
+from aicore.errors import AicoreError, ApprovalError, ConfigError, CustomerError, NotOpenError
+from aicore.log.events import ApprovalDecided, MessageReceived
+from aicore.log.memory import MemoryLog
+from aicore.log.port import EventLog
+from aicore.models.port import Provider
+from aicore.records import ApprovalId, ConversationId, Principal
+from aicore.trust.policy import AllowAll, Policy
+
+__all__ = ["Agent"]
+
+_log = logging.getLogger(__name__)
+
+
+class Agent:
+    """Instructions, a provider, servers and a policy; runs turns of many conversations at once.
+
+    Use it as an async context manager: entering opens the log, the provider and the servers,
+    and continues what a crash left open (`resume_on_enter`); leaving closes them. A server that
+    is down does not stop the agent; its tools appear when it comes up.
+
+    Messages of one conversation are handled one after the other. A call that is cancelled
+    leaves a turn that the next message, or `resume`, continues.
+    """
+
+    def __init__(
+        self,
+        *,
+        provider: Provider,
+        servers: Sequence[Server] = (),
+        tools: Sequence[Callable[..., Any]] = (),
+        instructions: str = "",
+        log: EventLog | None = None,
+        policy: Policy | None = None,
+        limits: Limits | None = None,
+        zone: str | None = None,
+        resume_on_enter: bool = True,
+    ) -> None:
+        limits = limits or Limits()
+        if limits.cost_usd is not None and provider.capabilities.price is None:
+            raise ConfigError(
+                f"Limits.cost_usd is set, but the price of {provider.name} is not known. "
+                "Give the provider a price, or limit tokens instead."
+            )
+        self._log: EventLog = MemoryLog() if log is None else log
+        self._dispatcher = Dispatcher(servers, tools)
+        self._parts = Parts(
+            provider=provider,
+            dispatcher=self._dispatcher,
+            policy=policy or AllowAll(),
+            log=self._log,
+            limits=limits,
+            prompt=Prompt(instructions, _clock(zone)),
+        )
+        self._runner = Runner(self._parts)
+        self._resume_on_enter = resume_on_enter
+        self._stack: AsyncExitStack | None = None
+        self._tasks: anyio.abc.TaskGroup | None = None
+
+    @classmethod
+    def from_config(cls, path: str | Path = "aicore.toml") -> Agent:
+        """Build an agent from a configuration file. Reads the file and the environment now.
+
+        Raises: ConfigError, FlowError, MissingExtraError.
+        """
+        from aicore.agent.build import build_agent
+
+        return build_agent(Path(path))
+
+    async def __aenter__(self) -> Self:
+        if self._stack is not None:
+            raise NotOpenError("This agent is open already; enter each agent once at a time.")
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._log)
+            await stack.enter_async_context(self._parts.provider)
+            await stack.enter_async_context(self._dispatcher)
+            tasks = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(tasks.cancel_scope.cancel)
+            self._tasks = tasks
+            self._stack = stack.pop_all()
+        if self._resume_on_enter:
+            tasks.start_soon(self._resume_in_background)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        stack, self._stack, self._tasks = self._stack, None, None
+        if stack is None:
+            return None
+        return await stack.__aexit__(exc_type, exc, traceback)
+
+    def health(self) -> Sequence[ServerHealth]:
+        """How each MCP server is doing."""
+        return self._dispatcher.health()
+
+    async def send(
+        self,
+        text: str,
+        *,
+        conversation: str,
+        principal: Principal | None = None,
+        channel: str = "api",
+        message_id: str | None = None,
+    ) -> Reply:
+        """Handle one message and return how its turn came out.
+
+        The message is in the log before anything else happens. `message_id` is the channel's
+        own id: the same one again never runs twice, it gives the recorded reply, or retries a
+        turn that had failed. `principal` defaults to the customer of this conversation.
+
+        Raises: CustomerError (empty message), LimitReached, ProviderUnavailable,
+        CredentialError, ModelError, StoreBusy, StoreError, Fenced. After any of them the
+        conversation is usable.
+        """
+        message = _inbound(text, conversation, principal, channel, message_id)
+        self._opened()
+        return await self._runner.handle(ConversationId(conversation), message, None)
+
+    async def stream(
+        self,
+        text: str,
+        *,
+        conversation: str,
+        principal: Principal | None = None,
+        channel: str = "api",
+        message_id: str | None = None,
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """Handle one message, yielding events as they happen; the last is `Replied`.
+
+        The deltas joined are the reply's text. Closing the generator early cancels the turn.
+        Raises as `send` does.
+        """
+        message = _inbound(text, conversation, principal, channel, message_id)
+        feed = Feed()
+        scope = anyio.CancelScope()
+        self._opened().start_soon(
+            self._stream_into, feed, scope, ConversationId(conversation), message
+        )
+        try:
+            while (event := await feed.get()) is not None:
+                yield event
+        finally:
+            scope.cancel()
+
+    async def decide(self, approval_id: str, *, approved: bool, by: str, reason: str = "") -> Reply:
+        """Decide on a call that waits, and continue its turn; works after any restart.
+
+        `by` names who decided, e.g. `staff:ann`; `reason` is told to the model on a refusal.
+        The reply's text is what is said from here on.
+        Raises: ApprovalError when there is no such approval or it was decided already;
+        otherwise as `send`.
+        """
+        conversation, separator, _ = approval_id.rpartition("#")
+        if not separator:
+            raise ApprovalError(f"{approval_id!r} is not an approval id; see Reply.waiting.")
+        self._opened()
+        decided = ApprovalDecided(
+            approval_id=ApprovalId(approval_id), is_approved=approved, by=by, reason=reason
+        )
+        return await self._runner.decide(ConversationId(conversation), decided)
+
+    async def resume(self) -> Sequence[Resumed]:
+        """Continue every turn that a crash or a cancelled call left open.
+
+        Turns that cannot be continued now (model or store not reachable, another process at
+        work) stay open for the next time; other failures end their turn. Effects that were
+        sent before are sent again only with the same operation key.
+        """
+        self._opened()
+        return await self._runner.resume()
+
+    async def _resume_in_background(self) -> None:
+        try:
+            await self._runner.resume()
+        except AicoreError as error:
+            _log.warning("resume_failed error=<%s> | open turns stay open", error.code)
+
+    def _opened(self) -> anyio.abc.TaskGroup:
+        if self._tasks is None:
+            raise NotOpenError("Use the agent inside `async with agent:`.")
+        return self._tasks
+
+    async def _stream_into(
+        self,
+        feed: Feed,
+        scope: anyio.CancelScope,
+        conversation: ConversationId,
+        message: MessageReceived,
+    ) -> None:
+        with scope:
+            try:
+                reply = await self._runner.handle(conversation, message, feed.put)
+            except Exception as error:  # noqa: BLE001  boundary: handed to the reader of the stream
+                feed.end(error)
+            else:
+                feed.put(Replied(reply))
+                feed.end()
+
+
+def _inbound(
+    text: str,
+    conversation: str,
+    principal: Principal | None,
+    channel: str,
+    message_id: str | None,
+) -> MessageReceived:
+    if not text.strip():
+        raise CustomerError("The message is empty.")
+    if not conversation:
+        raise ConfigError("conversation is empty: give each thread an id of its own.")
+    return MessageReceived(
+        text=text,
+        principal=principal or Principal("customer", conversation),
+        channel=channel,
+        message_id=message_id,
+    )
+
+
+def _clock(zone: str | None) -> Callable[[], datetime]:
+    if zone is None:
+        return lambda: datetime.now().astimezone()
+    try:
+        info = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ConfigError(
+            f"zone {zone!r} is not an IANA time zone such as Europe/Berlin."
+        ) from error
+    return lambda: datetime.now(info)

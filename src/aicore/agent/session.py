@@ -1,0 +1,276 @@
+"""What an agent keeps of a conversation between turns: a fold of its events, nothing else."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from aicore.agent.replies import CallRecord, Reply
+from aicore.agent.transcript import Transcript
+from aicore.errors import HeadMoved
+from aicore.log.events import (
+    CLOSING,
+    ApprovalDecided,
+    ApprovalRequested,
+    Body,
+    Event,
+    MessageReceived,
+    ModelReplied,
+    ReplySent,
+    ToolFinished,
+    ToolStarted,
+    TurnWaiting,
+)
+from aicore.log.port import Claim, EventLog
+from aicore.records import (
+    ApprovalId,
+    ConversationId,
+    OperationKey,
+    Principal,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+
+__all__ = ["CallState", "Journal", "Session", "Sessions", "TurnState"]
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(slots=True)
+class CallState:
+    """How far one call has come. `index` counts the turn's calls from 0."""
+
+    call: ToolCall
+    index: int
+    operation_key: OperationKey | None = None
+    result: ToolResult | None = None
+    approval_id: ApprovalId | None = None
+    decision: ApprovalDecided | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """A person has been asked and has not decided."""
+        return self.approval_id is not None and self.decision is None and self.result is None
+
+    @property
+    def is_ready(self) -> bool:
+        """Not finished, and nobody is being waited for."""
+        return self.result is None and not self.is_waiting
+
+
+@dataclass(slots=True)
+class TurnState:
+    """How far one turn has come, folded from its events."""
+
+    id: int
+    message: MessageReceived
+    is_open: bool = True
+    failure: str | None = None
+    rounds: int = 0
+    calls: list[CallState] = field(default_factory=list)
+    usage: Usage | None = None
+    said: list[str] = field(default_factory=list)
+    last_reply: ModelReplied | None = None
+    is_replied: bool = False
+
+    @property
+    def principal(self) -> Principal:
+        """Who speaks in this turn."""
+        return self.message.principal
+
+    @property
+    def waiting(self) -> list[ApprovalId]:
+        """Approvals that nobody has decided yet."""
+        return [c.approval_id for c in self.calls if c.is_waiting and c.approval_id is not None]
+
+    def call(self, call_id: str) -> CallState:
+        """The state of one call. Raises KeyError."""
+        for state in reversed(self.calls):
+            if state.call.id == call_id:
+                return state
+        raise KeyError(call_id)
+
+    def add_usage(self, usage: Usage) -> None:
+        """Count one model request."""
+        self.usage = usage if self.usage is None else self.usage + usage
+
+    def reply(self) -> Reply:
+        """The turn so far, as callers see it."""
+        return Reply(
+            text="\n\n".join(self.said),
+            calls=tuple(CallRecord(c.call, c.result) for c in self.calls),
+            usage=self.usage or Usage(),
+            waiting=tuple(self.waiting),
+            turn=self.id,
+        )
+
+    def apply(self, body: Body) -> None:
+        """Take in the turn's next event."""
+        if isinstance(body, ModelReplied):
+            self._replied(body)
+        elif isinstance(body, ToolStarted):
+            self.call(body.call_id).operation_key = body.operation_key
+        elif isinstance(body, ToolFinished):
+            self.call(body.call_id).result = _result(body)
+        elif isinstance(body, ApprovalRequested):
+            self.call(body.call.id).approval_id = body.approval_id
+        elif isinstance(body, ApprovalDecided):
+            self._decided(body)
+        elif isinstance(body, TurnWaiting) and body.text:
+            self.said.append(body.text)
+        self.is_replied = isinstance(body, ReplySent)
+        self.is_open = type(body) not in CLOSING
+
+    def _replied(self, body: ModelReplied) -> None:
+        self.rounds += 1
+        self.add_usage(body.usage)
+        self.last_reply = body
+        if body.text:
+            self.said.append(body.text)
+        for call in body.calls:
+            self.calls.append(CallState(call, len(self.calls)))
+
+    def _decided(self, body: ApprovalDecided) -> None:
+        self.said.clear()
+        for state in self.calls:
+            if state.approval_id == body.approval_id:
+                state.decision = body
+
+
+def _result(body: ToolFinished) -> ToolResult:
+    return ToolResult(
+        text=body.text,
+        is_error=body.is_error,
+        structured=body.structured,
+        outcome=body.outcome,  # type: ignore[arg-type]  # written from a ToolResult
+        full_text=body.full_text,
+    )
+
+
+class Session:
+    """One conversation in memory: transcript and unfinished turns, up to event `seq`."""
+
+    def __init__(self, conversation: ConversationId) -> None:
+        self.conversation = conversation
+        self.lock = anyio.Lock()
+        self.seq = 0
+        self.transcript = Transcript()
+        self.turns: dict[int, TurnState] = {}
+        self._call_ids: set[str] = set()
+
+    def apply(self, events: Iterable[Event]) -> None:
+        """Fold events in; those already seen are skipped."""
+        for event in events:
+            if event.seq > self.seq:
+                self._apply(event)
+
+    def _apply(self, event: Event) -> None:
+        self.seq = event.seq
+        body = event.body
+        self.transcript.apply(event)
+        if isinstance(body, MessageReceived):
+            self.turns[event.turn] = TurnState(event.turn, body)
+            return
+        turn = self.turns.get(event.turn)
+        if turn is None:
+            return
+        turn.apply(body)
+        if isinstance(body, ModelReplied):
+            self._call_ids.update(call.id for call in body.calls)
+        if turn.is_replied:
+            del self.turns[event.turn]
+
+    def open_turns(self) -> list[TurnState]:
+        """Turns to run, oldest first."""
+        return [turn for _, turn in sorted(self.turns.items()) if turn.is_open]
+
+    def unique_calls(self, calls: Sequence[ToolCall], turn: TurnState) -> tuple[ToolCall, ...]:
+        """The same calls with ids that are safe, and new in this conversation.
+
+        Local servers repeat ids (`call_0` in every answer); results are matched by id, so a
+        repeated one would answer the wrong call.
+        """
+        seen: set[str] = set()
+        unique = []
+        for position, call in enumerate(calls):
+            call_id = call.id
+            if call_id in self._call_ids or call_id in seen or not _SAFE_ID.fullmatch(call_id):
+                call_id = f"call_{turn.id}_{len(turn.calls) + position}"
+                call = ToolCall(call_id, call.name, call.arguments)
+            seen.add(call_id)
+            unique.append(call)
+        return tuple(unique)
+
+
+class Journal:
+    """Writes the events of claimed turns: to the log first, then into the session."""
+
+    def __init__(self, log: EventLog, session: Session, claim: Claim) -> None:
+        self._log = log
+        self._session = session
+        self._claim = claim
+
+    async def catch_up(self) -> None:
+        """Read what others wrote since the session was last used."""
+        if self._claim.head != self._session.seq:
+            await self._reread()
+
+    async def _reread(self) -> None:
+        session = self._session
+        session.apply(await self._log.read(session.conversation, session.seq))
+        self._claim = Claim(session.conversation, self._claim.epoch, session.seq)
+
+    async def append(self, turn: int, *bodies: Body) -> None:
+        """Write `bodies` in one durable step.
+
+        Messages that arrived meanwhile wait for turns of their own, so they never invalidate
+        this step: it is written again after them.
+        Raises: Fenced when another worker took the conversation over.
+        """
+        while True:
+            before = self._claim.head
+            try:
+                self._claim = await self._log.append(self._claim, turn, bodies)
+                break
+            except HeadMoved:
+                await self._reread()
+        now_ms = int(time.time() * 1000)
+        self._session.apply(
+            Event(before + n, turn, now_ms, body) for n, body in enumerate(bodies, 1)
+        )
+
+    async def release(self) -> None:
+        """Let other processes have the conversation."""
+        await self._log.release(self._claim)
+
+
+class Sessions:
+    """The sessions in memory: the least recently used idle ones are let go."""
+
+    def __init__(self, capacity: int = 1024) -> None:
+        self._capacity = capacity
+        self._sessions: OrderedDict[ConversationId, Session] = OrderedDict()
+
+    def get(self, conversation: ConversationId) -> Session:
+        """The session of a conversation, empty if it was not in memory."""
+        session = self._sessions.get(conversation)
+        if session is None:
+            session = self._sessions[conversation] = Session(conversation)
+            self._shrink()
+        else:
+            self._sessions.move_to_end(conversation)
+        return session
+
+    def _shrink(self) -> None:
+        excess = len(self._sessions) - self._capacity
+        if excess <= 0:
+            return
+        idle = [key for key, one in self._sessions.items() if not one.lock.locked()]
+        for key in idle[:excess]:
+            del self._sessions[key]

@@ -1,0 +1,179 @@
+"""One turn: ask the model, carry out its calls, until it replies or waits for a person."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import anyio
+
+from aicore.agent.calls import CallRunner, Emit
+from aicore.agent.limits import Limits
+from aicore.agent.prompt import Prompt
+from aicore.agent.replies import Reply, TextDelta, Waiting
+from aicore.agent.session import Journal, Session, TurnState
+from aicore.dispatch.dispatcher import Dispatcher
+from aicore.errors import Interrupted, ModelError
+from aicore.log.events import ModelReplied, ReplySent, TurnWaiting
+from aicore.log.port import EventLog
+from aicore.models.port import Completion, Price, Provider, Request
+from aicore.records import Usage
+from aicore.trust.policy import Policy
+
+__all__ = ["Parts", "run_turn"]
+
+WAITING_TEXT = (
+    "I need a colleague's approval for this. I have asked, and will come back to you here."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What every turn of an agent works with."""
+
+    provider: Provider
+    dispatcher: Dispatcher
+    policy: Policy
+    log: EventLog
+    limits: Limits
+    prompt: Prompt
+
+
+async def run_turn(
+    parts: Parts, session: Session, journal: Journal, turn: TurnState, emit: Emit | None
+) -> Reply:
+    """Continue a turn from wherever its events say it is, to its reply or to a wait.
+
+    Every step is in the log before the next one begins, so this may be cancelled, or die, at
+    any await and be called again.
+    Raises: what the provider raises, LimitReached, Fenced, StoreBusy, StoreError.
+    """
+    return await _Turn(parts, session, journal, turn, emit).run()
+
+
+class _Turn:
+    def __init__(
+        self, parts: Parts, session: Session, journal: Journal, turn: TurnState, emit: Emit | None
+    ) -> None:
+        self._parts = parts
+        self._session = session
+        self._journal = journal
+        self._turn = turn
+        self._emit = emit
+        self._started = anyio.current_time()
+        self._calls = CallRunner(
+            log=parts.log,
+            dispatcher=parts.dispatcher,
+            policy=parts.policy,
+            session=session,
+            journal=journal,
+            turn=turn,
+            emit=emit,
+        )
+
+    async def run(self) -> Reply:
+        turn = self._turn
+        self._session.transcript.begin(turn.id)
+        while True:
+            if any(call.is_ready for call in turn.calls):
+                await self._calls.run()
+            if turn.waiting:
+                return await self._wait()
+            if turn.last_reply is not None and not turn.last_reply.calls:
+                await self._journal.append(turn.id, self._reply_sent())
+            if turn.is_replied:
+                return turn.reply()
+            await self._ask_model()
+
+    def _reply_sent(self, last_text: str = "") -> ReplySent:
+        said = [*self._turn.said, last_text] if last_text else self._turn.said
+        return ReplySent(text="\n\n".join(said))
+
+    async def _ask_model(self) -> None:
+        turn, parts = self._turn, self._parts
+        parts.limits.check(rounds=turn.rounds, usage=turn.usage or Usage())
+        request = parts.prompt.build(
+            self._session.transcript,
+            parts.dispatcher.tools,
+            parts.limits.output_tokens_per_request,
+        )
+        completion = await self._within_time(request)
+        calls = self._session.unique_calls(completion.calls, turn)
+        if not (completion.text or calls or turn.said or turn.calls):
+            raise ModelError(_nothing_said(completion))
+        replied = ModelReplied(
+            text=completion.text,
+            calls=calls,
+            usage=_priced(completion.usage, parts.provider.capabilities.price),
+            provider=parts.provider.name,
+            model=completion.model,
+            finish=completion.finish,
+            state=completion.state,
+        )
+        if calls:
+            await self._journal.append(turn.id, replied)
+        else:
+            await self._journal.append(turn.id, replied, self._reply_sent(completion.text))
+
+    async def _within_time(self, request: Request) -> Completion:
+        limits = self._parts.limits
+        if limits.wall_s is None:
+            return await self._complete(request)
+        with anyio.CancelScope(deadline=self._started + limits.wall_s):
+            return await self._complete(request)
+        raise limits.time_error(anyio.current_time() - self._started)
+
+    async def _complete(self, request: Request) -> Completion:
+        provider, emit = self._parts.provider, self._emit
+        if emit is None:
+            return await provider.complete(request)
+        shown = ""
+        completion: Completion | None = None
+        async with aclosing(provider.stream(request)) as parts:
+            async for part in parts:
+                if isinstance(part, Completion):
+                    completion = part
+                    continue
+                if not shown and self._turn.said:
+                    emit(TextDelta("\n\n"))
+                shown += part.delta
+                emit(part)
+        if completion is None:
+            message = f"{provider.name} ended its stream without a completion."
+            raise Interrupted(message, text=shown)
+        return completion
+
+    async def _wait(self) -> Reply:
+        turn = self._turn
+        was_told = any(call.decision is not None for call in turn.calls)
+        text = "" if was_told else WAITING_TEXT
+        if text and self._emit is not None:
+            self._emit(TextDelta(f"\n\n{text}" if turn.said else text))
+        await self._journal.append(
+            turn.id, TurnWaiting(approval_ids=tuple(turn.waiting), text=text)
+        )
+        if self._emit is not None:
+            self._emit(Waiting(tuple(turn.waiting)))
+        return turn.reply()
+
+
+def _nothing_said(completion: Completion) -> str:
+    if completion.finish == "length":
+        return (
+            "The model's answer was cut before it said anything. Raise "
+            "Limits.output_tokens_per_request or the server's own output limit."
+        )
+    return "The model answered with neither text nor a tool call."
+
+
+def _priced(usage: Usage, price: Price | None) -> Usage:
+    if usage.cost_usd is not None or price is None:
+        return usage
+    cached_usd = price.input_usd if price.cached_usd is None else price.cached_usd
+    cost = (
+        (usage.input_tokens - usage.cached_tokens) * price.input_usd
+        + usage.cached_tokens * cached_usd
+        + usage.output_tokens * price.output_usd
+    ) / Decimal(1_000_000)
+    return replace(usage, cost_usd=cost)
