@@ -34,6 +34,7 @@ __all__ = [
     "TurnWaiting",
     "decode",
     "encode",
+    "turn_left_open",
 ]
 
 
@@ -157,6 +158,20 @@ OPENING: frozenset[type] = frozenset({MessageReceived, ApprovalDecided, TurnRetr
 
 CLOSING: frozenset[type] = frozenset({TurnWaiting, ReplySent, TurnFailed})
 """After one of these its turn is at rest."""
+
+
+def turn_left_open(bodies: Sequence[Body]) -> bool | None:
+    """Tell whether a turn is open (True) or at rest (False) after these; None: as it was before.
+
+    The rule of every store's index of open turns: the last opening or closing body decides.
+    """
+    for body in reversed(bodies):
+        cls = type(body)
+        if cls in CLOSING:
+            return False
+        if cls in OPENING:
+            return True
+    return None
 
 
 @dataclass(frozen=True, slots=True)
