@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import anyio
 
-from aicore.agent.prompt import READ_RESULT
+from aicore.agent.pages import READ_RESULT, read_result
 from aicore.agent.replies import CallFinished, CallStarted, StreamEvent
 from aicore.agent.session import CallState, Journal, Session, TurnState
 from aicore.dispatch.dispatcher import CallContext, Dispatcher
-from aicore.dispatch.results import page
 from aicore.log.events import ApprovalRequested, ToolFinished, ToolStarted
 from aicore.log.port import EventLog
 from aicore.records import (
@@ -21,7 +20,6 @@ from aicore.records import (
     Conversation,
     OperationKey,
     Tool,
-    ToolCall,
     ToolResult,
 )
 from aicore.trust.policy import Allow, Ask, Deny, Policy
@@ -178,7 +176,7 @@ class CallRunner:
             self._emit(CallStarted(state.call))
         started = time.perf_counter()
         if state.call.name == READ_RESULT.name:
-            result = await self._read_result(state.call)
+            result = await read_result(self._log, self._session.conversation, state.call.arguments)
         else:
             context = CallContext(
                 operation_key=state.operation_key,
@@ -197,16 +195,6 @@ class CallRunner:
         )
         if self._emit is not None:
             self._emit(CallFinished(state.call, result))
-
-    async def _read_result(self, call: ToolCall) -> ToolResult:
-        handle, offset = call.arguments.get("handle"), call.arguments.get("offset")
-        if not isinstance(offset, int) or isinstance(offset, bool) or offset < 0:
-            return _refused("offset must be a whole number, 0 or more.")
-        for event in await self._log.read(self._session.conversation):
-            body = event.body
-            if isinstance(body, ToolFinished) and body.call_id == handle and body.full_text:
-                return page(body.full_text, handle=body.call_id, tool=body.tool, offset=offset)
-        return _refused(f"There is no cut result with the handle {handle!r}.")
 
 
 def _finished(done: _Done) -> ToolFinished:

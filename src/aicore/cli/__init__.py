@@ -1,1 +1,78 @@
 """The `aicore` command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from aicore.errors import AicoreError, ConfigError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    Raises:
+        SystemExit: 0 when all went well; 1 when a check failed; 2 with one sentence on stderr
+            when it cannot be done; 130 when interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s %(message)s")
+    try:
+        code = _run(words)
+    except AicoreError as error:
+        sys.stderr.write(f"aicore: {error}\n")
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    raise SystemExit(code)
+
+
+def _run(words: list[str]) -> int:
+    if words[:1] == ["demo"]:
+        return _demo(words[1:])
+    options = _parser().parse_args(words)
+    if options.command == "chat":
+        from aicore.cli.chat import run_chat
+
+        return run_chat(options.config, conversation=options.conversation)
+    from aicore.cli.doctor import run_doctor
+
+    return run_doctor(options.config)
+
+
+def _demo(words: list[str]) -> int:
+    """Hand over to the example business: the core itself knows none."""
+    try:
+        demo = importlib.import_module("aicore_examples.demo")
+    except ModuleNotFoundError as error:
+        if error.name not in ("aicore_examples", "aicore_examples.demo"):
+            raise
+        raise ConfigError("The examples are not installed; reinstall aicore-mcp.") from error
+    code: int = demo.main(words)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="aicore", description="An assistant for a small business, on your own machine."
+    )
+    parser.add_argument("--version", action="version", version=version("aicore-mcp"))
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("demo", help="a small business that works, at once", add_help=False)
+    chat = commands.add_parser("chat", help="talk to the assistant of a configuration")
+    chat.add_argument(
+        "--conversation", default="terminal", help="thread to continue (default: terminal)"
+    )
+    doctor = commands.add_parser("doctor", help="check a configuration and say what is wrong")
+    for command in (chat, doctor):
+        command.add_argument(
+            "--config", type=Path, default=Path("aicore.toml"), help="default: aicore.toml"
+        )
+    return parser

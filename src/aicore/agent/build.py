@@ -1,0 +1,133 @@
+"""From settings to an Agent."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aicore.agent.agent import Agent
+from aicore.agent.limits import Limits
+from aicore.config import LimitSettings, ServerSettings, Settings, load
+from aicore.dispatch.server import Server
+from aicore.errors import AicoreError, ConfigError
+from aicore.log.memory import MemoryLog
+from aicore.log.port import EventLog
+from aicore.log.sqlite import SQLiteLog
+from aicore.models.port import Provider
+from aicore.models.registry import open_provider
+
+__all__ = ["build_agent", "build_log", "build_provider", "build_server"]
+
+
+def build_agent(path: Path, *, provider: Provider | None = None) -> Agent:
+    """Build the agent that a file describes; `provider` is used instead of the file's.
+
+    Raises: ConfigError, FlowError, MissingExtraError.
+    """
+    settings = load(path)
+    return Agent(
+        provider=provider or build_provider(settings.provider),
+        servers=[build_server(name, one) for name, one in settings.servers.items()],
+        instructions=_instructions(settings),
+        log=build_log(settings),
+        limits=_limits(settings.limits),
+        zone=settings.agent.zone,
+    )
+
+
+def build_provider(settings: Mapping[str, Any]) -> Provider:
+    """Open the provider that `kind` names: `flows`, or a dialect of `aicore.models`.
+
+    `auto`, or no kind, is flows here: only `aicore chat` looks for running model servers.
+    Raises: ConfigError, FlowError, MissingExtraError.
+    """
+    fields = dict(settings)
+    kind = fields.pop("kind", "auto")
+    if kind == "auto" and "file" not in fields:
+        raise ConfigError(
+            'No provider is configured. Set provider.kind to "openai-compatible" with base_url '
+            "and model, or provider.file to a flow file."
+        )
+    return _flows(fields) if kind in ("auto", "flows") else open_provider(kind, fields)
+
+
+def build_log(settings: Settings) -> EventLog:
+    """The event log that a configuration names."""
+    if settings.log.path is None:
+        return MemoryLog(business=settings.log.business)
+    return SQLiteLog(settings.log.path, business=settings.log.business)
+
+
+def build_server(name: str, settings: ServerSettings) -> Server:
+    """One MCP server of a configuration. Raises: ConfigError."""
+    if settings.local is not None:
+        return Server.local(_call(name, settings.local, settings.args), name=name)
+    if settings.url is not None:
+        headers = {header: _env(name, var) for header, var in settings.headers_env.items()}
+        return Server.http(settings.url, headers=headers, name=name)
+    command, *words = settings.command or [""]
+    return Server.stdio(command, *words, *settings.args, env=settings.env or None, name=name)
+
+
+def _flows(fields: dict[str, Any]) -> Provider:
+    from aicore.flows import FlowProvider
+
+    file = fields.pop("file", None)
+    if file is None or fields:
+        unknown = ", ".join(sorted(fields)) or "none"
+        raise ConfigError(
+            f"A flows provider takes `file` and nothing else (also found: {unknown})."
+        )
+    return FlowProvider(Path(file))
+
+
+def _instructions(settings: Settings) -> str:
+    agent = settings.agent
+    if agent.instructions_file is None:
+        return agent.instructions
+    try:
+        text = agent.instructions_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"agent.instructions_file {agent.instructions_file} cannot be read: {error}."
+        ) from error
+    return f"{agent.instructions}\n\n{text}" if agent.instructions else text
+
+
+def _limits(settings: LimitSettings) -> Limits:
+    return Limits(
+        rounds=settings.rounds or None,
+        tokens=settings.tokens or None,
+        cost_usd=settings.cost_usd or None,
+        wall_s=settings.wall_s or None,
+        output_tokens_per_request=settings.output_tokens_per_request or None,
+    )
+
+
+def _env(server: str, variable: str) -> str:
+    value = os.environ.get(variable)
+    if not value:
+        raise ConfigError(f"servers.{server}: set the environment variable {variable}.")
+    return value
+
+
+def _call(name: str, target: str, args: list[str]) -> Any:
+    module_name, separator, function = target.partition(":")
+    if not separator:
+        raise ConfigError(f"servers.{name}.local {target!r} must look like package.module:name.")
+    try:
+        make = getattr(importlib.import_module(module_name), function)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"servers.{name}.local {target!r} cannot be imported: {error}."
+        ) from error
+    try:
+        return make(*args)
+    except AicoreError:
+        raise
+    except Exception as error:
+        # Boundary: foreign code built from settings; whatever it says is about those settings.
+        raise ConfigError(f"servers.{name}.local {target!r} refused its args: {error}") from error

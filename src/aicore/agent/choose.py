@@ -1,0 +1,45 @@
+"""Which provider answers: the configured one, else a local server that runs, else flows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from aicore.agent.build import build_provider
+from aicore.config import Settings
+from aicore.models.discovery import find_local
+from aicore.models.port import Provider
+
+__all__ = ["ChosenProvider", "choose_provider"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenProvider:
+    """A provider and, in one sentence for a person, why it was taken."""
+
+    provider: Provider
+    why: str
+
+
+async def choose_provider(settings: Settings) -> ChosenProvider:
+    """Choose for `provider.kind = "auto"`, or when no kind is given; else take what it says.
+
+    `auto` looks for a local OpenAI-compatible server on the usual ports of this machine and
+    falls back to the flows of `provider.file`.
+    Raises: ConfigError when nothing is configured and nothing is found.
+    """
+    fields: dict[str, Any] = dict(settings.provider)
+    if fields.get("kind", "auto") != "auto":
+        provider = build_provider(fields)
+        return ChosenProvider(provider, f"answering with {provider.name}, as configured.")
+    fields.pop("kind", None)
+    found = await find_local()
+    if found is not None:
+        provider = build_provider(
+            {"kind": "openai-compatible", "base_url": found.base_url, "model": found.model}
+        )
+        return ChosenProvider(
+            provider, f"answering with {found.model}, found running at {found.base_url}."
+        )
+    provider = build_provider(fields)
+    return ChosenProvider(provider, "answering by flows: no model configured, none found running.")

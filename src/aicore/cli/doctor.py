@@ -1,0 +1,103 @@
+"""`aicore doctor`: checks a configuration part by part and says what is wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+
+from aicore.agent.build import build_log, build_provider, build_server
+from aicore.agent.choose import choose_provider
+from aicore.cli.screen import Screen
+from aicore.config import Settings, load
+from aicore.dispatch.dispatcher import Dispatcher
+from aicore.errors import AicoreError
+from aicore.models.port import Request
+from aicore.records import Message, Prefix
+
+__all__ = ["run_doctor"]
+
+
+def run_doctor(config: Path) -> int:
+    """Check everything a configuration names; changes nothing. Returns 0, or 1 if a part fails."""
+    return anyio.run(_examine, config)
+
+
+async def _examine(config: Path) -> int:
+    screen = Screen()
+    try:
+        settings = load(config)
+    except AicoreError as error:
+        screen.line(f"FAIL  configuration: {error}", style="red")
+        return 1
+    screen.line(f"ok    configuration: {config}")
+    parts: list[tuple[str, Callable[[Settings], Awaitable[list[str]]]]] = [
+        ("log", _check_log),
+        ("provider", _check_provider),
+        ("servers", _check_servers),
+    ]
+    failures = 0
+    for name, check in parts:
+        try:
+            findings = await check(settings)
+        except AicoreError as error:
+            findings = [f"FAIL {error}"]
+        for finding in findings:
+            is_failure = finding.startswith("FAIL ")
+            failures += is_failure
+            text = finding.removeprefix("FAIL ")
+            screen.line(
+                f"{'FAIL ' if is_failure else 'ok   '} {name}: {text}",
+                style="red" if is_failure else "",
+            )
+    return 1 if failures else 0
+
+
+async def _check_log(settings: Settings) -> list[str]:
+    path = settings.log.path
+    if path is None:
+        return ["kept in memory: conversations are lost when the program ends"]
+    if not path.exists():
+        folder = path.parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            return [f"FAIL {folder} is not a folder that can be written; create it."]
+        return [f"{path} will be created"]
+    async with build_log(settings) as log:
+        open_turns = await log.open_turns()
+    return [f"{path}, {len(open_turns)} open turns"]
+
+
+async def _check_provider(settings: Settings) -> list[str]:
+    if settings.provider.get("kind", "auto") == "auto":
+        chosen = await choose_provider(settings)
+        return [chosen.why]
+    provider = build_provider(settings.provider)
+    async with provider:
+        request = Request(
+            prefix=Prefix("Answer with one word."),
+            tail=[Message(role="user", text="Hello")],
+            max_output_tokens=16,
+        )
+        completion = await provider.complete(request)
+    return [f"{provider.name} answered ({completion.usage.output_tokens} tokens)"]
+
+
+async def _check_servers(settings: Settings) -> list[str]:
+    if not settings.servers:
+        return ["none configured"]
+    findings: list[str] = []
+    servers = []
+    for name, one in settings.servers.items():
+        try:
+            servers.append(build_server(name, one))
+        except AicoreError as error:
+            findings.append(f"FAIL {error}")
+    async with Dispatcher(servers) as dispatcher:
+        for health in dispatcher.health():
+            if health.failure:
+                findings.append(f"FAIL {health.name}: {health.failure}")
+            else:
+                findings.append(f"{health.name}, {health.tool_count} tools")
+    return findings

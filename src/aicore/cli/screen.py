@@ -1,0 +1,107 @@
+"""A turn's events on a terminal: text as it comes, each tool call as it happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TextIO
+
+import anyio
+
+from aicore.agent.replies import CallFinished, CallStarted, Replied, Reply, StreamEvent, TextDelta
+from aicore.agent.replies import Waiting as WaitingEvent
+from aicore.errors import ModelError
+
+__all__ = ["Screen", "ask_line"]
+
+_DIM, _BOLD, _RED, _RESET = "\x1b[2m", "\x1b[1m", "\x1b[31m", "\x1b[0m"
+_SHOWN_CHARS = 88
+
+
+class Screen:
+    """Writes to one terminal. Colours only where one is there and NO_COLOR is not set."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._colours = self._out.isatty() and not os.environ.get("NO_COLOR")
+        self._is_line_open = False
+
+    def line(self, text: str = "", *, style: str = "") -> None:
+        """Write whole lines; `style` is dim, bold, red or nothing."""
+        self._end_line()
+        self._out.write(self._styled(text, style) + "\n")
+        self._out.flush()
+
+    async def turn(self, events: AsyncIterator[StreamEvent]) -> Reply:
+        """Show a turn to its end and return its reply."""
+        reply: Reply | None = None
+        async for event in events:
+            if isinstance(event, Replied):
+                reply = event.reply
+            else:
+                self._show(event)
+        self._end_line()
+        if reply is None:
+            raise ModelError("The turn ended without a reply.")
+        return reply
+
+    def _show(self, event: StreamEvent) -> None:
+        if isinstance(event, TextDelta):
+            self._out.write(_printable(event.delta))
+            self._out.flush()
+            self._is_line_open = not event.delta.endswith("\n")
+        elif isinstance(event, CallStarted):
+            call = f"{event.call.name}({_arguments(event.call.arguments)})"
+            self.line(f"  > {_printable(call)}", style="dim")
+        elif isinstance(event, CallFinished):
+            mark = "!" if event.result.is_error else "<"
+            text = _short(_outcome(event.result.structured, event.result.text))
+            self.line(f"  {mark} {_printable(text)}", style="red" if mark == "!" else "dim")
+        elif isinstance(event, WaitingEvent):
+            self.line(f"  waits for approval: {', '.join(event.approvals)}", style="dim")
+
+    def _end_line(self) -> None:
+        if self._is_line_open:
+            self._out.write("\n")
+            self._is_line_open = False
+
+    def _styled(self, text: str, style: str) -> str:
+        codes = {"dim": _DIM, "bold": _BOLD, "red": _RED}
+        if not self._colours or style not in codes:
+            return text
+        return f"{codes[style]}{text}{_RESET}"
+
+
+async def ask_line(prompt: str) -> str | None:
+    """Read one line from the terminal without blocking the loop; None at end of input."""
+    try:
+        return await anyio.to_thread.run_sync(input, prompt, abandon_on_cancel=True)
+    except EOFError:
+        return None
+
+
+def _arguments(arguments: Mapping[str, Any]) -> str:
+    shown = ", ".join(
+        f"{name}={json.dumps(value, ensure_ascii=False, default=str)}"
+        for name, value in arguments.items()
+    )
+    return _short(shown)
+
+
+def _outcome(structured: Any, text: str) -> str:
+    if structured is not None:
+        return json.dumps(structured, ensure_ascii=False, default=str)
+    return " ".join(text.split())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    """Text from outside must not steer the terminal: control characters are shown as codes."""
+    return "".join(
+        char if char in "\n\t" or char.isprintable() else f"\\x{ord(char):02x}" for char in text
+    )

@@ -1,0 +1,178 @@
+"""`aicore.toml` and the environment, as typed settings, read once.
+
+The file is TOML. Every setting can be overridden by an environment variable:
+`AICORE_` + the path, two underscores between parts, e.g. `AICORE_PROVIDER__MODEL=llama3.3`.
+Relative paths of `agent`, `log` and `provider.file` are relative to the file; in the arguments
+of a server `{here}` stands for the file's folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from aicore.errors import ConfigError
+
+__all__ = ["AgentSettings", "LimitSettings", "LogSettings", "ServerSettings", "Settings", "load"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AgentSettings(_Section):
+    """Who the assistant is. `zone` is an IANA name; None: the machine's own."""
+
+    instructions: str = ""
+    instructions_file: Path | None = None
+    zone: str | None = None
+
+
+class ServerSettings(_Section):
+    """One MCP server: exactly one of `command`, `url` or `local`.
+
+    `command` is a program and its arguments; `local` a function `package.module:name` in this
+    process that is called with `args` and returns an MCP server; `url` a streamable HTTP endpoint.
+    `headers_env` maps a header to the environment variable that holds its value.
+    """
+
+    command: list[str] | None = None
+    local: str | None = None
+    args: list[str] = Field(default_factory=list)
+    url: str | None = None
+    headers_env: dict[str, str] = Field(default_factory=dict)
+    env: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ServerSettings:
+        ways = [name for name in ("command", "local", "url") if getattr(self, name)]
+        if len(ways) != 1:
+            given = " and ".join(ways) or "none of them"
+            raise ValueError(f"give exactly one of command, local or url (found {given})")
+        return self
+
+
+class LogSettings(_Section):
+    """Where conversations are kept: a SQLite file, or memory when `path` is None."""
+
+    path: Path | None = None
+    business: str = "default"
+
+
+class LimitSettings(_Section):
+    """What one turn may use; as in `aicore.Limits`. 0 means no limit."""
+
+    rounds: int = Field(default=12, ge=0)
+    tokens: int = Field(default=0, ge=0)
+    cost_usd: Decimal = Field(default=Decimal(0), ge=0)
+    wall_s: float = Field(default=120.0, ge=0)
+    output_tokens_per_request: int = Field(default=0, ge=0)
+
+
+class Settings(BaseSettings):
+    """A whole configuration. `provider` is checked by the provider it names (`kind`)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AICORE_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    agent: AgentSettings = Field(default_factory=AgentSettings)
+    provider: dict[str, Any] = Field(default_factory=dict)
+    servers: dict[str, ServerSettings] = Field(default_factory=dict)
+    log: LogSettings = Field(default_factory=LogSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    policy: Literal["allow-all"] = "allow-all"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, which arrives as the constructor's values."""
+        return env_settings, init_settings
+
+
+def load(path: Path) -> Settings:
+    """Read a configuration file and the environment.
+
+    Raises: ConfigError naming the file, the setting and what to do.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path} does not exist. Name another file, or start from the one in the README."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+    try:
+        settings = Settings(**data)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(error)}") from error
+    return _absolute(settings, path.resolve().parent)
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), _known(first["loc"]), n=1)
+        hint = f" Did you mean {near[0]}?" if near else " Remove it."
+        return f"there is no setting {place}.{hint}"
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}."
+
+
+def _known(loc: tuple[int | str, ...]) -> list[str]:
+    sections: dict[str, type[BaseModel]] = {
+        "agent": AgentSettings,
+        "servers": ServerSettings,
+        "log": LogSettings,
+        "limits": LimitSettings,
+    }
+    section = sections.get(str(loc[0])) if len(loc) > 1 else Settings
+    return list(section.model_fields) if section is not None else []
+
+
+def _absolute(settings: Settings, folder: Path) -> Settings:
+    """The same settings with paths made absolute; `provider.file` is one by convention."""
+
+    def resolve(path: Path | None) -> Path | None:
+        return None if path is None else folder / path.expanduser()
+
+    provider = dict(settings.provider)
+    if isinstance(provider.get("file"), str):
+        provider["file"] = str(folder / Path(provider["file"]).expanduser())
+    return settings.model_copy(
+        update={
+            "agent": settings.agent.model_copy(
+                update={"instructions_file": resolve(settings.agent.instructions_file)}
+            ),
+            "log": settings.log.model_copy(update={"path": resolve(settings.log.path)}),
+            "provider": provider,
+            "servers": {name: _placed(one, folder) for name, one in settings.servers.items()},
+        }
+    )
+
+
+def _placed(server: ServerSettings, folder: Path) -> ServerSettings:
+    def place(words: list[str]) -> list[str]:
+        return [word.replace("{here}", str(folder)) for word in words]
+
+    command = None if server.command is None else place(server.command)
+    return server.model_copy(update={"command": command, "args": place(server.args)})
