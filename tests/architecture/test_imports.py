@@ -1,0 +1,60 @@
+"""Importing does nothing: no network, no files, no threads, no output, and it is cheap."""
+
+import importlib
+import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+HEAVY = ("dateparser", "httpx2", "jsonschema", "mcp", "phonenumbers", "pydantic", "starlette")
+HEAVY += ("uvicorn", "yaml")
+IMPORT_CPU_S = 0.15
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the interpreter in an empty environment."""
+    return subprocess.run(
+        [sys.executable, *arguments], env={}, capture_output=True, text=True, check=False
+    )
+
+
+def test_every_module_imports_alone_and_in_silence(modules: Sequence[Any]) -> None:
+    script = Path(__file__).with_name("every_import.py")
+
+    result = run(str(script), *[module.name for module in modules])
+
+    assert result.stderr == ""
+    assert result.stdout == ""
+    assert result.returncode == 0
+
+
+def test_import_aicore_loads_nothing_heavy() -> None:
+    """Vendors and protocols are imported when first used."""
+    result = run(
+        "-c", f"import sys; from aicore import *; print(*sorted(set({HEAVY}) & set(sys.modules)))"
+    )
+
+    assert result.stdout.split() == [], result.stderr
+    assert result.returncode == 0, result.stderr
+
+
+def test_import_aicore_costs_little() -> None:
+    """At most 0.15 CPU-seconds; the best of five, as the machine is shared."""
+    code = "import time; t = time.process_time(); import aicore; print(time.process_time() - t)"
+
+    best = min(float(run("-c", code).stdout) for _ in range(5))
+
+    assert best <= IMPORT_CPU_S
+
+
+def test_every_command_has_its_function(repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+    missing = []
+    for command, target in project["project"]["scripts"].items():
+        module, _, function = target.partition(":")
+        if not callable(getattr(importlib.import_module(module), function, None)):
+            missing.append(command)
+
+    assert missing == []
