@@ -1,0 +1,149 @@
+"""A turn survives `kill -9` at every point: effects once, recorded answers never asked again."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHILD = Path(__file__).with_name("kill_child.py")
+POINTS = 40
+REPEATS = 60
+
+
+class Killer:
+    """Runs conversations in forks of one warm process."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def run(self, folder: Path, die_at: int = 0) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        folder.mkdir(exist_ok=True)
+        self._process.stdin.write(f"{folder} {die_at}\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+
+@pytest.fixture(scope="module")
+def killer() -> Iterator[Killer]:
+    process = subprocess.Popen(
+        [sys.executable, str(CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield Killer(process)
+    finally:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        process.wait(timeout=10)
+        process.stdout.close()
+
+
+def notes(folder: Path) -> Counter[str]:
+    path = folder / "notes.txt"
+    return Counter(path.read_text().splitlines()) if path.exists() else Counter()
+
+
+def events(folder: Path) -> list[tuple[str, dict[str, object]]]:
+    if not (folder / "log.db").exists():
+        return []
+    connection = sqlite3.connect(folder / "log.db")
+    try:
+        rows = connection.execute("SELECT kind, data FROM event ORDER BY seq").fetchall()
+    except sqlite3.OperationalError:
+        return []
+    finally:
+        connection.close()
+    return [(kind, json.loads(data)) for kind, data in rows]
+
+
+def effects(folder: Path) -> Counter[str]:
+    if not (folder / "effects.db").exists():
+        return Counter()
+    connection = sqlite3.connect(folder / "effects.db")
+    try:
+        return Counter(what for (what,) in connection.execute("SELECT what FROM effect"))
+    finally:
+        connection.close()
+
+
+def check_after_recovery(folder: Path) -> None:
+    log = events(folder)
+    kinds = Counter(kind for kind, _ in log)
+    assert kinds["message_received"] == 1
+    assert kinds["model_replied"] == 3
+    assert kinds["reply_sent"] == 1
+    finished = [data for kind, data in log if kind == "tool_finished"]
+    assert sorted(str(data["call_id"]) for data in finished) == ["a", "b", "c", "d", "e"]
+    done = effects(folder)
+    assert done["first"] == done["third"] == 1
+    keyless = next(data for data in finished if data["call_id"] == "d")
+    assert done["second"] <= 1
+    assert keyless["outcome"] in ("done", "unknown")
+    if keyless["outcome"] == "done":
+        assert done["second"] == 1
+    keys = [data["operation_key"] for kind, data in log if kind == "tool_started"]
+    assert len(keys) == len(set(keys)) == 3
+
+
+def crash_and_recover(killer: Killer, folder: Path, die_at: int) -> None:
+    assert killer.run(folder, die_at) == "killed"
+    recorded = events(folder)
+    asked_before = notes(folder)
+    finished = {str(data["call_id"]) for kind, data in recorded if kind == "tool_finished"}
+    replied = sum(kind == "model_replied" for kind, _ in recorded)
+
+    assert killer.run(folder).startswith("[")
+
+    check_after_recovery(folder)
+    seen = notes(folder)
+    for number in range(replied):
+        assert seen[f"asked {number}"] == asked_before[f"asked {number}"]
+    assert sum(seen[f"asked {number}"] for number in range(3)) <= 4
+    names = {"a": "look one", "b": "look two", "c": "keyed first", "d": "keyless second"}
+    for call_id in finished & set(names):
+        line = f"called {names[call_id]}"
+        assert seen[line] == asked_before[line]
+    assert seen["called keyless second"] <= 1
+
+
+def test_without_a_crash_the_turn_passes_every_kind_of_point(
+    killer: Killer, tmp_path: Path
+) -> None:
+    passed = json.loads(killer.run(tmp_path / "calm"))
+    check_after_recovery(tmp_path / "calm")
+    assert len(set(passed)) >= 24
+    assert len(passed) < POINTS
+
+
+@pytest.mark.slow
+def test_killed_at_each_point_the_next_process_finishes_the_turn(
+    killer: Killer, tmp_path: Path
+) -> None:
+    passed = json.loads(killer.run(tmp_path / "calm"))
+    for die_at in range(1, len(passed) + 1):
+        crash_and_recover(killer, tmp_path / f"at-{die_at}", die_at)
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_the_turn_still_finishes_once(
+    killer: Killer, tmp_path: Path
+) -> None:
+    """Each recovery is killed too, at a random point, until one gets through."""
+    chance = random.Random(20261121)
+    for number in range(REPEATS):
+        folder = tmp_path / f"run-{number}"
+        for _ in range(chance.randint(1, 4)):
+            if killer.run(folder, chance.randint(1, 30)) != "killed":
+                break
+        assert killer.run(folder).startswith("[")
+        check_after_recovery(folder)
