@@ -23,7 +23,14 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import ValidationError
 
-from aicore_tools.errors import InvalidInput, NotFound, ToolsError
+from aicore_tools.errors import (
+    BackendConfigError,
+    BackendUnavailable,
+    InvalidInput,
+    NotFound,
+    OutcomeUnknown,
+    ToolsError,
+)
 from aicore_tools.operations import Effect, Operation
 
 __all__ = ["BusinessServer", "Call", "Toolbox", "current_call"]
@@ -172,7 +179,7 @@ class BusinessServer(MCPServer[S], Generic[S]):
     def _failed(self, name: str, error: ToolError) -> CallToolResult:
         cause = error.__cause__
         if isinstance(cause, ToolsError):
-            if cause.__cause__ is not None:
+            if isinstance(cause, BackendConfigError | BackendUnavailable | OutcomeUnknown):
                 _log.warning("tool_failed tool=%s code=%s", name, cause.code, exc_info=cause)
             return _error(cause)
         if isinstance(cause, ValidationError):
@@ -248,24 +255,32 @@ def _first_mistakes(error: ValidationError) -> str:
 
 
 def _slim(schema: Any) -> Any:
-    """Drop from a JSON schema what costs tokens and says nothing: titles and null alternatives."""
+    """Drop from a JSON schema what costs tokens and says nothing.
+
+    Titles, empty defaults, null alternatives, and the docstrings of argument classes.
+    """
     if isinstance(schema, list):
         return [_slim(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     slim: dict[str, Any] = {}
     for key, value in schema.items():
-        if key == "properties":
+        if key in ("properties", "$defs"):
             slim[key] = {name: _slim(item) for name, item in value.items()}
-        elif key == "title" or (key == "default" and value is None):
-            continue
-        elif key == "enum" or key == "default":
-            slim[key] = value
-        else:
+        elif key in ("default", "enum"):
+            if value not in (None, "", []):
+                slim[key] = value
+        elif key != "title":
             slim[key] = _slim(value)
-    options = slim.get("anyOf")
-    if isinstance(options, list):
-        options = [option for option in options if option != {"type": "null"}]
-        slim.pop("anyOf")
-        slim = {**slim, **(options[0] if len(options) == 1 else {"anyOf": options})}
-    return slim
+    for definition in slim.get("$defs", {}).values():
+        definition.pop("description", None)
+    return _without_null(slim)
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    options = schema.get("anyOf")
+    if not isinstance(options, list):
+        return schema
+    real = [option for option in options if option != {"type": "null"}]
+    rest = {key: value for key, value in schema.items() if key != "anyOf"}
+    return {**rest, **(real[0] if len(real) == 1 else {"anyOf": real})}
