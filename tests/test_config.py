@@ -1,0 +1,132 @@
+"""aicore.toml: what is read, and what a mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aicore.agent.build import build_agent, build_provider, build_server
+from aicore.config import ServerSettings, load
+from aicore.errors import ConfigError
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "aicore.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, ""))
+    assert settings.log.path is None
+    assert settings.limits.rounds == 12
+    assert settings.servers == {}
+
+
+def test_paths_are_relative_to_the_file_and_here_is_its_folder(tmp_path: Path) -> None:
+    settings = load(
+        written(
+            tmp_path,
+            '[log]\npath = "talk.db"\n[agent]\ninstructions_file = "who.md"\n'
+            '[provider]\nfile = "a.yaml"\n'
+            '[servers.crm]\nlocal = "m:f"\nargs = ["--data", "{here}/data"]\n',
+        )
+    )
+    assert settings.log.path == tmp_path / "talk.db"
+    assert settings.agent.instructions_file == tmp_path / "who.md"
+    assert settings.provider["file"] == str(tmp_path / "a.yaml")
+    assert settings.servers["crm"].args == ["--data", f"{tmp_path}/data"]
+
+
+def test_the_environment_wins_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AICORE_PROVIDER__MODEL", "other")
+    monkeypatch.setenv("AICORE_LIMITS__ROUNDS", "3")
+    settings = load(written(tmp_path, '[provider]\nmodel = "one"\nkind = "openai-compatible"\n'))
+    assert settings.provider == {"model": "other", "kind": "openai-compatible"}
+    assert settings.limits.rounds == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[agent\n", ["TOML"]),
+        ('[agent]\ninstruction = "x"\n', ["agent.instruction", "instructions"]),
+        ("[limits]\nround = 3\n", ["limits.round", "rounds"]),
+        ("[limits]\nrounds = -3\n", ["limits.rounds"]),
+        ('[limits]\nrounds = "many"\n', ["limits.rounds"]),
+        ('[servers.crm]\nurl = "http://x"\nlocal = "a:b"\n', ["servers.crm", "exactly one"]),
+        ("[servers.crm]\n", ["servers.crm", "exactly one"]),
+        ('[serverz.crm]\nurl = "http://x"\n', ["serverz", "servers"]),
+        ('policy = "none"\n', ["policy"]),
+    ],
+)
+def test_a_mistake_is_named_with_what_to_do(
+    tmp_path: Path, text: str, words: list[str]
+) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert all(word in message for word in words), message
+    assert "\n" not in message
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml"):
+        load(tmp_path / "nowhere.toml")
+
+
+def test_a_folder_or_binary_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        load(tmp_path)
+    (tmp_path / "b.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError):
+        load(tmp_path / "b.toml")
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        {},
+        {"kind": "nonsense"},
+        {"kind": "flows"},
+        {"kind": "flows", "file": "x.yaml", "model": "y"},
+        {"kind": "flows", "file": "does-not-exist.yaml"},
+        {"kind": "openai-compatible"},
+        {"kind": "openai-compatible", "base_url": "nonsense", "model": "m"},
+        {"kind": "openai-compatible", "base_url": "http://127.0.0.1:1/v1", "model": "m", "key": 1},
+    ],
+)
+def test_a_provider_that_cannot_be_is_refused(provider: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        build_provider(provider)
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"local": "no_such_module:server"},
+        {"local": "json:no_such_function"},
+        {"local": "json"},
+        {"local": "json:loads", "args": ["{"]},
+        {"url": "http://x/mcp", "headers_env": {"Authorization": "NOT_SET_ANYWHERE"}},
+        {"url": "ftp://x"},
+    ],
+)
+def test_a_server_that_cannot_be_is_refused_by_name(server: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="shop|ftp"):
+        build_server("shop", ServerSettings.model_validate(server))
+
+
+def test_a_missing_instructions_file_is_named(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        '[agent]\ninstructions_file = "gone.md"\n[provider]\nkind = "openai-compatible"\n'
+        'base_url = "http://127.0.0.1:1/v1"\nmodel = "m"\n',
+    )
+    with pytest.raises(ConfigError, match=r"gone\.md"):
+        build_agent(path)
