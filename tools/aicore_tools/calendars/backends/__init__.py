@@ -1,0 +1,1 @@
+"""The calendars behind the port, one file a system."""

@@ -1,0 +1,171 @@
+"""The records of calendars: what every backend gives and takes. No I/O, no vendor word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, NewType
+
+__all__ = [
+    "Booked",
+    "Calendar",
+    "CalendarId",
+    "Cursor",
+    "Event",
+    "EventChange",
+    "EventId",
+    "EventPage",
+    "EventQuery",
+    "NewEvent",
+    "Notify",
+    "OnClash",
+    "Scope",
+    "Span",
+    "Status",
+    "Terms",
+    "Timing",
+]
+
+CalendarId = NewType("CalendarId", str)
+EventId = NewType("EventId", str)
+"""Names one event, a whole series, or one occurrence of a series."""
+
+Notify = Literal["none", "external", "all"]
+OnClash = Literal["warn", "reject", "ignore"]
+Scope = Literal["this", "following", "all"]
+Status = Literal["confirmed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A stretch of time, half open: `end` no longer belongs to it. Both are in UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is not UTC or self.end.tzinfo is not UTC:
+            raise ValueError("A span is in UTC: other zones compare by the clock on the wall.")
+
+    def overlaps(self, other: Span) -> bool:
+        """Say whether the two share any moment; spans that only touch do not."""
+        return self.start < other.end and other.start < self.end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calendar:
+    """One calendar: of a person, a room, or the whole business."""
+
+    id: CalendarId
+    tz: str
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """When something happens. An all-day one runs from local midnight to local midnight."""
+
+    span: Span
+    tz: str
+    is_all_day: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """What is to be booked. `repeat` is an RFC 5545 rule, or empty for a single event."""
+
+    calendar: CalendarId
+    title: str
+    timing: Timing
+    attendees: tuple[str, ...] = ()
+    location: str = ""
+    description: str = ""
+    repeat: str = ""
+    reminders_min: tuple[int, ...] = ()
+    wants_video: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How an effect is done: what if the time is taken, and whom of the attendees to tell what."""
+
+    on_clash: OnClash = "warn"
+    notify: Notify = "none"
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A booked event, a series (`repeat` is set), or one occurrence of a series.
+
+    `series` is set on an occurrence only. `etag` changes with every change of the event.
+    """
+
+    id: EventId
+    calendar: CalendarId
+    title: str
+    timing: Timing
+    status: Status = "confirmed"
+    attendees: tuple[str, ...] = ()
+    location: str = ""
+    description: str = ""
+    repeat: str = ""
+    reminders_min: tuple[int, ...] = ()
+    series: EventId | None = None
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventChange:
+    """What is to be different; None leaves a field as it is, an empty value clears it."""
+
+    title: str | None = None
+    timing: Timing | None = None
+    attendees: tuple[str, ...] | None = None
+    location: str | None = None
+    description: str | None = None
+    repeat: str | None = None
+    reminders_min: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booked:
+    """An event as it stands after an effect, and what else is at that time.
+
+    `was_notified`: the backend told the attendees.
+    """
+
+    event: Event
+    clashes: tuple[Event, ...] = ()
+    was_notified: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cursor:
+    """Where a page ended: the start and the id of its last event."""
+
+    start: datetime
+    id: EventId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventQuery:
+    """Which events: those that overlap `window` and contain `text`, `limit` of them.
+
+    `text` is matched without regard to case in title, place, description and attendees.
+    `after` goes on behind an earlier page.
+    """
+
+    window: Span
+    calendars: tuple[CalendarId, ...]
+    text: str = ""
+    after: Cursor | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventPage:
+    """Events in the order of (start, id), and where to go on, None at the end."""
+
+    events: tuple[Event, ...]
+    next: Cursor | None = None

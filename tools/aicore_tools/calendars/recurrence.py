@@ -1,0 +1,221 @@
+"""Recurrence: RFC 5545 rules, expanded in wall time so that 9:00 stays 9:00 across clock changes.
+
+The part of RFC 5545 that bookings need: daily to yearly, by month, day of month, weekday and
+position. Times of day come from the start alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from dateutil.rrule import rrule, rrulestr
+
+from aicore_tools.calendars.records import Span, Timing
+from aicore_tools.calendars.times import wall_time
+from aicore_tools.errors import InvalidInput
+
+__all__ = ["Series", "checked_rule", "ending_before"]
+
+_PARTS = frozenset(
+    {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", "BYMONTH", "BYMONTHDAY", "BYSETPOS"}
+)
+_FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
+_UNTIL = re.compile(r"(\d{8})(T\d{6}Z?)?\Z", re.ASCII)
+_ENDS = ("COUNT", "UNTIL")
+_MOST_REPEATS = 1000
+_END_OF_TIME = datetime(2199, 12, 31)  # noqa: DTZ001 - wall time, the last year that is read
+_UNITS = {"DAILY": timedelta(days=1), "WEEKLY": timedelta(weeks=1)}
+# Longer than the calendar lasts, so that only the first period is looked at.
+_PAST_ALL_TIME = {"DAILY": 3_700_000, "WEEKLY": 530_000, "MONTHLY": 122_000, "YEARLY": 10_100}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """A first occurrence and the rule for the others. `skipped` are starts that were taken out."""
+
+    first: Timing
+    rule: str
+    skipped: frozenset[datetime] = frozenset()
+
+    @property
+    def _zone(self) -> ZoneInfo:
+        return ZoneInfo(self.first.tz)
+
+    def occurrences(self, window: Span) -> Iterator[Span]:
+        """Give the occurrences that overlap `window`, in order; endless rules need its end.
+
+        A skipped wall time moves forward, one that occurs twice is its first; the length in
+        elapsed time stays (of an all-day one: the number of days).
+        """
+        margin = self.first.span.end - self.first.span.start + timedelta(days=2)
+        begin = window.start.astimezone(self._zone).replace(tzinfo=None) - margin
+        for local in self._parsed().starts_from(begin):
+            span = self._span(local)
+            if span.start >= window.end:
+                return
+            if span.end > window.start and span.start not in self.skipped:
+                yield span
+
+    def last_end(self) -> datetime | None:
+        """Give when the last occurrence ends (the taken-out ones count); None if it never does."""
+        parsed = self._parsed()
+        if parsed.until is None:
+            return None
+        last = parsed.rule.before(parsed.until, inc=True)
+        return self._span(last).end if last else self.first.span.end
+
+    def continued_rule(self, *, moved_by: timedelta) -> str:
+        """Give the rule for a series that goes on from a later occurrence, moved on the clock."""
+        parts = {name: value for name, value in _parts(self.rule).items() if name not in _ENDS}
+        until = self._parsed().until
+        if until is not None:
+            parts["UNTIL"] = (until + moved_by).strftime("%Y%m%d")
+        return _joined(parts)
+
+    def _parsed(self) -> _Parsed:
+        return _parse(self.rule, self.first.span.start, self.first.tz)
+
+    def _span(self, local: datetime) -> Span:
+        first = self.first.span
+        first_local = first.start.astimezone(self._zone).replace(tzinfo=None)
+        start = first.start if local == first_local else wall_time(local, self._zone)
+        if self.first.is_all_day:
+            days = (first.end.astimezone(self._zone).date() - first_local.date()).days
+            return Span(start, wall_time(local + timedelta(days=days), self._zone))
+        return Span(start, start + (first.end - first.start))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parsed:
+    """A rule without COUNT, in wall time. `period` is set where it can be jumped by."""
+
+    rule: rrule
+    start: datetime
+    until: datetime | None
+    period: timedelta | None
+
+    def starts_from(self, begin: datetime) -> Iterator[datetime]:
+        """Give the starts from `begin` on, without walking there from the first where possible."""
+        rule = self.rule
+        if self.period is not None and begin > self.start:
+            jumped = (begin - self.start) // self.period * self.period
+            rule = rule.replace(dtstart=self.start + jumped)
+        for local in rule:
+            if local >= begin:
+                yield local
+
+
+def checked_rule(text: str, first: Timing) -> str:
+    """Give the rule in its stored form.
+
+    Raises:
+        InvalidInput: it is no rule, uses parts that are not kept here, repeats more than 1000
+            times, or `first` is not its first occurrence.
+    """
+    parts = _parts(text)
+    unknown = parts.keys() - _PARTS
+    if unknown or parts.get("FREQ") not in _FREQUENCIES or {"COUNT", "UNTIL"} <= parts.keys():
+        raise _refused(text)
+    _check_numbers(parts, text)
+    if parts["FREQ"] == "WEEKLY" and parts.keys() & {"BYMONTHDAY", "BYSETPOS"}:
+        raise _refused(text)
+    local = first.span.start.astimezone(ZoneInfo(first.tz)).replace(tzinfo=None)
+    _check_first(parts, local, text)
+    rule = _joined(parts)
+    if "UNTIL" in parts and _until(parts["UNTIL"], ZoneInfo(first.tz)) < local:
+        raise InvalidInput("repeat: the rule ends (UNTIL) before the first occurrence.")
+    return rule
+
+
+def ending_before(rule: str, moment: datetime) -> str:
+    """Give the same rule, ending before the occurrence that starts at `moment`."""
+    parts = {name: value for name, value in _parts(rule).items() if name not in _ENDS}
+    until = (moment - timedelta(seconds=1)).astimezone(UTC)
+    parts["UNTIL"] = until.strftime("%Y%m%dT%H%M%SZ")
+    return _joined(parts)
+
+
+def _parts(text: str) -> dict[str, str]:
+    body = text.strip().upper().removeprefix("RRULE:").rstrip(";")
+    parts: dict[str, str] = {}
+    for part in body.split(";"):
+        name, equals, value = part.partition("=")
+        if not equals or not value or name in parts:
+            raise _refused(text)
+        parts[name] = value
+    return parts
+
+
+def _joined(parts: dict[str, str]) -> str:
+    return ";".join(f"{name}={value}" for name, value in parts.items())
+
+
+def _check_numbers(parts: dict[str, str], text: str) -> None:
+    for name, most in (("INTERVAL", 1000), ("COUNT", _MOST_REPEATS)):
+        value = parts.get(name, "1")
+        if not (value.isascii() and value.isdigit() and 1 <= int(value) <= most):
+            raise InvalidInput(f"repeat: {name} must be 1 to {most} in {text[:80]!r}.")
+
+
+def _check_first(parts: dict[str, str], local: datetime, text: str) -> None:
+    """Look at the first period only: a rule that never matches would be searched to year 9999."""
+    probe = {name: value for name, value in parts.items() if name not in _ENDS}
+    probe["INTERVAL"] = str(_PAST_ALL_TIME[parts["FREQ"]])
+    body = _joined(probe)
+    try:
+        first = next(iter(rrulestr(body, dtstart=local)), None)
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+        raise _refused(text) from error
+    if first != local:
+        raise InvalidInput(
+            f"repeat: {text[:80]!r} does not contain the start itself ({local:%a %Y-%m-%d}).",
+            hint="Let start be the first occurrence of the rule.",
+        )
+
+
+@lru_cache(maxsize=2048)
+def _parse(text: str, start: datetime, tz: str) -> _Parsed:
+    """Parse a checked rule; a COUNT becomes the UNTIL that means the same."""
+    zone = ZoneInfo(tz)
+    local = start.astimezone(zone).replace(tzinfo=None)
+    parts = _parts(text)
+    given = parts.pop("UNTIL", None)
+    until = _until(given, zone) if given else None
+    rule = rrulestr(_joined(parts), dtstart=local)
+    if not isinstance(rule, rrule):
+        raise _refused(text)
+    if "COUNT" in parts:
+        until = max(
+            rule.replace(until=_END_OF_TIME, count=None).xafter(
+                local, int(parts["COUNT"]), inc=True
+            )
+        )
+    rule = rule.replace(until=until or _END_OF_TIME, count=None)
+    unit = _UNITS.get(parts["FREQ"])
+    period = unit * int(parts.get("INTERVAL", "1")) if unit else None
+    return _Parsed(rule=rule, start=local, until=until, period=period)
+
+
+def _until(text: str, zone: ZoneInfo) -> datetime:
+    """Read an UNTIL as wall time; a date counts to the end of that day."""
+    if not _UNTIL.match(text):
+        raise _refused(f"UNTIL={text}")
+    try:
+        until = datetime.fromisoformat(text if "T" in text else f"{text}T235959")
+    except ValueError as error:
+        raise _refused(f"UNTIL={text}") from error
+    if until.tzinfo is not None and until.year <= _END_OF_TIME.year:
+        until = until.astimezone(zone)
+    return min(until.replace(tzinfo=None), _END_OF_TIME)
+
+
+def _refused(text: str) -> InvalidInput:
+    return InvalidInput(
+        f"repeat: {text[:80]!r} is no rule that is kept here.",
+        hint="Write FREQ=WEEKLY;BYDAY=TU;COUNT=10, with FREQ daily to yearly and COUNT or UNTIL.",
+    )

@@ -1,0 +1,50 @@
+"""The backends of the calendars by name. A backend is imported when it is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aicore_tools.calendars.port import Agenda
+from aicore_tools.errors import BackendConfigError
+
+__all__ = ["BACKENDS", "AgendaSettings", "agenda"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgendaSettings:
+    """What a backend is told: whose calendars, where they lie, their zone and their ids."""
+
+    data_dir: Path
+    business: str
+    tz: str
+    calendars: Sequence[str] = ("main",)
+
+
+def _local(settings: AgendaSettings) -> Agenda:
+    from aicore_tools.calendars.backends.local import LocalAgenda
+
+    return LocalAgenda(
+        settings.data_dir / "calendars.db",
+        business=settings.business,
+        tz=settings.tz,
+        calendars=settings.calendars,
+    )
+
+
+BACKENDS: Mapping[str, Callable[[AgendaSettings], Agenda]] = {"local": _local}
+
+
+def agenda(backend: str, settings: AgendaSettings) -> Agenda:
+    """Make the backend of that name; it opens when it is entered.
+
+    Raises:
+        BackendConfigError: there is none of that name.
+    """
+    make = BACKENDS.get(backend)
+    if make is None:
+        raise BackendConfigError(
+            f"There is no calendar backend {backend!r}.", hint=f"Use one of: {', '.join(BACKENDS)}."
+        )
+    return make(settings)
