@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 
 from aicore_tools.errors import BackendConfigError, ToolsError
 
-__all__ = ["Program", "ServeSettings", "data_home", "serve"]
+__all__ = ["Option", "Program", "ServeSettings", "data_home", "serve"]
 
 
 def data_home() -> Path:
@@ -41,12 +41,27 @@ class ServeSettings:
 
     `data_dir` holds one database per domain, e.g. `crm.db`. `business` is the tenant. `time_zone`
     is the IANA zone of times that come without one. `backend` is a name of the domain's registry.
+    `options` are the server's own, by name; one that is missing has the server's default.
     """
 
     data_dir: Path = field(default_factory=data_home)
     business: str = "main"
     time_zone: str = "UTC"
     backend: str = "local"
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A setting of one server alone; `--name` on its command line."""
+
+    name: str
+    help: str
+    default: str
+
+    def of(self, settings: ServeSettings) -> str:
+        """Give what was set."""
+        return settings.options.get(self.name, self.default)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +72,7 @@ class Program:
     description: str
     create: Callable[[ServeSettings], MCPServer[Any]]
     backends: Collection[str] = ("local",)
+    options: Sequence[Option] = ()
 
 
 def serve(program: Program, argv: Sequence[str] | None = None) -> None:
@@ -96,6 +112,8 @@ def _parser(program: Program) -> argparse.ArgumentParser:
     parser.add_argument("--business", default="main", help="whose rows to use (default: main)")
     parser.add_argument("--tz", default="UTC", help="zone of times given without one, as in IANA")
     parser.add_argument("--backend", default="local", help=f"one of: {', '.join(program.backends)}")
+    for option in program.options:
+        parser.add_argument(f"--{option.name}", default=option.default, help=option.help)
     return parser
 
 
@@ -117,6 +135,10 @@ def _settings(options: argparse.Namespace, program: Program) -> ServeSettings:
         business=options.business,
         time_zone=options.tz,
         backend=options.backend,
+        options={
+            option.name: getattr(options, option.name.replace("-", "_"))
+            for option in program.options
+        },
     )
 
 
