@@ -1,1 +1,56 @@
-"""Model backends behind the Provider port, one file a dialect."""
+"""Providers: models behind one interface, local or managed. Each is imported when first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aicore.models.discovery import FoundServer, find_local
+    from aicore.models.openai_compatible import OpenAICompatible
+    from aicore.models.port import Capabilities, Completion, Price, Provider, Request, TextDelta
+    from aicore.models.registry import open_provider
+    from aicore.models.scripted import ScriptedProvider
+    from aicore.models.timeouts import Timeouts
+
+__all__ = [
+    "Capabilities",
+    "Completion",
+    "FoundServer",
+    "OpenAICompatible",
+    "Price",
+    "Provider",
+    "Request",
+    "ScriptedProvider",
+    "TextDelta",
+    "Timeouts",
+    "find_local",
+    "open_provider",
+]
+
+_MODULES = {
+    "Capabilities": "port",
+    "Completion": "port",
+    "FoundServer": "discovery",
+    "OpenAICompatible": "openai_compatible",
+    "Price": "port",
+    "Provider": "port",
+    "Request": "port",
+    "ScriptedProvider": "scripted",
+    "TextDelta": "port",
+    "Timeouts": "timeouts",
+    "find_local": "discovery",
+    "open_provider": "registry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

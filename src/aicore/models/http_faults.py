@@ -1,0 +1,144 @@
+"""What an HTTP answer that is no success means, as our errors."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from aicore.errors import (
+    AicoreError,
+    ConfigError,
+    CredentialError,
+    ModelError,
+    OperatorError,
+    ProviderUnavailable,
+)
+
+__all__ = ["Backend", "error_for_body", "error_for_status", "is_refusal", "retry_after_s"]
+
+_MESSAGE_CHARS = 200
+_RETRYABLE = frozenset({408, 409, 425, 429})
+_OVERFLOW_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+_OVERFLOW_TEXT = re.compile(
+    r"context (length|window|size)|maximum context|prompt is too long|too many (input )?tokens",
+    re.IGNORECASE,
+)
+_REFUSAL_CODES = frozenset({"content_filter", "content_policy_violation"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """Who is spoken to, for the sentences of errors. `secrets` never appear in them."""
+
+    url: str
+    model: str
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+def error_for_status(
+    status: int, headers: Mapping[str, str], body: bytes, backend: Backend
+) -> AicoreError:
+    """Translate an answer with a status other than 200."""
+    return _error(status, _error_object(body), backend, retry_after_s(headers))
+
+
+def error_for_body(error: Any, backend: Backend) -> AicoreError:
+    """Translate an error object that came inside an answer with status 200."""
+    found = error if isinstance(error, Mapping) else {"message": error}
+    status = found.get("code")
+    if not isinstance(status, int) or not 400 <= status <= 599:
+        status = 400 if found.get("type") == "invalid_request_error" else None
+    return _error(status, found, backend, None)
+
+
+def is_refusal(body: bytes) -> bool:
+    """Tell whether a 400 is a content filter speaking (Azure answers so)."""
+    return _error_object(body).get("code") in _REFUSAL_CODES
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After, in seconds or as a date (RFC 9110, 10.2.3); None where it is not usable."""
+    value = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except ValueError:
+            return None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _error(
+    status: int | None, found: Mapping[str, Any], backend: Backend, wait_s: float | None
+) -> AicoreError:
+    model, url = backend.model, backend.url
+    said = _said(found, backend.secrets)
+    if status is None or status in _RETRYABLE or status >= 500:
+        return ProviderUnavailable(
+            f"The model server at {url} cannot answer now"
+            f"{'' if status is None else f' (HTTP {status})'}{said}",
+            status=status,
+            retry_after_s=wait_s,
+        )
+    if status in (401, 403):
+        # What the server says here may quote the key.
+        return CredentialError(
+            f"The model server at {url} refused the key (HTTP {status}). "
+            f"Set one that may use {model!r}, by api_key or api_key_env."
+        )
+    if status == 402:
+        return OperatorError(f"The account at {url} has no credit left{said}")
+    if status == 404:
+        return ConfigError(
+            f"The model server at {url} has no model {model!r}, or nothing at this address. "
+            f"Correct model or base_url{said}"
+        )
+    if status < 400 or status == 405:
+        return ConfigError(
+            f"{url} answers with HTTP {status}, not as a model server does. Correct base_url."
+        )
+    return _model_error(status, found, backend, said)
+
+
+def _model_error(status: int, found: Mapping[str, Any], backend: Backend, said: str) -> ModelError:
+    is_overflow = found.get("code") in _OVERFLOW_CODES or found.get("type") in _OVERFLOW_CODES
+    if is_overflow or _OVERFLOW_TEXT.search(said):
+        error = ModelError(
+            f"The conversation is longer than the context of {backend.model!r}. "
+            f"Shorten it, or use a model with a larger context{said}"
+        )
+        error.code = "context_overflow"
+        return error
+    return ModelError(f"{backend.model!r} cannot take this request (HTTP {status}){said}")
+
+
+def _error_object(body: bytes) -> Mapping[str, Any]:
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    if isinstance(data, list) and data:  # Google wraps its errors in a list
+        data = data[0]
+    if not isinstance(data, Mapping):
+        return {}
+    error = data.get("error", data)
+    return error if isinstance(error, Mapping) else {"message": error}
+
+
+def _said(found: Mapping[str, Any], secrets: tuple[str, ...]) -> str:
+    message = found.get("message") or found.get("detail")
+    if not isinstance(message, str):
+        return "."
+    for secret in secrets:
+        message = message.replace(secret, "[secret]")
+    message = " ".join(message.split())
+    if len(message) > _MESSAGE_CHARS:
+        message = message[: _MESSAGE_CHARS - 1] + "…"
+    return f". It says: {message}"

@@ -1,0 +1,31 @@
+"""Whether a host is a machine of the business or somebody else's."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+__all__ = ["is_own_host"]
+
+# Names that public DNS never answers: RFC 6761 (localhost), RFC 6762 (local), RFC 8375
+# (home.arpa), and `internal`, reserved by ICANN in 2024.
+_PRIVATE_SUFFIXES = (".localhost", ".local", ".home.arpa", ".internal")
+# A single label (`ollama` in a compose file). Must begin with a letter: resolvers read
+# `134744072` and `0x8080808` as public addresses.
+_SINGLE_LABEL = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+def is_own_host(host: str) -> bool:
+    """Tell whether text sent to this host stays on a machine of the business.
+
+    True for loopback, private and link-local addresses and for names that cannot be public.
+    When in doubt the answer is False, because sensitive data is routed by it.
+    """
+    host = host.lower().rstrip(".")
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return bool(_SINGLE_LABEL.fullmatch(host)) or host.endswith(_PRIVATE_SUFFIXES)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_private or address.is_loopback or address.is_link_local

@@ -1,0 +1,194 @@
+"""Answers in OpenAI's chat format, whole or streamed, as the many servers really send them.
+
+`finish_reason` is not believed: vLLM says `tool_calls` of a cut call (vllm-project/vllm#53269)
+and `stop` after a forced one (#25054), llama.cpp `length` although all calls are whole. What
+counts is whether a call is there and its arguments parse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aicore.models.call_collector import CallCollector
+from aicore.models.port import Completion, Finish, Price
+from aicore.models.prices import priced
+from aicore.models.sse import EventSplitter
+from aicore.models.wire_json import parse_json
+from aicore.records import Message, Usage
+
+__all__ = ["Asked", "BrokenOffError", "ErrorInReply", "ReplyCollector"]
+
+_DONE = b"[DONE]"
+_CHARS_PER_TOKEN = 4
+
+
+class ErrorInReply(Exception):
+    """The server put an error object where its answer should be."""
+
+    def __init__(self, error: Any) -> None:
+        super().__init__("The reply holds an error.")
+        self.error = error
+
+
+class BrokenOffError(Exception):
+    """What came is no answer, or not a whole one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a reply is completed with: the question it belongs to."""
+
+    model: str
+    body_bytes: int
+    tail: Iterable[Message]
+    price: Price | None
+
+
+class ReplyCollector:
+    """Collects one answer. Give it the parts, then take the completion."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._calls = CallCollector()
+        self._reason = ""
+        self._usage: Mapping[str, Any] | None = None
+        self._model = ""
+        self._is_refused = False
+        self._splitter = EventSplitter()
+        self.has_begun = False
+        self.is_done = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the server said that this is all, by a finish reason or by `[DONE]`."""
+        return self.is_done or bool(self._reason)
+
+    def refuse(self) -> None:
+        """Note that a content filter answered instead of the model."""
+        self._is_refused = self.is_done = True
+
+    def add_part(self, part: bytes) -> str:
+        """Take bytes of a stream, b"" for its end; gives the text in the events they complete.
+
+        Raises: ErrorInReply, BrokenOffError.
+        """
+        events = self._splitter.feed(part) if part else self._splitter.finish()
+        if not events:
+            return ""
+        self.has_begun = True
+        texts = []
+        for event in events:
+            if event.strip() == _DONE:
+                self.is_done = True
+                break
+            text = self._add(_parse_object(event), "delta")
+            if text:
+                texts.append(text)
+        return "".join(texts)
+
+    def check_complete(self) -> None:
+        """Raise BrokenOffError unless the server said that this is all."""
+        if not self.is_complete:
+            raise BrokenOffError("The stream ended in the middle.")
+
+    def add_whole(self, body: bytes) -> str:
+        """Take a whole answer; gives its text.
+
+        Raises: ErrorInReply, BrokenOffError.
+        """
+        data = _parse_object(body)
+        text = self._add(data, "message")
+        if not data.get("choices"):
+            raise BrokenOffError("The answer has no choices.")
+        self.is_done = True
+        return text
+
+    def completion(self, asked: Asked) -> Completion:
+        """Give what was collected."""
+        taken = {call.id for message in asked.tail for call in message.calls}
+        is_cut = self._reason == "length"
+        calls, has_broken = self._calls.whole(is_cut=is_cut, taken=taken)
+        finish: Finish = "stop"
+        if self._is_refused or self._reason == "content_filter":
+            finish = "refused"
+        elif has_broken or (is_cut and not calls):
+            finish = "length"
+        text = "".join(self._texts)
+        return Completion(
+            text=text,
+            calls=tuple(calls),
+            usage=priced(asked.price, self._counted(asked, text)),
+            finish=finish,
+            model=self._model or asked.model,
+        )
+
+    def _add(self, data: dict[str, Any], part: str) -> str:
+        if data.get("error") or data.get("object") == "error":
+            raise ErrorInReply(data.get("error") or data)
+        if usage := data.get("usage"):
+            self._usage = usage
+        if not self._model and isinstance(data.get("model"), str):
+            self._model = data["model"]
+        choices = data.get("choices")
+        if not choices:  # usage comes in a chunk without any
+            return ""
+        choice = choices[0]
+        if reason := choice.get("finish_reason"):
+            if reason == "error":  # OpenRouter, when the vendor behind it failed
+                raise ErrorInReply(choice.get("error") or "The vendor failed.")
+            self._reason = reason
+        message = choice.get(part)
+        return self._add_message(message, is_whole=part == "message") if message else ""
+
+    def _add_message(self, message: dict[str, Any], *, is_whole: bool) -> str:
+        text = message.get("content")
+        if text.__class__ is not str:
+            text = _joined(text)
+        if refusal := message.get("refusal"):
+            self._is_refused = True
+            text += refusal
+        if calls := message.get("tool_calls"):
+            for index, call in enumerate(calls):
+                self._calls.add(call, index=index if is_whole else None)
+        if text:
+            self._texts.append(text)
+        return text
+
+    def _counted(self, asked: Asked, text: str) -> Usage:
+        told = self._usage or {}
+        input_tokens, output_tokens = told.get("prompt_tokens"), told.get("completion_tokens")
+        if not isinstance(input_tokens, int) or not isinstance(output_tokens, int):
+            size = len(text) + self._calls.size
+            return Usage(
+                input_tokens=asked.body_bytes // _CHARS_PER_TOKEN,
+                output_tokens=-(-size // _CHARS_PER_TOKEN),
+                is_reported=False,
+            )
+        details = told.get("prompt_tokens_details") or {}
+        # DeepSeek has a field of its own.
+        cached = details.get("cached_tokens") or told.get("prompt_cache_hit_tokens") or 0
+        return Usage(
+            input_tokens=input_tokens,
+            cached_tokens=min(cached, input_tokens),
+            output_tokens=output_tokens,
+        )
+
+
+def _parse_object(data: bytes) -> dict[str, Any]:
+    try:
+        value = parse_json(data)
+    except ValueError as exc:
+        raise BrokenOffError("The answer is not JSON.") from exc
+    if not isinstance(value, dict):
+        raise BrokenOffError("The answer is not a JSON object.")
+    return value
+
+
+def _joined(content: Any) -> str:
+    """Give the text of a list of content parts; other kinds of part are left out."""
+    if not isinstance(content, list):
+        return ""
+    texts = (part.get("text") for part in content if isinstance(part, dict))
+    return "".join(text for text in texts if isinstance(text, str))

@@ -1,0 +1,109 @@
+"""Requests in OpenAI's chat format, joined from bytes that were encoded once.
+
+Body = head (model and options of the provider) + prefix (tools, system message) + messages +
+tail (what differs from request to request). All but the tail and the end of the last message are
+the same bytes in the next request of a conversation, so a backend's prompt cache hits.
+
+Chat templates of local models demand that user and assistant alternate after one system message.
+So the summary is put in front of the first user message (not into the system message: customers
+had a hand in its text), and volatile text at the end of the last message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aicore.models.port import Request
+from aicore.models.wire_json import to_json, to_json_text
+from aicore.records import Message, Prefix, Tool, ToolCall
+
+__all__ = ["encode_body", "encode_head"]
+
+_DIALECT = "openai"
+_USER = b'{"role":"user","content":"'
+
+
+def encode_head(model: str, *, is_stream: bool, options: Mapping[str, Any]) -> bytes:
+    """Encode what is the same in all requests of a provider: `{...,`."""
+    head: dict[str, Any] = {"model": model, **options, "stream": is_stream}
+    if is_stream:
+        head["stream_options"] = {"include_usage": True}
+    return to_json(head)[:-1] + b","
+
+
+def encode_body(request: Request, head: bytes, *, limit_field: str) -> bytes:
+    """Join a request's body. `limit_field` is this server's name for the output limit.
+
+    Raises: ValueError when the tail does not end with a user or tool message.
+    """
+    tail = request.tail
+    if not tail or tail[-1].role == "assistant":
+        raise ValueError("A request's tail must end with a user or tool message.")
+    messages = [message.encoded.get(_DIALECT) or _encode_message(message) for message in tail]
+    if request.summary is not None:
+        _put_summary(messages, request.summary)
+    if request.volatile:
+        context = _escaped(f"\n\n<context>\n{request.volatile}\n</context>")
+        messages[-1] = messages[-1][:-2] + context + b'"}'
+    limit = request.max_output_tokens
+    end = b"]}" if limit is None else b'],"%s":%d}' % (limit_field.encode(), limit)
+    prefix = request.prefix.encoded.get(_DIALECT) or _encode_prefix(request.prefix)
+    return b"".join((head, prefix, b",".join(messages), end))
+
+
+def _put_summary(messages: list[bytes], summary: Message) -> None:
+    text = summary.encoded.get(_DIALECT)
+    if text is None:
+        text = _escaped(f"<summary>\n{summary.text}\n</summary>")
+        summary.encoded[_DIALECT] = text
+    if messages[0].startswith(_USER):
+        messages[0] = _USER + text + rb"\n\n" + messages[0][len(_USER) :]
+    else:
+        messages.insert(0, _USER + text + b'"}')
+
+
+def _encode_prefix(prefix: Prefix) -> bytes:
+    tools = b""
+    if prefix.tools:
+        tools = b'"tools":%s,' % to_json([_tool(tool) for tool in prefix.tools])
+    system = b""
+    if prefix.instructions:
+        system = to_json({"role": "system", "content": prefix.instructions}) + b","
+    encoded = tools + b'"messages":[' + system
+    prefix.encoded[_DIALECT] = encoded
+    return encoded
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    # OpenAI refuses an object schema that has no `properties`.
+    parameters = {"type": "object", "properties": {}, **tool.parameters}
+    function = {"name": tool.name, "description": tool.description, "parameters": parameters}
+    return {"type": "function", "function": function}
+
+
+def _encode_message(message: Message) -> bytes:
+    # `content` is the last key of user and tool messages: see `_put_summary` and `volatile`.
+    if message.role == "user":
+        encoded = to_json({"role": "user", "content": message.text})
+    elif message.role == "tool":
+        encoded = to_json(
+            {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
+        )
+    else:
+        # An empty text rather than null: templates concatenate it.
+        assistant: dict[str, Any] = {"role": "assistant", "content": message.text}
+        if message.calls:
+            assistant["tool_calls"] = [_call(call) for call in message.calls]
+        encoded = to_json(assistant)
+    message.encoded[_DIALECT] = encoded
+    return encoded
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": to_json_text(dict(call.arguments))}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _escaped(text: str) -> bytes:
+    return to_json(text)[1:-1]
