@@ -80,15 +80,9 @@ class _Turn:
                 await self._calls.run()
             if turn.waiting:
                 return await self._wait()
-            if turn.last_reply is not None and not turn.last_reply.calls:
-                await self._journal.append(turn.id, self._reply_sent())
+            await self._ask_model()
             if turn.is_replied:
                 return turn.reply()
-            await self._ask_model()
-
-    def _reply_sent(self, last_text: str = "") -> ReplySent:
-        said = [*self._turn.said, last_text] if last_text else self._turn.said
-        return ReplySent(text="\n\n".join(said))
 
     async def _ask_model(self) -> None:
         turn, parts = self._turn, self._parts
@@ -114,7 +108,8 @@ class _Turn:
         if calls:
             await self._journal.append(turn.id, replied)
         else:
-            await self._journal.append(turn.id, replied, self._reply_sent(completion.text))
+            said = [*turn.said, completion.text] if completion.text else turn.said
+            await self._journal.append(turn.id, replied, ReplySent(text="\n\n".join(said)))
 
     async def _within_time(self, request: Request) -> Completion:
         limits = self._parts.limits

@@ -99,5 +99,5 @@ async def _check_servers(settings: Settings) -> list[str]:
             if health.failure:
                 findings.append(f"FAIL {health.name}: {health.failure}")
             else:
-                findings.append(f"{health.name}, {health.tool_count} tools")
+                findings.append(f"{health.name}, {health.tools} tools")
     return findings
