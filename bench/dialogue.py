@@ -18,6 +18,7 @@ INSTRUCTIONS = (
     "never promise what a tool has not confirmed. If you do not know, you say so."
 )
 CHUNK_TEXT = "word "
+TOOL_NAME = "look_up_orders_"
 
 ECHO = re.compile(r"echo:([0-9a-z.]+):([0-9a-f]{8})")
 _QUESTION = re.compile(

@@ -19,7 +19,8 @@ class Raw:
     """Talks to one model with the tools of one MCP server, if any."""
 
     def __init__(self, model_url: str, target: Any = None) -> None:
-        self._http = httpx2.AsyncClient(base_url=model_url)
+        self._http = httpx2.AsyncClient()
+        self._url = httpx2.URL(f"{model_url}/chat/completions")  # parsed once
         self._target = target
         self._stack = AsyncExitStack()
         self._tools: list[dict[str, Any]] = []
@@ -56,7 +57,7 @@ class Raw:
         """One turn."""
         body = self._ask(conversation, text)
         while True:
-            response = await self._http.post("/chat/completions", json=body)
+            response = await self._http.post(self._url, json=body)
             response.raise_for_status()
             message = response.json()["choices"][0]["message"]
             body["messages"].append(message)
@@ -77,7 +78,7 @@ class Raw:
         body = self._ask(conversation, text)
         parts: list[str] = []
         streaming = {**body, "stream": True, "stream_options": {"include_usage": True}}
-        async with self._http.stream("POST", "/chat/completions", json=streaming) as response:
+        async with self._http.stream("POST", self._url, json=streaming) as response:
             response.raise_for_status()
             async for line in response.aiter_lines():
                 if not line.startswith("data: ") or line == "data: [DONE]":

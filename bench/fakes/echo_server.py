@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import uvicorn
-from dialogue import echo
+from dialogue import TOOL_NAME, echo
 from mcp.server import MCPServer
 from mcp.types import ToolAnnotations
 from pydantic import Field
@@ -49,7 +49,7 @@ def build(tools: int, *, lie: bool) -> MCPServer:
     for number in range(tools):
         server.add_tool(
             lying if lie else honest,
-            name=f"look_up_orders_{number:03d}",
+            name=f"{TOOL_NAME}{number:03d}",
             description=(
                 f"Look up orders in ledger {number}: by order number or customer name, newest "
                 "first. Use it before you say anything about the state of an order."

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from dialogue import CHUNK_TEXT, ECHO, INSTRUCTIONS, MODEL, Question, question_in
+from dialogue import CHUNK_TEXT, ECHO, INSTRUCTIONS, MODEL, TOOL_NAME, Question, question_in
 
 _USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 _HEAD = "HTTP/1.1 {status}\r\ncontent-type: {type}\r\n{length}\r\n\r\n"
@@ -69,14 +70,21 @@ def _results(messages: list[dict[str, Any]]) -> list[str]:
     return results
 
 
+def _tool_names(body: dict[str, Any]) -> list[str]:
+    """Names of the bench's tools; a contender may give them a prefix and offer its own beside."""
+    names = (tool["function"]["name"] for tool in body.get("tools") or ())
+    return [name for name in names if TOOL_NAME in name]
+
+
 def _check(body: dict[str, Any], question: Question) -> None:
     if body["model"] != MODEL:
         raise Refused(f"model {body['model']}")
     first = body["messages"][0]
     if first["role"] != "system" or INSTRUCTIONS not in _text(first["content"]):
         raise Refused("the instructions are missing")
-    if len(body.get("tools") or ()) != question.tools:
-        raise Refused(f"{len(body.get('tools') or ())} tools instead of {question.tools}")
+    offered = len(_tool_names(body))
+    if offered != question.tools:
+        raise Refused(f"{offered} tools instead of {question.tools}")
 
 
 def reply_to(body: dict[str, Any]) -> tuple[Question, dict[str, Any]]:
@@ -90,12 +98,13 @@ def reply_to(body: dict[str, Any]) -> tuple[Question, dict[str, Any]]:
     done = len(results) // question.calls if question.calls else question.rounds
     if done >= question.rounds:
         return question, {"role": "assistant", "content": question.answer(results)}
+    names = _tool_names(body)
     calls = [
         {
             "id": f"call_{question.nonce}_{done}_{position}",
             "type": "function",
             "function": {
-                "name": body["tools"][position % question.tools]["function"]["name"],
+                "name": names[position % len(names)],
                 "arguments": json.dumps({"text": question.call_text(done, position)}),
             },
         }
@@ -219,7 +228,7 @@ async def main() -> None:
     server = await asyncio.start_server(ModelServer().connected, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
-    server.close()
+    os._exit(0)  # connections may still be open: nothing is left to say on them
 
 
 if __name__ == "__main__":
