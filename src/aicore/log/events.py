@@ -9,7 +9,7 @@ A turn is named by the number (`seq`) of the message that opened it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -206,7 +206,7 @@ _FIELDS: dict[type[Any], tuple[str, ...]] = {cls: tuple(cls.__dataclass_fields__
 
 
 def _call_to_json(call: ToolCall) -> dict[str, Any]:
-    return {"id": call.id, "name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "name": call.name, "arguments": dict(call.arguments)}
 
 
 def _call_from_json(value: Mapping[str, Any]) -> ToolCall:
@@ -234,35 +234,93 @@ def _usage_from_json(value: Mapping[str, Any]) -> Usage:
     )
 
 
+def _fields_of(body: Any) -> dict[str, Any]:
+    return {name: getattr(body, name) for name in _FIELDS[type(body)]}
+
+
+def _message_to_json(body: MessageReceived) -> dict[str, Any]:
+    return _fields_of(body) | {"principal": [body.principal.kind, body.principal.id]}
+
+
+def _message_from_json(data: dict[str, Any]) -> MessageReceived:
+    data["principal"] = Principal(*data["principal"])
+    return MessageReceived(**data)
+
+
+def _reply_to_json(body: ModelReplied) -> dict[str, Any]:
+    data = _fields_of(body)
+    data["calls"] = [_call_to_json(call) for call in body.calls]
+    data["usage"] = _usage_to_json(body.usage)
+    return data
+
+
+def _reply_from_json(data: dict[str, Any]) -> ModelReplied:
+    data["calls"] = tuple([_call_from_json(call) for call in data["calls"]])
+    data["usage"] = _usage_from_json(data["usage"])
+    return ModelReplied(**data)
+
+
+def _request_to_json(body: ApprovalRequested) -> dict[str, Any]:
+    return _fields_of(body) | {"call": _call_to_json(body.call)}
+
+
+def _request_from_json(data: dict[str, Any]) -> ApprovalRequested:
+    data["call"] = _call_from_json(data["call"])
+    return ApprovalRequested(**data)
+
+
+def _waiting_from_json(data: dict[str, Any]) -> TurnWaiting:
+    data["approval_ids"] = tuple(data["approval_ids"])
+    return TurnWaiting(**data)
+
+
+# Kinds whose fields are not all plain JSON; the others are written field by field.
+_TO_JSON: dict[type[Any], Callable[[Any], dict[str, Any]]] = {
+    MessageReceived: _message_to_json,
+    ModelReplied: _reply_to_json,
+    ApprovalRequested: _request_to_json,
+}
+_FROM_JSON: dict[str, Callable[[dict[str, Any]], Body]] = {
+    "message_received": _message_from_json,
+    "model_replied": _reply_from_json,
+    "approval_requested": _request_from_json,
+    "turn_waiting": _waiting_from_json,
+}
+_to_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_to_ascii = json.JSONEncoder(separators=(",", ":")).encode
+_from_text = json.JSONDecoder().decode
+
+
 def encode(body: Body) -> tuple[str, str]:
-    """Give (kind, JSON text) of a body, for a store to keep."""
+    """Give (kind, JSON text) of a body, for a store to keep.
+
+    The text is always valid UTF-8: a lone surrogate, which Python allows in text and UTF-8 does
+    not, is escaped, and `decode` gives it back. (Two that form a pair become the one character
+    they mean.)
+
+    Raises: TypeError and ValueError for arguments or results that are not JSON.
+    """
     cls = type(body)
-    data = {name: getattr(body, name) for name in _FIELDS[cls]}
-    if isinstance(body, MessageReceived):
-        data["principal"] = [body.principal.kind, body.principal.id]
-    elif isinstance(body, ModelReplied):
-        data["calls"] = [_call_to_json(call) for call in body.calls]
-        data["usage"] = _usage_to_json(body.usage)
-    elif isinstance(body, ApprovalRequested):
-        data["call"] = _call_to_json(body.call)
-    return _NAMES[cls], json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    data = _TO_JSON.get(cls, _fields_of)(body)
+    text = _to_text(data)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = _to_ascii(data)
+    return _NAMES[cls], text
 
 
 def decode(kind: str, text: str) -> Body:
     """Rebuild a body from what `encode` gave.
 
-    Raises: KeyError for a kind this version does not know.
+    Raises: KeyError for a kind this version does not know; KeyError, TypeError or ValueError for
+    a text that is damaged or has fields of a newer version.
     """
     cls = _KINDS[kind]
-    data = json.loads(text)
-    if cls is MessageReceived:
-        data["principal"] = Principal(*data["principal"])
-    elif cls is ModelReplied:
-        data["calls"] = tuple(_call_from_json(call) for call in data["calls"])
-        data["usage"] = _usage_from_json(data["usage"])
-    elif cls is ApprovalRequested:
-        data["call"] = _call_from_json(data["call"])
-    elif cls is TurnWaiting:
-        data["approval_ids"] = tuple(data["approval_ids"])
+    data = _from_text(text)
+    rebuild = _FROM_JSON.get(kind)
+    if rebuild is not None:
+        return rebuild(data)
     body: Body = cls(**data)
     return body

@@ -16,91 +16,103 @@ __all__ = ["Owner", "this_process"]
 class Owner:
     """One open log of one process.
 
-    `boot` names the machine's run (boot id and PID namespace; "" where the system does not
-    tell), `started` the process's start in the system's own unit, `instance` this log alone:
-    two logs in one process are two owners.
+    `boot` names the machine's run and `namespace` its set of process numbers, `started` is the
+    process's start in the system's own unit; all three are "" where the system does not tell.
+    `instance` is this log alone: two logs in one process are two owners.
     """
 
     host: str
     boot: str
+    namespace: str
     pid: int
     started: str
     instance: str
 
     def __str__(self) -> str:
-        return json.dumps([self.host, self.boot, self.pid, self.started, self.instance])
+        fields = [self.host, self.boot, self.namespace, self.pid, self.started, self.instance]
+        return json.dumps(fields)
 
     @classmethod
-    def parse(cls, text: str) -> Owner:
-        """Rebuild an owner from its text. Raises ValueError for any other text."""
+    def parse(cls, text: str) -> Owner | None:
+        """Rebuild an owner from its text; None for a text of some other form."""
         try:
-            host, boot, pid, started, instance = json.loads(text)
-        except TypeError as exc:
-            raise ValueError(text) from exc
-        return cls(
-            host=str(host),
-            boot=str(boot),
-            pid=int(pid),
-            started=str(started),
-            instance=str(instance),
-        )
+            host, boot, namespace, pid, started, instance = json.loads(text)
+            return cls(
+                host=str(host),
+                boot=str(boot),
+                namespace=str(namespace),
+                pid=int(pid),
+                started=str(started),
+                instance=str(instance),
+            )
+        except (TypeError, ValueError):
+            return None
 
     def is_dead(self) -> bool:
         """Tell whether its process has certainly ended; False where that cannot be known.
 
-        Certain only on its own host. After a restart of the machine every owner of before is
-        dead. Another container's processes cannot be seen: they count as alive, and so does
-        everything where the system has no safe question (Windows).
+        Known only on its own host. A restart of the machine ends every process. Processes of
+        another container cannot be seen and count as alive.
         """
         if self.host != socket.gethostname():
             return False
-        boot = _boot()
-        if boot and self.boot and boot != self.boot:
-            return _boot_id(boot) != _boot_id(self.boot)
-        if boot:
-            return _started(self.pid) != self.started
-        return os.name == "posix" and not _exists(self.pid)
+        if self.boot != _boot():
+            return bool(self.boot and _boot())
+        if self.namespace != _namespace():
+            return False
+        stat = _stat(self.pid)
+        if stat is None:
+            # Hidden from us (hidepid), or a system without /proc.
+            return not _exists(self.pid)
+        is_zombie, started = stat
+        return is_zombie or started != self.started
 
 
 def this_process() -> Owner:
     """A new owner: this process, with an instance id of its own."""
+    pid = os.getpid()
+    _, started = _stat(pid) or (False, "")
     return Owner(
         host=socket.gethostname(),
         boot=_boot(),
-        pid=os.getpid(),
-        started=_started(os.getpid()),
+        namespace=_namespace(),
+        pid=pid,
+        started=started,
         instance=secrets.token_hex(8),
     )
 
 
 def _boot() -> str:
-    """Linux's boot id and the PID namespace, as `boot/namespace`; "" elsewhere."""
     try:
-        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot_id}/{Path('/proc/self/ns/pid').readlink()}"
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
 
 
-def _boot_id(boot: str) -> str:
-    return boot.partition("/")[0]
+def _namespace() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
 
 
-def _started(pid: int) -> str:
-    """Linux's start time of a live process; "" for a dead one, a zombie, or elsewhere.
+def _stat(pid: int) -> tuple[bool, str] | None:
+    """Whether a process is a zombie, and when it started; None where /proc does not show it.
 
-    Field 22 of /proc/<pid>/stat; the name in field 2 may contain anything, so count from its
-    closing bracket: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    Fields 3 and 22 of /proc/<pid>/stat. Field 2, the name, may contain anything, so they are
+    counted from its closing bracket: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
-        return ""
+        return None
     fields = stat.rpartition(b")")[2].split()
-    return "" if fields[0] in (b"Z", b"X") else fields[19].decode("ascii")
+    return fields[0] in (b"Z", b"X"), fields[19].decode("ascii")
 
 
 def _exists(pid: int) -> bool:
+    if os.name != "posix":
+        return True  # on Windows, os.kill would end it
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -11,19 +12,19 @@ from typing import Self
 
 import anyio
 
-from aicore.errors import ConfigError, Fenced, HeadMoved, NotOpenError, StoreBusy, StoreError
+from aicore.errors import AicoreError, ConfigError, NotOpenError, StoreError
 from aicore.log.events import Body, Event, MessageReceived, decode, encode, turn_left_open
 from aicore.log.fanout import Fanout, Subscription
-from aicore.log.owner import Owner, this_process
 from aicore.log.port import Claim, OpenTurn, Received
 from aicore.log.sqlite_file import open_reader, open_writer
+from aicore.log.sqlite_lease import Leases
 from aicore.log.sqlite_thread import Job, SQLiteThread, commit_together, one_by_one
 from aicore.records import ConversationId
 
-__all__ = ["LEASE_MS", "SQLiteLog"]
+__all__ = ["SQLiteLog"]
 
-LEASE_MS = 120_000
-"""How long a process that cannot be asked holds a conversation after its last append."""
+_LOG = logging.getLogger(__name__)
+_CLOSE_S = 30.0
 
 _EARLIER = "SELECT seq FROM inbound WHERE business = ? AND channel = ? AND message_id = ?"
 _ADVANCE = """
@@ -34,22 +35,6 @@ _ADD_INBOUND = "INSERT INTO inbound VALUES (?, ?, ?, ?, ?)"
 _ADD_EVENT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)"
 _OPEN_TURN = "INSERT OR IGNORE INTO open_turn VALUES (?, ?, ?)"
 _CLOSE_TURN = "DELETE FROM open_turn WHERE business = ? AND conversation = ? AND turn = ?"
-# A lease that ends later than any lease can was written before the clock was set back.
-_CLAIM = """
-    INSERT INTO conversation VALUES (:business, :id, 0, 1, :owner, :now + :lease)
-    ON CONFLICT DO UPDATE SET epoch = epoch + 1, owner = :owner, lease_until_ms = :now + :lease
-    WHERE owner IS NULL OR owner IN (:owner, :dead)
-        OR lease_until_ms <= :now OR lease_until_ms > :now + 2 * :lease
-    RETURNING epoch, head
-"""
-_HOLDER = "SELECT owner, lease_until_ms FROM conversation WHERE business = ? AND id = ?"
-_APPEND = """
-    UPDATE conversation SET head = head + ?, lease_until_ms = ?
-    WHERE business = ? AND id = ? AND epoch = ? AND head = ?
-"""
-_EPOCH = "SELECT epoch FROM conversation WHERE business = ? AND id = ?"
-_RELEASE = "UPDATE conversation SET owner = NULL WHERE business = ? AND id = ? AND epoch = ?"
-_RELEASE_ALL = "UPDATE conversation SET owner = NULL WHERE business = ? AND id = ? AND owner = ?"
 _READ = """
     SELECT seq, turn, at_ms, kind, data FROM event
     WHERE business = ? AND conversation = ? AND seq > ? ORDER BY seq
@@ -66,9 +51,9 @@ class SQLiteLog:
     on a local disk. `clock` gives seconds since 1970 UTC, for the times of events and leases.
     One process writes with one thread; several processes may share the file, and each
     conversation then belongs to the one that claimed it, until that releases it, closes its
-    log, dies (seen at once on the same machine) or appends nothing for LEASE_MS. A clock that
-    is set back makes others wait for that long again, at most twice; set forward, it ends
-    leases early, and the fence still keeps two writers apart.
+    log, dies (seen at once on the same machine) or appends nothing for two minutes. A clock that
+    is set back makes others wait for at most four; set forward, it ends leases early, and the
+    fence still keeps two writers apart.
 
     Events survive a loss of power. Claims and releases survive a crash of the process only:
     after a loss of power no holder is left. A lone surrogate in a text is kept as it is; two
@@ -128,9 +113,7 @@ class SQLiteLog:
         opened = self._opened()
 
         def work(connection: sqlite3.Connection) -> Claim:
-            now_ms = self._now_ms()
-            epoch, head = opened.take(connection, (self.business, conversation), now_ms)
-            return Claim(conversation, epoch, head)
+            return opened.leases.claim(connection, conversation)
 
         return await opened.writer.run(Job(work, must_sync=False))
 
@@ -143,8 +126,7 @@ class SQLiteLog:
         is_open = turn_left_open(bodies)
 
         def work(connection: sqlite3.Connection) -> int:
-            at_ms = self._now_ms()
-            _advance(connection, claim, (len(bodies), at_ms + LEASE_MS, *place))
+            at_ms = opened.leases.advance(connection, claim, len(bodies))
             rows = [
                 (*place, seq, turn, kind, at_ms, data)
                 for seq, (kind, data) in enumerate(encoded, claim.head + 1)
@@ -168,9 +150,7 @@ class SQLiteLog:
         opened = self._opened()
 
         def work(connection: sqlite3.Connection) -> None:
-            key = (self.business, claim.conversation, claim.epoch)
-            if connection.execute(_RELEASE, key).rowcount:
-                opened.held.discard(claim.conversation)
+            opened.leases.release(connection, claim)
 
         await opened.writer.run(Job(work, must_sync=False))
 
@@ -200,7 +180,9 @@ class SQLiteLog:
     async def __aenter__(self) -> Self:
         async with self._entering:
             if self._open is None:
-                self._open = await _Open.start(self._path)
+                opened = _Open(self._path, Leases(self.business, self._now_ms))
+                await opened.start()
+                self._open = opened
             self._entered += 1
         return self
 
@@ -210,13 +192,13 @@ class SQLiteLog:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(_CLOSE_S, shield=True):
             async with self._entering:
                 self._entered = max(self._entered - 1, 0)
                 if self._open is not None and not self._entered:
                     opened, self._open = self._open, None
                     self._fanout.close()
-                    await opened.stop(self.business)
+                    await opened.stop()
 
     def _opened(self) -> _Open:
         if self._open is None:
@@ -229,7 +211,7 @@ class SQLiteLog:
     def _event(self, seq: int, turn: int, at_ms: int, kind: str, data: str) -> Event:
         try:
             return Event(seq, turn, at_ms, decode(kind, data))
-        except (KeyError, TypeError, ValueError) as exc:
+        except (ArithmeticError, KeyError, TypeError, ValueError) as exc:
             raise StoreError(
                 f"Event {seq} ({kind}) in {self._path} cannot be understood: a newer version of "
                 "aicore wrote it, or it is damaged. Upgrade aicore, or restore a backup."
@@ -237,88 +219,30 @@ class SQLiteLog:
 
 
 class _Open:
-    """What an open log has: two threads, and the leases to give back."""
+    """What an open log has: two threads, and leases."""
 
-    def __init__(self, writer: SQLiteThread, reader: SQLiteThread) -> None:
-        self.writer = writer
-        self.reader = reader
-        self.owner = str(this_process())
-        self.held: set[ConversationId] = set()
+    def __init__(self, path: Path, leases: Leases) -> None:
+        self.writer = SQLiteThread(path, commit_together)
+        self.reader = SQLiteThread(path, one_by_one)
+        self.leases = leases
 
-    @classmethod
-    async def start(cls, path: Path) -> Self:
+    async def start(self) -> None:
         """Open the file. Raises StoreError and StoreBusy."""
-        writer = SQLiteThread(path, commit_together)
-        reader = SQLiteThread(path, one_by_one)
         try:
-            await writer.start(open_writer)
-            await reader.start(open_reader)
+            await self.writer.start(open_writer)
+            await self.reader.start(open_reader)
         except BaseException:
-            reader.abandon()
-            writer.abandon()
+            self.reader.abandon()
+            self.writer.abandon()
             raise
-        return cls(writer, reader)
 
-    def take(
-        self, connection: sqlite3.Connection, place: tuple[str, ConversationId], now_ms: int
-    ) -> tuple[int, int]:
-        """Raise a conversation's epoch, and give it with head. Raises StoreBusy."""
-        business, conversation = place
-        values = {
-            "business": business,
-            "id": conversation,
-            "owner": self.owner,
-            "dead": None,
-            "now": now_ms,
-            "lease": LEASE_MS,
-        }
-        row = connection.execute(_CLAIM, values).fetchone()
-        if row is None:
-            values["dead"] = _dead_holder(connection, place, now_ms)
-            row = connection.execute(_CLAIM, values).fetchone()
-        self.held.add(conversation)
-        epoch, head = row
-        return epoch, head
-
-    async def stop(self, business: str) -> None:
-        """Give back the leases, do what is queued, and close the file."""
-
-        def release_all(connection: sqlite3.Connection) -> None:
-            rows = [(business, conversation, self.owner) for conversation in self.held]
-            connection.executemany(_RELEASE_ALL, rows)
-
+    async def stop(self) -> None:
+        """Do what is queued, give back the leases, and close the file."""
         try:
-            await self.writer.run(Job(release_all, must_sync=False))
-        finally:
-            # The writer last: the last to leave empties the write-ahead log into the file.
-            await self.reader.stop()
-            await self.writer.stop()
-
-
-def _dead_holder(
-    connection: sqlite3.Connection, place: tuple[str, ConversationId], now_ms: int
-) -> str:
-    """Give the owner of a conversation if its process has ended. Raises StoreBusy if not."""
-    text, lease_until_ms = connection.execute(_HOLDER, place).fetchone()
-    owner = Owner.parse(text)
-    if owner.is_dead():
-        return str(text)
-    raise StoreBusy(
-        f"Process {owner.pid} on {owner.host} holds this conversation. Let it finish or stop it, "
-        "or wait for its lease to end.",
-        retry_after_s=max(lease_until_ms - now_ms, 0) / 1000,
-    )
-
-
-def _advance(
-    connection: sqlite3.Connection, claim: Claim, values: tuple[int, int, str, ConversationId]
-) -> None:
-    """Move head and lease if the claim still holds. Raises Fenced and HeadMoved."""
-    place = values[2:]
-    moved = connection.execute(_APPEND, (*values, claim.epoch, claim.head))
-    if moved.rowcount:
-        return
-    row = connection.execute(_EPOCH, place).fetchone()
-    if row is None or row[0] != claim.epoch:
-        raise Fenced("Another worker has claimed this conversation.")
-    raise HeadMoved("Events were added since the claim; read them and append again.")
+            await self.writer.run(Job(self.leases.release_all, must_sync=False))
+        except AicoreError as exc:
+            # They end by themselves; closing the file matters more.
+            _LOG.warning("leases_not_released code=%s", exc.code)
+        # The writer last: the last to leave empties the write-ahead log into the file.
+        await self.reader.stop()
+        await self.writer.stop()

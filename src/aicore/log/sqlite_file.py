@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from pathlib import Path
@@ -15,7 +16,6 @@ APPLICATION_ID = 0x6169_6C67
 
 _BUSY_S = 5.0
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came earlier
-_MAGIC = b"SQLite format 3\x00"
 
 # One entry a version, from 1 on. Never change an entry that was released: add one.
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -60,7 +60,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             business TEXT NOT NULL,
             conversation TEXT NOT NULL,
             turn INTEGER NOT NULL,
-            PRIMARY KEY (business, conversation, turn)
+            PRIMARY KEY (business, conversation, turn),
+            FOREIGN KEY (business, conversation) REFERENCES conversation
         ) STRICT, WITHOUT ROWID
         """,
     ),
@@ -77,8 +78,14 @@ def open_writer(path: Path) -> sqlite3.Connection:
     """
     try:
         _check_place(path)
-        _check_ours(path)
-        return _open_checked(path)
+        if path.exists():
+            # Only looking: it neither locks nor changes what may be another program's file.
+            with contextlib.closing(_connect(path, "mode=ro&immutable=1")) as connection:
+                _check_known(connection, path)
+            return _prepare(_connect(path, "mode=rw"), path)
+        connection = _connect(path, "mode=rwc")
+        path.chmod(0o600)  # conversations are nobody else's business on this machine
+        return _prepare(connection, path)
     except (sqlite3.Error, OSError) as exc:
         raise translate(exc, path) from exc
 
@@ -86,13 +93,13 @@ def open_writer(path: Path) -> sqlite3.Connection:
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open the file for reading, beside its writer. Raises as `open_writer` does."""
     try:
-        return _connect(path, "ro")
+        return _connect(path, "mode=ro")
     except sqlite3.Error as exc:
         raise translate(exc, path) from exc
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    address = f"{path.absolute().as_uri()}?mode={mode}"
+def _connect(path: Path, how: str) -> sqlite3.Connection:
+    address = f"{path.absolute().as_uri()}?{how}"
     return sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None)
 
 
@@ -106,44 +113,23 @@ def _check_place(path: Path) -> None:
         raise StoreError(f"The folder {path.parent} for the log {path.name} is missing. Create it.")
     if path.is_dir():
         raise StoreError(f"{path} is a folder. Name a file for the log.")
-    path.touch(mode=0o600)  # conversations are nobody else's business on this machine
 
 
-def _check_ours(path: Path) -> None:
-    """Look before SQLite touches anything: opening a foreign file for writing may change it."""
-    with path.open("rb") as file:
-        header = file.read(100)
-    if not header:
-        return
-    if not header.startswith(_MAGIC):
-        raise StoreError(
-            f"{path} is not a SQLite database, or damaged. Name another file, or restore a backup."
-        )
-    application_id = int.from_bytes(header[68:72], "big")
-    if application_id == APPLICATION_ID:
-        return
-    # A crash right after the file was made can leave the id in the write-ahead log only.
-    if application_id == 0 and _is_empty_or_ours(path):
-        return
-    raise StoreError(f"{path} belongs to another program. Name another file for the log.")
+def _check_known(connection: sqlite3.Connection, path: Path) -> None:
+    # Through SQLite, never with `open`: closing such a file would drop the locks that another
+    # log of this process has on it, https://www.sqlite.org/howtocorrupt.html section 2.2.
+    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    # A crash while the file was made can leave it empty.
+    if application_id != APPLICATION_ID and (application_id or tables):
+        raise StoreError(f"{path} belongs to another program. Name another file for the log.")
+    _check_version(connection, path)
 
 
-def _is_empty_or_ours(path: Path) -> bool:
-    connection = _connect(path, "ro")
+def _prepare(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     try:
-        application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-        return bool(application_id == APPLICATION_ID or (application_id == 0 and tables == 0))
-    finally:
-        connection.close()
-
-
-def _open_checked(path: Path) -> sqlite3.Connection:
-    connection = _connect(path, "rw")
-    try:
-        _check_version(connection, path)
+        _check_known(connection, path)
         _use_wal(connection, path)
-        connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA secure_delete = ON")
         _migrate(connection, path)

@@ -92,8 +92,8 @@ class _NotBegunError(Exception):
 
 
 def _transact(connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
-    _set_sync(connection, must_sync=any(job.must_sync for job in jobs))
     try:
+        _set_sync(connection, must_sync=any(job.must_sync for job in jobs))
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as exc:
         raise _NotBegunError(exc) from exc

@@ -1,0 +1,100 @@
+"""Which process writes a conversation in a SQLite file: epochs, and leases between processes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from aicore.errors import Fenced, HeadMoved, StoreBusy
+from aicore.log.owner import Owner, this_process
+from aicore.log.port import Claim
+from aicore.records import ConversationId
+
+__all__ = ["LEASE_MS", "Leases"]
+
+LEASE_MS = 120_000
+"""How long a process that cannot be asked holds a conversation after its last append."""
+
+# A lease that ends later than any lease can was given before the clock was set back.
+_CLAIM = """
+    INSERT INTO conversation VALUES (:business, :id, 0, 1, :owner, :now + :lease)
+    ON CONFLICT DO UPDATE SET epoch = epoch + 1, owner = :owner, lease_until_ms = :now + :lease
+    WHERE owner IS NULL OR owner IN (:owner, :dead)
+        OR lease_until_ms <= :now OR lease_until_ms > :now + 2 * :lease
+    RETURNING epoch, head
+"""
+_HOLDER = "SELECT owner, lease_until_ms FROM conversation WHERE business = ? AND id = ?"
+_ADVANCE = """
+    UPDATE conversation SET head = head + ?, lease_until_ms = ?
+    WHERE business = ? AND id = ? AND epoch = ? AND head = ?
+"""
+_EPOCH = "SELECT epoch FROM conversation WHERE business = ? AND id = ?"
+_RELEASE = "UPDATE conversation SET owner = NULL WHERE business = ? AND id = ? AND epoch = ?"
+_RELEASE_ALL = "UPDATE conversation SET owner = NULL WHERE business = ? AND id = ? AND owner = ?"
+
+
+class Leases:
+    """The claims of one open log. All methods run in the writer's thread and transaction."""
+
+    def __init__(self, business: str, now_ms: Callable[[], int]) -> None:
+        self._business = business
+        self._now_ms = now_ms
+        self._owner = str(this_process())
+        self._held: set[ConversationId] = set()
+
+    def claim(self, connection: sqlite3.Connection, conversation: ConversationId) -> Claim:
+        """Raise a conversation's epoch. Raises StoreBusy while another live log holds it."""
+        values = {
+            "business": self._business,
+            "id": conversation,
+            "owner": self._owner,
+            "dead": None,
+            "now": self._now_ms(),
+            "lease": LEASE_MS,
+        }
+        row = connection.execute(_CLAIM, values).fetchone()
+        if row is None:
+            values["dead"] = self._dead_holder(connection, conversation)
+            row = connection.execute(_CLAIM, values).fetchone()
+        self._held.add(conversation)
+        epoch, head = row
+        return Claim(conversation, epoch, head)
+
+    def advance(self, connection: sqlite3.Connection, claim: Claim, count: int) -> int:
+        """Move head by `count`, renew the lease, and give the time in ms.
+
+        Raises: Fenced, HeadMoved.
+        """
+        now_ms = self._now_ms()
+        place = (self._business, claim.conversation)
+        values = (count, now_ms + LEASE_MS, *place, claim.epoch, claim.head)
+        if not connection.execute(_ADVANCE, values).rowcount:
+            row = connection.execute(_EPOCH, place).fetchone()
+            if row is None or row[0] != claim.epoch:
+                raise Fenced("Another worker has claimed this conversation.")
+            raise HeadMoved("Events were added since the claim; read them and append again.")
+        return now_ms
+
+    def release(self, connection: sqlite3.Connection, claim: Claim) -> None:
+        """Give a conversation back, if the claim still holds."""
+        key = (self._business, claim.conversation, claim.epoch)
+        if connection.execute(_RELEASE, key).rowcount:
+            self._held.discard(claim.conversation)
+
+    def release_all(self, connection: sqlite3.Connection) -> None:
+        """Give back every conversation that this log holds."""
+        rows = [(self._business, conversation, self._owner) for conversation in self._held]
+        connection.executemany(_RELEASE_ALL, rows)
+
+    def _dead_holder(self, connection: sqlite3.Connection, conversation: ConversationId) -> str:
+        """Give the holder of a conversation if its process has ended. Raises StoreBusy if not."""
+        row = connection.execute(_HOLDER, (self._business, conversation)).fetchone()
+        text: str = row[0]
+        owner = Owner.parse(text)
+        if owner is not None and owner.is_dead():
+            return text
+        process = f"Process {owner.pid} on {owner.host}" if owner else "Another process"
+        raise StoreBusy(
+            f"{process} holds this conversation. Wait until it is done, or stop it.",
+            retry_after_s=max(row[1] - self._now_ms(), 0) / 1000,
+        )
