@@ -1,0 +1,1 @@
+"""Backends of the mailbox, one file each."""

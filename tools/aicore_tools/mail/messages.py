@@ -1,0 +1,204 @@
+"""RFC 5322 messages: writing them from drafts, and reading whatever comes in."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email import message_from_bytes, policy
+from email.headerregistry import Address as HeaderAddress
+from email.message import EmailMessage
+from email.utils import format_datetime, getaddresses
+
+from aicore_tools.errors import InvalidInput
+from aicore_tools.mail.addresses import parse_address
+from aicore_tools.mail.html_text import html_to_text
+from aicore_tools.mail.records import Address, Attachment, Draft
+
+__all__ = ["File", "Parsed", "build", "message_id_for", "parse"]
+
+_POLICY = policy.SMTP.clone(cte_type="7bit")
+_MESSAGE_ID = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]{1,900}>")
+_PLACEHOLDER = re.compile(
+    r"html|view (it |this |the )?(e-?mail|message)? ?(online|in (a|your) browser)", re.IGNORECASE
+)
+_PLACEHOLDER_MAX_CHARS = 300
+_MAX_REFERENCES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """An attachment with its content."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """What a message says. Broken parts are read as far as they can be; nothing raises.
+
+    `text` is the plain text, made from HTML where that is all there is. `html` may be empty.
+    `headers` are the lines people look at, in order.
+    """
+
+    sender: Address
+    reply_to: Sequence[Address]
+    to: Sequence[Address]
+    cc: Sequence[Address]
+    subject: str
+    message_id: str
+    references: Sequence[str]
+    text: str
+    html: str
+    headers: Sequence[tuple[str, str]]
+    files: Sequence[File]
+
+    @property
+    def attachments(self) -> Sequence[Attachment]:
+        """The files without their content."""
+        return [
+            Attachment(name=file.name, media_type=file.media_type, size_bytes=len(file.content))
+            for file in self.files
+        ]
+
+
+def message_id_for(key: str | None, sender: Address) -> str:
+    """Give the Message-ID of a mail: always the same for the same operation key."""
+    token = hashlib.sha256(key.encode()).hexdigest()[:40] if key else secrets.token_hex(20)
+    return f"<{token}@{sender.email.rpartition('@')[2]}>"
+
+
+def build(
+    draft: Draft, *, message_id: str | None, at: datetime, files: Sequence[File] = ()
+) -> bytes:
+    """Write the message: to be sent where it has a `message_id`, else as a draft.
+
+    Only a draft names those in Bcc.
+    """
+    message = EmailMessage(policy=_POLICY)
+    message["Date"] = format_datetime(at)
+    message["From"] = _header_address(draft.sender)
+    for name, addresses in (("To", draft.to), ("Cc", draft.cc), ("Bcc", draft.bcc)):
+        if addresses and (message_id is None or name != "Bcc"):
+            message[name] = [_header_address(address) for address in addresses]
+    message["Subject"] = draft.subject
+    message.set_content(draft.body)
+    for file in files:
+        main, _, sub = file.media_type.partition("/")
+        message.add_attachment(file.content, maintype=main, subtype=sub, filename=file.name)
+    # Written by hand: the email package breaks long ids into encoded words when it folds them.
+    ids = [f"Message-ID: {message_id}"] if message_id else []
+    if draft.threading.in_reply_to:
+        ids.append(f"In-Reply-To: {draft.threading.in_reply_to}")
+    if draft.threading.references:
+        kept = [*draft.threading.references[:1], *draft.threading.references[1:][-_MAX_REFERENCES:]]
+        ids.append("References: " + "\r\n ".join(kept))
+    return "".join(f"{line}\r\n" for line in ids).encode("ascii") + message.as_bytes()
+
+
+def parse(raw: bytes) -> Parsed:
+    """Read a message, however broken it is."""
+    message = message_from_bytes(raw, policy=policy.default)
+    senders = _addresses(message, "From")
+    plain, html, files = _parts(message)
+    ids = _ids(_header(message, "References"))
+    for found in _ids(_header(message, "In-Reply-To")):
+        if found not in ids:
+            ids.append(found)
+    own = _ids(_header(message, "Message-ID"))
+    text = plain.strip()
+    is_placeholder = len(text) <= _PLACEHOLDER_MAX_CHARS and bool(_PLACEHOLDER.search(text))
+    if html and (not text or is_placeholder):
+        text = html_to_text(html) or text
+    return Parsed(
+        sender=senders[0] if senders else Address("", _header(message, "From")),
+        reply_to=_addresses(message, "Reply-To"),
+        to=_addresses(message, "To"),
+        cc=_addresses(message, "Cc"),
+        subject=_header(message, "Subject"),
+        message_id=own[0] if own else "",
+        references=ids,
+        text=text.replace("\r\n", "\n").replace("\0", ""),
+        html=html,
+        headers=[(name, _header(message, name)) for name in dict.fromkeys(message.keys())],
+        files=files,
+    )
+
+
+def _header_address(address: Address) -> HeaderAddress:
+    return HeaderAddress(address.name, addr_spec=address.email)
+
+
+def _header(message: EmailMessage, name: str) -> str:
+    """Give a header as text, "" where it is missing."""
+    try:
+        value = str(message.get(name, ""))
+    except Exception:  # noqa: BLE001  the email package raises all sorts on malformed headers
+        value = next((raw for key, raw in message.raw_items() if key.lower() == name.lower()), "")
+    return " ".join(value.encode(errors="replace").decode().replace("\0", "").split())
+
+
+def _addresses(message: EmailMessage, name: str) -> list[Address]:
+    found = []
+    for shown, email in getaddresses([_header(message, name)]):
+        try:
+            found.append(Address(parse_address(email).email, " ".join(shown.split())))
+        except InvalidInput:
+            continue
+    return found
+
+
+def _ids(text: str) -> list[str]:
+    return _MESSAGE_ID.findall(text)
+
+
+def _parts(message: EmailMessage) -> tuple[str, str, list[File]]:
+    plain: list[str] = []
+    html: list[str] = []
+    files: list[File] = []
+    for part in message.walk():
+        if part.is_multipart():
+            continue
+        media_type = part.get_content_type()
+        name = _filename(part)
+        if part.get_content_disposition() == "attachment" or name:
+            files.append(
+                File(name=name or "unnamed", media_type=media_type, content=_payload(part))
+            )
+        elif media_type == "text/plain":
+            plain.append(_text(part))
+        elif media_type == "text/html":
+            html.append(_text(part))
+        else:
+            files.append(File(name="unnamed", media_type=media_type, content=_payload(part)))
+    return "\n".join(plain), "\n".join(html), files
+
+
+def _filename(part: EmailMessage) -> str:
+    try:
+        name = part.get_filename() or ""
+    except Exception:  # noqa: BLE001  the email package raises all sorts on malformed headers
+        return "unnamed"
+    return re.sub(r"[\x00-\x1f\x7f/\\]", "_", name)
+
+
+def _payload(part: EmailMessage) -> bytes:
+    content = part.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""
+
+
+def _text(part: EmailMessage) -> str:
+    charset = part.get_content_charset() or "utf-8"
+    content = _payload(part)
+    try:
+        return content.decode(charset)
+    except (LookupError, UnicodeDecodeError, ValueError):
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            return content.decode("cp1252", "replace")
