@@ -25,7 +25,7 @@ from aicore.errors import (
 from aicore.log import MemoryLog
 from aicore.log.events import ToolFinished, ToolStarted, TurnFailed
 from aicore.models import ScriptedProvider
-from aicore.models.port import Completion, Price, Request
+from aicore.models.port import Capabilities, Completion, Price, Request
 from aicore.records import ConversationId, ToolCall, Usage
 
 TALK = "web:1"
@@ -244,7 +244,8 @@ async def test_a_limit_ends_the_turn_typed_and_the_conversation_goes_on(
         return Completion(text="", calls=(ToolCall("x", "look", {"what": "y"}),), usage=usage)
 
     price = Price(input_usd=Decimal(1), output_usd=Decimal(1))
-    provider = ScriptedProvider([again, again, "Hello again."], price=price)
+    known = Capabilities(locality="managed", price=price)
+    provider = ScriptedProvider([again, again, "Hello again."], capabilities=known)
     log = MemoryLog()
     async with Agent(provider=provider, tools=[look], limits=limits, log=log) as agent:
         with pytest.raises(error):
