@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 import anyio
@@ -24,7 +24,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 
 from aicore_tools.errors import BackendConfigError, ToolsError
 
-__all__ = ["Option", "Program", "ServeSettings", "data_home", "serve"]
+__all__ = ["Option", "Program", "ServeSettings", "data_home", "in_process", "serve"]
 
 
 def data_home() -> Path:
@@ -97,8 +97,29 @@ def serve(program: Program, argv: Sequence[str] | None = None) -> None:
             anyio.run(server.run_stdio_async)
 
 
-def _parser(program: Program) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def in_process(program: Program, args: Sequence[str]) -> MCPServer[Any]:
+    """Make the server as its command would with `args`, to be used in this process.
+
+    Raises: BackendConfigError for arguments that the command would refuse, and for those that
+    only concern a transport.
+    """
+    options = _parser(program, _RaisingParser).parse_args(list(args))
+    if options.http:
+        raise BackendConfigError(f"{program.name} --http is a process of its own; use its url.")
+    return program.create(_settings(options, program))
+
+
+class _RaisingParser(argparse.ArgumentParser):
+    """Leaves it to the caller to end the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BackendConfigError(f"{self.prog}: {message}.")
+
+
+def _parser(
+    program: Program, kind: type[argparse.ArgumentParser] = argparse.ArgumentParser
+) -> argparse.ArgumentParser:
+    parser = kind(
         prog=program.name,
         description=f"{program.description} Speaks MCP on stdin and stdout, or over HTTP at /mcp.",
     )

@@ -12,7 +12,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from pydantic import Field
 
-from aicore_servers._serve import Option, Program, ServeSettings, serve
+from aicore_servers._serve import Option, Program, ServeSettings, in_process, serve
 from aicore_servers._tooling import BusinessServer, Toolbox, current_call
 from aicore_tools.calendars import (
     BACKENDS,
@@ -34,7 +34,7 @@ from aicore_tools.calendars.records import Notify, OnClash, Scope
 from aicore_tools.errors import BackendConfigError, InvalidInput, NotFound
 from aicore_tools.operations import Effect
 
-__all__ = ["create", "main"]
+__all__ = ["create", "main", "server"]
 
 INSTRUCTIONS = (
     "The business's appointments. Look with calendar_free before you offer or book a time, book"
@@ -324,6 +324,11 @@ PROGRAM = Program(
     backends=tuple(BACKENDS),
     options=(HOURS, CALENDARS),
 )
+
+
+def server(*args: str) -> MCPServer[Any]:
+    """Make the server for use in this process; `args` as on the command line."""
+    return in_process(PROGRAM, args)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from pydantic import BaseModel, ConfigDict, Field
 
-from aicore_servers._serve import Program, ServeSettings, serve
+from aicore_servers._serve import Program, ServeSettings, in_process, serve
 from aicore_servers._tooling import BusinessServer, Toolbox, current_call
 from aicore_tools.crm import BACKENDS, CrmService, RecordInput, directory
 from aicore_tools.crm.fields import KEY_FIELDS
@@ -31,7 +31,7 @@ from aicore_tools.crm.records import (
 )
 from aicore_tools.operations import Effect
 
-__all__ = ["create", "main"]
+__all__ = ["create", "main", "server"]
 
 INSTRUCTIONS = (
     "The business's customers and its work with them. Look with crm_search or, by id or e-mail,"
@@ -297,6 +297,11 @@ PROGRAM = Program(
     create=create,
     backends=tuple(BACKENDS),
 )
+
+
+def server(*args: str) -> MCPServer[Any]:
+    """Make the server for use in this process; `args` as on the command line."""
+    return in_process(PROGRAM, args)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from pydantic import Field
 
-from aicore_servers._serve import Program, ServeSettings, serve
+from aicore_servers._serve import Program, ServeSettings, in_process, serve
 from aicore_servers._tooling import BusinessServer, Toolbox, current_call
 from aicore_tools.errors import BackendConfigError, InvalidInput
 from aicore_tools.mail import BACKENDS, DraftInput, MailService, mailbox, parse_address
@@ -21,7 +21,7 @@ from aicore_tools.mail.records import Address, Folder, MailRow, MailSearch
 from aicore_tools.mail.service import ReadFormat
 from aicore_tools.operations import Effect
 
-__all__ = ["create", "main"]
+__all__ = ["create", "main", "server"]
 
 INSTRUCTIONS = (
     "The business's mailbox. Find mails with mail_search, read one or a thread with mail_read,"
@@ -239,6 +239,11 @@ PROGRAM = Program(
     create=create,
     backends=tuple(BACKENDS),
 )
+
+
+def server(*args: str) -> MCPServer[Any]:
+    """Make the server for use in this process; `args` as on the command line."""
+    return in_process(PROGRAM, args)
 
 
 def main() -> None:
