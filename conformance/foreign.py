@@ -15,6 +15,8 @@ from toolchain import OUT, Finished, Toolchain
 CLIENT_S = 45.0
 READS: Mapping[str, Mapping[str, Any]] = {
     "aicore-crm": {"name": "crm_search", "arguments": {"type": "contact"}},
+    "aicore-mail": {"name": "mail_search", "arguments": {}},
+    "aicore-calendars": {"name": "calendar_calendars", "arguments": {}},
 }
 """One call per server that changes nothing; a server without one is only listed."""
 
