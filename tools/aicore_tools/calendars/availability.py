@@ -12,8 +12,8 @@ from aicore_tools.calendars.hours import OpeningHours
 from aicore_tools.calendars.port import Agenda
 from aicore_tools.calendars.records import CalendarId, Span, Timing
 from aicore_tools.calendars.slots import SlotRules, free_slots
-from aicore_tools.calendars.times import last_moment, named_zone, read_when
 from aicore_tools.errors import InvalidInput, NotFound
+from aicore_tools.times import last_moment, named_zone, read_when
 
 __all__ = ["Availability", "FreeAsked", "FreeTimes", "read_window"]
 

@@ -9,8 +9,8 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from aicore_tools.calendars.records import Span
-from aicore_tools.calendars.times import wall_time
 from aicore_tools.errors import InvalidInput
+from aicore_tools.times import wall_time
 
 __all__ = ["OpeningHours"]
 

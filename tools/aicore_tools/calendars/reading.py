@@ -9,8 +9,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from aicore_tools.calendars.records import EventChange, Span, Timing
-from aicore_tools.calendars.times import When, last_moment, named_zone, read_when
 from aicore_tools.errors import InvalidInput
+from aicore_tools.times import When, last_moment, named_zone, read_when
 
 __all__ = [
     "CHANGEABLE",

@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 from dateutil.rrule import rrule, rrulestr
 
 from aicore_tools.calendars.records import Span, Timing
-from aicore_tools.calendars.times import wall_time
 from aicore_tools.errors import InvalidInput
+from aicore_tools.times import wall_time
 
 __all__ = ["Series", "checked_rule", "ending_before"]
 

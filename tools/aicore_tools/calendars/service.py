@@ -39,9 +39,9 @@ from aicore_tools.calendars.records import (
     Timing,
 )
 from aicore_tools.calendars.recurrence import checked_rule
-from aicore_tools.calendars.times import read_when
 from aicore_tools.errors import Conflict, InvalidInput
 from aicore_tools.operations import Effect, Operation
+from aicore_tools.times import read_when
 
 __all__ = ["Booking", "CalendarService", "Edit", "EventsAsked", "EventsGiven", "Outcome"]
 

@@ -19,8 +19,8 @@ from aicore_tools.calendars.backends.local_rows import (
 )
 from aicore_tools.calendars.records import Event, EventChange, EventId, Span, Timing
 from aicore_tools.calendars.recurrence import checked_rule, ending_before
-from aicore_tools.calendars.times import wall_time
 from aicore_tools.errors import NotFound
+from aicore_tools.times import wall_time
 
 __all__ = [
     "Found",

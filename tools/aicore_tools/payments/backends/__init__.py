@@ -1,0 +1,1 @@
+"""The payments behind the port, one file a system."""
