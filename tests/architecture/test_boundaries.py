@@ -4,7 +4,19 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-BOUNDARIES: dict[str, str] = {}
+BOUNDARIES = {
+    "src/aicore/agent/agent.py:Agent._stream_into": "handed to the reader of the stream",
+    "src/aicore/agent/build.py:_call": "foreign code named in settings: becomes a ConfigError",
+    "src/aicore/agent/runner.py:Runner._resume_turn": "one turn must not stop the others",
+    "src/aicore/dispatch/functions.py:FunctionTool.call": "the function is the user's",
+    "src/aicore/dispatch/link.py:ServerLink._connect_once": "background task: kept, retried",
+    "src/aicore/dispatch/opening.py:Opening.send": "whatever a server does becomes CallFailed",
+    "src/aicore/log/sqlite_thread.py:SQLiteThread._main": "goes to the caller of `start`",
+    "src/aicore/log/sqlite_thread.py:commit_together": "goes to the caller of the job",
+    "src/aicore/log/sqlite_thread.py:one_by_one": "goes to the caller of the job",
+    "tools/aicore_tools/mail/messages.py:_filename": "the email package raises all sorts",
+    "tools/aicore_tools/mail/messages.py:_header": "the email package raises all sorts",
+}
 """`file:function` to why everything is caught there; each logs or returns a typed failure."""
 
 BROAD = {"Exception", "BaseException"}
@@ -43,7 +55,8 @@ def broad_excepts(tree: ast.AST, function: str = "") -> Iterator[str]:
 def test_everything_is_caught_at_named_boundaries_only(modules: Sequence[Any]) -> None:
     found = {f"{m.file}:{function}" for m in modules for function in broad_excepts(m.tree)}
 
-    assert found == set(BOUNDARIES)
+    assert sorted(found - set(BOUNDARIES)) == []
+    assert sorted(set(BOUNDARIES) - found) == [], "no longer there: take it off the list"
 
 
 def test_broad_except_is_seen() -> None:
