@@ -40,6 +40,13 @@ MAX_UNIT_MINOR = 10**12
 MAX_DUE_DAYS = 365
 MAX_METADATA = 20
 _EMAIL = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\".]+(\.[^\s@,;<>\".]+)+\Z")
+_STATUSES: Mapping[Kind, Sequence[str]] = {
+    "customer": (),
+    "invoice": ("draft", "open", "paid", "void"),
+    "payment": ("succeeded",),
+    "product": ("active", "inactive"),
+    "link": ("open", "paid", "expired", "void"),
+}
 _CUSTOMER_FIELDS = ("name", "phone", "address", "tax_id", "metadata")
 
 
@@ -112,6 +119,11 @@ class PaymentService:
         self._rules = rules
         self._clock = clock
 
+    @property
+    def zone(self) -> ZoneInfo:
+        """Where the business is."""
+        return self._rules.zone
+
     async def get(self, entry: str) -> Entry:
         """Give one entry by id, reference or number.
 
@@ -129,13 +141,14 @@ class PaymentService:
         """
         if not 1 <= asked.limit <= MAX_ROWS:
             raise InvalidInput(f"limit: give 1 to {MAX_ROWS}, not {asked.limit}.")
+        _check_status(asked)
         query = FindQuery(
             kind=asked.kind,
             customer=await self._customer_id(asked.customer) if asked.customer else None,
             status=asked.status,
             text=_text(asked.query, "query", 200),
             after=self._start(asked.after, "after"),
-            before=self._end(asked.before, "before"),
+            before=self._start(asked.before, "before"),
             limit=asked.limit,
             cursor=asked.cursor,
         )
@@ -153,7 +166,7 @@ class PaymentService:
         if earlier is not None:
             return earlier
         lines, currency = await self._lines(bill)
-        ends = self._end(expires, "expires")
+        ends = self._end(expires)
         if ends is not None and ends <= self._clock():
             raise InvalidInput(f"expires: {expires} is past.")
         new = NewLink(
@@ -313,14 +326,25 @@ class PaymentService:
     def _start(self, text: str | None, name: str) -> datetime | None:
         return read_when(text, self._rules.zone, name=name).moment if text else None
 
-    def _end(self, text: str | None, name: str) -> datetime | None:
+    def _end(self, text: str | None) -> datetime | None:
         zone = self._rules.zone
-        return last_moment(read_when(text, zone, name=name), zone) if text else None
+        return last_moment(read_when(text, zone, name="expires"), zone) if text else None
 
 
 def _entry(entry: Entry) -> Entry:
     """Widen the type: an Effect of a Link is no Effect of an Entry to the type checker."""
     return entry
+
+
+def _check_status(asked: FindAsked) -> None:
+    known = _STATUSES[asked.kind]
+    if asked.status is not None and asked.status not in known:
+        raise InvalidInput(
+            f"status: a {asked.kind} is never {asked.status[:40]!r}.",
+            hint=f"Give one of: {', '.join(known)}." if known else "Leave status out.",
+        )
+    if asked.kind == "product" and asked.customer:
+        raise InvalidInput("A product has no customer.", hint="Leave customer out.")
 
 
 def _own_line(given: LineGiven) -> Line:
