@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email import message_from_bytes, policy
+from email.errors import MessageError
 from email.headerregistry import Address as HeaderAddress
 from email.message import EmailMessage
 from email.utils import format_datetime, getaddresses
@@ -25,6 +26,8 @@ _MESSAGE_ID = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]{1,900}>")
 _PLACEHOLDER = re.compile(
     r"html|view (it |this |the )?(e-?mail|message)? ?(online|in (a|your) browser)", re.IGNORECASE
 )
+# What the email package raises on headers that are broken enough.
+_MALFORMED = (AttributeError, LookupError, MessageError, RecursionError, TypeError, ValueError)
 _PLACEHOLDER_MAX_CHARS = 300
 _MAX_REFERENCES = 20
 
@@ -138,7 +141,7 @@ def _header(message: EmailMessage, name: str) -> str:
     """Give a header as text, "" where it is missing."""
     try:
         value = str(message.get(name, ""))
-    except Exception:  # noqa: BLE001  the email package raises all sorts on malformed headers
+    except _MALFORMED:
         value = next((raw for key, raw in message.raw_items() if key.lower() == name.lower()), "")
     return " ".join(value.encode(errors="replace").decode().replace("\0", "").split())
 
@@ -182,7 +185,7 @@ def _parts(message: EmailMessage) -> tuple[str, str, list[File]]:
 def _filename(part: EmailMessage) -> str:
     try:
         name = part.get_filename() or ""
-    except Exception:  # noqa: BLE001  the email package raises all sorts on malformed headers
+    except _MALFORMED:
         return "unnamed"
     return re.sub(r"[\x00-\x1f\x7f/\\]", "_", name)
 
