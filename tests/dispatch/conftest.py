@@ -117,23 +117,48 @@ def http_peer(tmp_path: Path) -> Iterator[Callable[..., HttpPeer]]:
         peer.kill()
 
 
+@pytest.fixture(scope="session")
+def shared_http_peer(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., tuple[HttpPeer, Path]]]:
+    """One peer behind HTTP per era, for the tests that leave it as it was."""
+    peers: dict[tuple[str, ...], tuple[HttpPeer, Path]] = {}
+
+    def get(*words: str) -> tuple[HttpPeer, Path]:
+        if words not in peers:
+            state = tmp_path_factory.mktemp("peer")
+            peers[words] = HttpPeer(state, *words), state
+            peers[words][0].start()
+        return peers[words]
+
+    yield get
+    for peer, _ in peers.values():
+        peer.kill()
+
+
 @pytest.fixture(params=["stdio 2026", "stdio 2025", "http 2026", "http 2025", "in process"])
-def any_server(
+def any_peer(
     request: pytest.FixtureRequest,
+    tmp_path: Path,
     stdio_peer: Callable[..., Server],
-    http_peer: Callable[..., HttpPeer],
+    shared_http_peer: Callable[..., tuple[HttpPeer, Path]],
     local_peer: Callable[[], Server],
-) -> Server:
-    """The peer over each transport and in each era of the protocol."""
+) -> tuple[Server, Path]:
+    """The peer over each transport and in each era of the protocol, and its state."""
     words = request.param.split()
     era = [word for word in words if word == "2025"]
     if words[0] == "stdio":
-        return stdio_peer(*era)
+        return stdio_peer(*era), tmp_path
     if words[0] == "in":
-        return local_peer()
-    peer = http_peer(*era)
-    peer.start()
-    return peer.server
+        return local_peer(), tmp_path
+    peer, state = shared_http_peer(*era)
+    return peer.server, state
+
+
+@pytest.fixture
+def any_server(any_peer: tuple[Server, Path]) -> Server:
+    """As `any_peer`, without its state."""
+    return any_peer[0]
 
 
 @pytest.fixture

@@ -51,7 +51,9 @@ async def echo(text: str) -> str:
 @SERVER.tool(annotations=READ)
 async def meta(ctx: Context[Any]) -> dict[str, Any]:
     """Give what came along with the call."""
-    return {key: value for key, value in (ctx.request_context.meta or {}).items() if "aicore" in key}
+    return {
+        key: value for key, value in (ctx.request_context.meta or {}).items() if "aicore" in key
+    }
 
 
 @SERVER.tool(annotations=READ)
@@ -67,13 +69,13 @@ async def events() -> list[str]:
 
 
 @SERVER.tool(annotations=READ)
-async def slow(seconds: float) -> str:
+async def slow(seconds: float, tag: str = "slow") -> str:
     """Take a while."""
-    EVENTS.append("slow began")
+    EVENTS.append(f"{tag} began")
     try:
         await anyio.sleep(seconds)
     except BaseException:
-        EVENTS.append("slow cancelled")
+        EVENTS.append(f"{tag} cancelled")
         raise
     return "slept"
 
@@ -217,6 +219,7 @@ async def run_http(port: int) -> None:
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", port))
+    listening.listen(100)
     app = SERVER.streamable_http_app()
     print(listening.getsockname()[1], flush=True)
     config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=0)
