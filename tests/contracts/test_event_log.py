@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import anyio
 import pytest
@@ -28,7 +29,7 @@ from aicore.log.events import (
     TurnRetried,
     TurnWaiting,
 )
-from aicore.log.fanout import MAX_BEHIND
+from aicore.log.fanout import MAX_BEHIND, Subscription
 from aicore.records import (
     ApprovalId,
     ConversationId,
@@ -288,13 +289,11 @@ async def test_turns_are_open_until_they_close_and_again_when_they_go_on(make_lo
     async with make_log() as log:
 
         async def after(turn: int, *bodies: Body) -> list[int]:
-            nonlocal claim
-            claim = await log.append(claim, turn, bodies)
+            await log.append(await log.claim(SHOP), turn, bodies)
             return [open_turn.turn for open_turn in await log.open_turns()]
 
         await log.receive(SHOP, said())
         await log.receive(SHOP, said())
-        claim = await log.claim(SHOP)
         decided = ApprovalDecided(approval_id=ApprovalId("a"), is_approved=False, by="staff:ann")
         assert await log.open_turns() == [OpenTurn(SHOP, 1), OpenTurn(SHOP, 2)]
         assert await after(1, replied()) == [1, 2]
@@ -395,7 +394,7 @@ async def test_a_cancelled_receive_can_be_made_again(make_log: MakeLog) -> None:
     async with make_log() as log:
         for steps in range(40):
             message = said("text", message_id=f"m{steps}")
-            await _cancel_after(steps // 2, lambda message=message: log.receive(SHOP, message))  # type: ignore[misc]  # bound now
+            await _cancel_after(steps // 2, partial(log.receive, SHOP, message))
             before = len(await log.read(SHOP))
             received = await log.receive(SHOP, message)
             assert received.is_new == (len(await log.read(SHOP)) == before + 1)
@@ -404,12 +403,12 @@ async def test_a_cancelled_receive_can_be_made_again(make_log: MakeLog) -> None:
 
 
 async def test_a_cancelled_append_is_whole_or_absent(make_log: MakeLog) -> None:
-    bodies = [replied(), ReplySent(text="x")]
+    bodies: list[Body] = [replied(), ReplySent(text="x")]
     outcomes = set()
     async with make_log() as log:
         for steps in range(40):
             claim = await log.claim(SHOP)
-            await _cancel_after(steps // 2, lambda claim=claim: log.append(claim, 1, bodies))  # type: ignore[misc]  # bound now
+            await _cancel_after(steps // 2, partial(log.append, claim, 1, bodies))
             added = len(await log.read(SHOP)) - claim.head
             outcomes.add(added)
             if added:
@@ -428,7 +427,7 @@ async def test_a_cancelled_claim_or_release_leaves_a_conversation_that_can_be_cl
         for steps in range(20):
             await _cancel_after(steps // 2, lambda: log.claim(SHOP))
             claim = await log.claim(SHOP)
-            await _cancel_after(steps // 2, lambda claim=claim: log.release(claim))  # type: ignore[misc]  # bound now
+            await _cancel_after(steps // 2, partial(log.release, claim))
             claim = await log.claim(SHOP)
             await log.append(claim, 1, [ReplySent(text="x")])
         await assert_whole(log)
@@ -618,7 +617,7 @@ async def test_a_closed_subscription_takes_no_more_events(make_log: MakeLog) -> 
     seen: list[Any] = []
     async with make_log() as log:
         with anyio.fail_after(5):
-            async with aclosing(log.subscribe()) as subscription:  # type: ignore[type-var]  # has aclose
+            async with aclosing(cast("Subscription", log.subscribe())) as subscription:
                 await _start(subscription, seen, log)
                 await log.receive(SHOP, said("dropped"))
             await log.receive(SHOP, said("unheard"))
