@@ -7,7 +7,7 @@ counts is whether a call is there and its arguments parse.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,17 +53,18 @@ class ReplyCollector:
         self._texts: list[str] = []
         self._calls = CallCollector()
         self._reason = ""
-        self._usage: Mapping[str, Any] | None = None
+        self._usage: Any = None
         self._model = ""
         self._is_refused = False
         self._splitter = EventSplitter()
+        self._has_choice = False
         self.has_begun = False
         self.is_done = False
 
     @property
     def is_complete(self) -> bool:
-        """Whether the server said that this is all, by a finish reason or by `[DONE]`."""
-        return self.is_done or bool(self._reason)
+        """Whether there is an answer and the server said, in some way, that this is all."""
+        return bool(self._reason) or (self.is_done and (self._has_choice or self._is_refused))
 
     def refuse(self) -> None:
         """Note that a content filter answered instead of the model."""
@@ -83,7 +84,13 @@ class ReplyCollector:
             if event.strip() == _DONE:
                 self.is_done = True
                 break
-            text = self._add(_parse_object(event), "delta")
+            try:
+                text = self._take(event, "delta")
+            except (ErrorInReply, BrokenOffError):
+                if not self.is_complete:
+                    raise
+                self.is_done = True  # the answer was whole before this came
+                break
             if text:
                 texts.append(text)
         return "".join(texts)
@@ -98,9 +105,8 @@ class ReplyCollector:
 
         Raises: ErrorInReply, BrokenOffError.
         """
-        data = _parse_object(body)
-        text = self._add(data, "message")
-        if not data.get("choices"):
+        text = self._take(body, "message")
+        if not self._has_choice:
             raise BrokenOffError("The answer has no choices.")
         self.is_done = True
         return text
@@ -124,6 +130,14 @@ class ReplyCollector:
             model=self._model or asked.model,
         )
 
+    def _take(self, data: bytes, part: str) -> str:
+        try:
+            return self._add(parse_json(data), part)
+        except ValueError as exc:
+            raise BrokenOffError("The answer is not JSON.") from exc
+        except (AttributeError, LookupError, TypeError) as exc:
+            raise BrokenOffError("The answer has not the shape of one.") from exc
+
     def _add(self, data: dict[str, Any], part: str) -> str:
         if data.get("error") or data.get("object") == "error":
             raise ErrorInReply(data.get("error") or data)
@@ -135,6 +149,7 @@ class ReplyCollector:
         if not choices:  # usage comes in a chunk without any
             return ""
         choice = choices[0]
+        self._has_choice = True
         if reason := choice.get("finish_reason"):
             if reason == "error":  # OpenRouter, when the vendor behind it failed
                 raise ErrorInReply(choice.get("error") or "The vendor failed.")
@@ -157,7 +172,7 @@ class ReplyCollector:
         return text
 
     def _counted(self, asked: Asked, text: str) -> Usage:
-        told = self._usage or {}
+        told = self._usage if isinstance(self._usage, dict) else {}
         input_tokens, output_tokens = told.get("prompt_tokens"), told.get("completion_tokens")
         if not isinstance(input_tokens, int) or not isinstance(output_tokens, int):
             size = len(text) + self._calls.size
@@ -166,24 +181,17 @@ class ReplyCollector:
                 output_tokens=-(-size // _CHARS_PER_TOKEN),
                 is_reported=False,
             )
-        details = told.get("prompt_tokens_details") or {}
-        # DeepSeek has a field of its own.
-        cached = details.get("cached_tokens") or told.get("prompt_cache_hit_tokens") or 0
+        details = told.get("prompt_tokens_details")
+        cached = details.get("cached_tokens") if isinstance(details, dict) else None
+        if cached is None:
+            cached = told.get("prompt_cache_hit_tokens")  # DeepSeek has a field of its own
+        if not isinstance(cached, int):
+            cached = 0
         return Usage(
             input_tokens=input_tokens,
             cached_tokens=min(cached, input_tokens),
             output_tokens=output_tokens,
         )
-
-
-def _parse_object(data: bytes) -> dict[str, Any]:
-    try:
-        value = parse_json(data)
-    except ValueError as exc:
-        raise BrokenOffError("The answer is not JSON.") from exc
-    if not isinstance(value, dict):
-        raise BrokenOffError("The answer is not a JSON object.")
-    return value
 
 
 def _joined(content: Any) -> str:

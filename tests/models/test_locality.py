@@ -1,0 +1,22 @@
+"""Which hosts are machines of the business: sensitive data is routed by the answer."""
+
+import pytest
+
+from aicore.models.locality import is_own_host
+
+OWN = """localhost LOCALHOST shop.localhost 127.0.0.1 127.9.9.9 ::1 10.1.2.3 172.16.0.1 192.168.0.9
+fd00::1 fe80::1 fe80::1%eth0 169.254.1.1 ollama gpu-box llm_1 nas.local gpu.home.arpa gpu.internal
+::ffff:10.0.0.1 localhost."""
+OTHERS = """api.openai.com 8.8.8.8 2606:4700::1111 172.32.0.1 ::ffff:8.8.8.8 local.example.com
+localhost.example.com 10.example.com 134744072 0x8080808 1.1 evil-localhost.com 100.64.0.1
+example.com. internal.example.com"""
+
+
+@pytest.mark.parametrize("host", OWN.split())
+def test_own_machines(host: str) -> None:
+    assert is_own_host(host)
+
+
+@pytest.mark.parametrize("host", [*OTHERS.split(), ""])
+def test_machines_of_others(host: str) -> None:
+    assert not is_own_host(host)
