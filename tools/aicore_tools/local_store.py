@@ -114,7 +114,7 @@ class LocalStore:
             earlier = self._find_operation(connection, operation)
             if earlier is not None:
                 return earlier
-            result = change(connection)
+            encoded = json.dumps(change(connection))
             if operation.key is not None:
                 connection.execute(
                     "INSERT INTO operation (business, op_key, tool, args_hash, result_json)"
@@ -124,10 +124,10 @@ class LocalStore:
                         operation.key,
                         operation.tool,
                         operation.args_hash,
-                        json.dumps(result),
+                        encoded,
                     ),
                 )
-            return Effect(result=result)
+            return Effect(result=json.loads(encoded))  # as a repeat will give it
 
         return await self.write(run)
 

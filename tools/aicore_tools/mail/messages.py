@@ -148,7 +148,11 @@ def _header(message: EmailMessage, name: str) -> str:
 
 def _addresses(message: EmailMessage, name: str) -> list[Address]:
     found = []
-    for shown, email in getaddresses([_header(message, name)]):
+    try:
+        pairs = getaddresses([_header(message, name)])
+    except _MALFORMED:
+        pairs = []
+    for shown, email in pairs:
         try:
             found.append(Address(parse_address(email).email, " ".join(shown.split())))
         except InvalidInput:

@@ -1,0 +1,315 @@
+"""The rules of the CRM: what may be asked and written, and how values are normalised."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aicore_tools.crm.backends.local import LocalDirectory
+from aicore_tools.crm.fields import KEY_FIELDS, TYPES, Field, field_of, normalise
+from aicore_tools.crm.records import RECORD_TYPES, Entry, Filter, RecordId, Search
+from aicore_tools.crm.registry import directory
+from aicore_tools.crm.service import CrmService, RecordInput
+from aicore_tools.errors import BackendConfigError, InvalidInput, NotFound
+from aicore_tools.operations import Operation
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[CrmService]:
+    async with LocalDirectory(folder / "crm.db", business="main") as local:
+        yield CrmService(local, zone=ZoneInfo("Europe/Berlin"))
+
+
+def op() -> Operation:
+    return Operation.of("test", {})
+
+
+async def put(service: CrmService, record_type: Any, *records: RecordInput) -> list[Any]:
+    return list((await service.upsert(op(), record_type, records)).result)
+
+
+def record(**fields: Any) -> RecordInput:
+    return RecordInput(set=fields)
+
+
+@pytest.mark.parametrize(
+    ("record_type", "name", "meant"),
+    [
+        ("contact", "emial", "email"),
+        ("contact", "first_name", "name"),
+        ("contact", "Phone", "phone"),
+        ("deal", "amount", "amount_minor"),
+        ("deal", "closing_date", "close_date"),
+        ("ticket", "prio", "priority"),
+    ],
+)
+def test_an_unknown_field_names_the_nearest(record_type: Any, name: str, meant: str) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        field_of(record_type, name)
+    assert refusal.value.code == "unknown_field"
+    assert f"'{meant}'" in refusal.value.message
+
+
+def test_a_hopeless_field_lists_what_there_is() -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        field_of("product", "zzzzzz")
+    assert "Did you mean" not in refusal.value.message
+    assert "sku" in (refusal.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "normal"),
+    [
+        ("email", " Ann.Lee@Example.COM ", "ann.lee@example.com"),
+        ("email", "mailto:ann@example.com", "ann@example.com"),
+        ("phone", "+49 (30) 123-4567", "+49301234567"),
+        ("phone", "0049 30 1234567", "+49301234567"),
+        ("phone", "030/1234567", "0301234567"),
+        ("domain", "https://www.Example.com/about", "example.com"),
+        ("date", "2026-03-01", "2026-03-01"),
+        ("date", "2026-03-01T10:00:00+01:00", "2026-03-01"),
+        ("time", "2026-03-01T10:00:00+01:00", "2026-03-01T09:00:00+00:00"),
+        ("time", "2026-07-01T10:00:00", "2026-07-01T08:00:00+00:00"),
+        ("time", "2026-07-01", "2026-06-30T22:00:00+00:00"),
+        ("integer", 12, 12),
+        ("integer", "1200", 1200),
+        ("integer", 3.0, 3),
+        ("flag", "true", True),
+        ("flag", False, False),
+        ("text", "  Ann  ", "Ann"),
+        ("text", 7, "7"),
+        ("text", "a\0b\ud800", "ab?"),
+        ("text", "   ", None),
+        ("text", None, None),
+        ("email", "", None),
+    ],
+)
+def test_a_value_has_one_form(kind: Any, given: Any, normal: Any) -> None:
+    assert normalise("x", Field(kind), given, zone=ZoneInfo("Europe/Berlin")) == normal
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("email", "ann"),
+        ("email", "ann@example"),
+        ("email", "a@b.example, c@d.example"),
+        ("email", 7),
+        ("phone", "call me"),
+        ("phone", "1234"),
+        ("phone", "+" + "1" * 16),
+        ("domain", "not a domain"),
+        ("date", "01.03.2026"),
+        ("date", "2026-02-30"),
+        ("time", "tomorrow"),
+        ("time", "0001-01-01T00:00:00+14:00"),
+        ("integer", 1.5),
+        ("integer", "12,50"),
+        ("integer", True),
+        ("integer", 1e300),
+        ("integer", float("nan")),
+        ("integer", [1]),
+        ("flag", "maybe"),
+        ("flag", 1),
+        ("text", ["a"]),
+        ("text", True),
+        ("text", {"a": 1}),
+        ("text", "x" * 20_001),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused(kind: Any, given: Any) -> None:
+    with pytest.raises(InvalidInput):
+        normalise("x", Field(kind), given)
+
+
+def test_a_choice_is_one_of_its_values() -> None:
+    field = TYPES["ticket"]["status"]
+    assert normalise("status", field, "Open") == "open"
+    with pytest.raises(InvalidInput) as refusal:
+        normalise("status", field, "opened")
+    assert "waiting" in refusal.value.message
+
+
+def test_a_currency_is_an_iso_code() -> None:
+    assert normalise("currency", TYPES["deal"]["currency"], "eur") == "EUR"
+    with pytest.raises(InvalidInput):
+        normalise("currency", TYPES["deal"]["currency"], "Euro")
+
+
+@given(st.one_of(st.text(), st.integers(), st.floats(), st.booleans(), st.lists(st.text())))
+@settings(max_examples=200, deadline=None)
+def test_normalising_twice_changes_nothing(value: Any) -> None:
+    for name, field in {**TYPES["contact"], **TYPES["deal"], **TYPES["task"]}.items():
+        try:
+            once = normalise(name, field, value)
+        except InvalidInput:
+            continue
+        assert normalise(name, field, once) == once
+
+
+def test_every_key_is_a_field_of_its_type() -> None:
+    assert set(TYPES) == set(RECORD_TYPES) == set(KEY_FIELDS)
+    for record_type, keys in KEY_FIELDS.items():
+        assert set(keys) <= set(TYPES[record_type])
+
+
+async def test_a_wrong_value_writes_nothing_at_all(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        with pytest.raises(InvalidInput) as refusal:
+            await put(service, "contact", record(name="Ann"), record(email="nobody"))
+        assert refusal.value.message.startswith("records[1]: ")
+        assert (await service.search(Search(type="contact"))).rows == []
+
+
+async def test_a_key_says_itself_what_it_is_a_key_of(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        for record_type, key, field in (
+            ("contact", "Ann@Example.com", "email"),
+            ("contact", "+49 30 1234567", "phone"),
+            ("contact", "hubspot-77", "external_id"),
+            ("company", "https://example.com", "domain"),
+            ("product", "SKU-1", "sku"),
+            ("deal", "d-1", "external_id"),
+        ):
+            item = RecordInput(set={"name": "x"}, key=key)
+            (created,) = await put(service, record_type, item)
+            found = await service.get(record_type, [key])  # type: ignore[arg-type] # a loop of literals
+            assert [each.id for each in found.records] == [created.id]
+            assert field in found.records[0].fields
+
+
+async def test_id_and_key_together_are_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        with pytest.raises(InvalidInput):
+            await put(service, "contact", RecordInput(set={"name": "x"}, id="1", key="a@b.example"))
+
+
+async def test_getting_says_what_is_missing_or_ambiguous(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        ann, ben = await put(
+            service,
+            "contact",
+            record(name="Ann", email="ann@example.com", phone="+49301234567"),
+            record(name="Ben", email="ben@example.com", phone="+49301234567"),
+        )
+        found = await service.get(
+            "contact", ["ben@example.com", f"contact:{ann.id}", "nobody@x.example", "+49301234567"]
+        )
+        assert [each.id for each in found.records] == [ben.id, ann.id]
+        assert found.missing == ["nobody@x.example"]
+        assert found.ambiguous == {"+49301234567": [ann.id, ben.id]}
+
+
+async def test_only_the_asked_fields_are_given(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        await put(service, "contact", record(name="Ann", city="Ulm", email="ann@example.com"))
+        page = await service.search(Search(type="contact"), fields=["city", "phone", "created"])
+        assert set(page.rows[0].fields) == {"city", "created"}
+        found = await service.get("contact", ["ann@example.com"], fields=["name"])
+        assert found.records[0].fields == {"name": "Ann"}
+        for call in (
+            service.search(Search(type="contact"), fields=["nmae"]),
+            service.get("contact", ["1"], fields=["nmae"]),
+        ):
+            with pytest.raises(InvalidInput):
+                await call
+
+
+@pytest.mark.parametrize(
+    ("field", "op_name", "value"),
+    [
+        ("nmae", "eq", "x"),
+        ("name", "eq", None),
+        ("name", "eq", ["x"]),
+        ("name", "in", "x"),
+        ("name", "in", []),
+        ("name", "in", ["x"] * 101),
+        ("birthday", "between", ["2026-01-01"]),
+        ("birthday", "gt", "soon"),
+        ("status", "eq", "nonsense"),
+        ("name", "exists", "yes"),
+        ("linked_to", "eq", "contact"),
+        ("linked_to", "neq", "contact:1"),
+        ("linked_to", "eq", 7),
+    ],
+)
+async def test_a_filter_that_cannot_be_is_refused(
+    tmp_path: Path, field: str, op_name: Any, value: Any
+) -> None:
+    async with opened(tmp_path) as service:
+        with pytest.raises(InvalidInput):
+            await service.search(
+                Search(type="contact", filters=[Filter(field=field, op=op_name, value=value)])
+            )
+
+
+async def test_a_part_of_an_address_or_number_can_be_looked_for(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        await put(service, "contact", record(name="Ann", email="ann@example.com"))
+        condition = Filter(field="email", op="contains", value="@EXAMPLE")
+        page = await service.search(Search(type="contact", filters=[condition]))
+        assert len(page.rows) == 1
+
+
+@pytest.mark.parametrize("limit", [0, 101, -1])
+async def test_a_limit_out_of_range_is_refused(tmp_path: Path, limit: int) -> None:
+    async with opened(tmp_path) as service:
+        with pytest.raises(InvalidInput):
+            await service.search(Search(type="contact", limit=limit))
+
+
+async def test_too_many_or_no_records_are_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        for records in ([], [record(name="x")] * 51):
+            with pytest.raises(InvalidInput):
+                await put(service, "contact", *records)
+        for ids in ([], ["1"] * 101):
+            with pytest.raises(InvalidInput):
+                await service.get("contact", ids)
+        with pytest.raises(InvalidInput):
+            await service.search(Search(type="contact"), sort="-nmae")
+
+
+@pytest.mark.parametrize(
+    ("entry", "about", "error"),
+    [
+        (Entry(kind="note"), (), InvalidInput),
+        (Entry(kind="note", text="  "), (), InvalidInput),
+        (Entry(kind="note", text="x", due="2026-03-01"), (), InvalidInput),
+        (Entry(kind="call", text="x", is_done=True), (), InvalidInput),
+        (Entry(kind="email", text="x", task_id=RecordId("1")), (), InvalidInput),
+        (Entry(kind="task", text="x", due="soon"), (), InvalidInput),
+        (Entry(kind="note", text="x"), ("contakt:1",), InvalidInput),
+        (Entry(kind="note", text="x"), ("12",), InvalidInput),
+        (Entry(kind="note", text="x"), ("contact:999",), NotFound),
+        (Entry(kind="task", task_id=RecordId("999"), is_done=True), (), NotFound),
+    ],
+)
+async def test_a_log_entry_that_cannot_be_is_refused(
+    tmp_path: Path, entry: Entry, about: tuple[str, ...], error: type[Exception]
+) -> None:
+    async with opened(tmp_path) as service:
+        with pytest.raises(error):
+            await service.log(op(), entry, about=about)
+        for record_type in ("note", "task"):
+            assert (await service.search(Search(type=record_type))).rows == []  # type: ignore[arg-type] # a loop of literals
+
+
+async def test_a_wrong_type_in_a_name_suggests_the_right_one(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        with pytest.raises(InvalidInput) as refusal:
+            await service.link(op(), "contakt:1", "company:2")
+        assert "'contact'" in refusal.value.message
+        with pytest.raises(InvalidInput):
+            await service.link(op(), "contact:1", "contact:1")
+
+
+def test_an_unknown_backend_is_the_operators_matter(tmp_path: Path) -> None:
+    with pytest.raises(BackendConfigError) as refusal:
+        directory("hubspott", data_dir=tmp_path, business="main")
+    assert "local" in (refusal.value.hint or "")
