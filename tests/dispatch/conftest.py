@@ -155,6 +155,23 @@ def any_peer(
     return peer.server, state
 
 
+@pytest.fixture(params=["stdio 2026", "http 2025", "in process"])
+def some_peer(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    stdio_peer: Callable[..., Server],
+    shared_http_peer: Callable[..., tuple[HttpPeer, Path]],
+    local_peer: Callable[[], Server],
+) -> tuple[Server, Path]:
+    """As `any_peer`, for what differs by transport but not by era."""
+    if request.param == "stdio 2026":
+        return stdio_peer(), tmp_path
+    if request.param == "in process":
+        return local_peer(), tmp_path
+    peer, state = shared_http_peer("2025")
+    return peer.server, state
+
+
 @pytest.fixture
 def any_server(any_peer: tuple[Server, Path]) -> Server:
     """As `any_peer`, without its state."""

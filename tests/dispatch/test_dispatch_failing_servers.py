@@ -174,7 +174,7 @@ async def test_leaving_takes_less_than_three_seconds_whatever_hangs(
         Server.stdio(sys.executable, "-c", STUBBORN, name="stubborn"),
         Server.http(f"http://127.0.0.1:{peer.port}/mcp", name="http"),
     ]
-    limits = DispatchLimits(connect_s=4, call_s=60)
+    limits = DispatchLimits(connect_s=2.5, call_s=60)
     async with Dispatcher(servers, limits=limits) as dispatcher, anyio.create_task_group() as group:
         stopped = int((await call(dispatcher, "stopped_pid")).text.splitlines()[1])
         os.kill(stopped, signal.SIGSTOP)

@@ -79,10 +79,10 @@ async def test_a_cancelled_call_is_cancelled_on_the_server_and_the_link_lives(
 
 
 async def test_a_slow_read_ends_at_its_deadline_with_nothing_done(
-    any_server: Server, call: Call
+    some_peer: tuple[Server, Path], call: Call
 ) -> None:
     limits = DispatchLimits(call_s=0.3)
-    async with Dispatcher([any_server], limits=limits) as dispatcher:
+    async with Dispatcher([some_peer[0]], limits=limits) as dispatcher:
         with anyio.fail_after(3):
             result = await call(dispatcher, "slow", seconds=30)
         assert result.is_error
@@ -92,9 +92,9 @@ async def test_a_slow_read_ends_at_its_deadline_with_nothing_done(
 
 
 async def test_an_effect_past_its_deadline_has_an_unknown_outcome_and_ran_once(
-    any_peer: tuple[Server, Path], call: Call
+    some_peer: tuple[Server, Path], call: Call
 ) -> None:
-    server, state = any_peer
+    server, state = some_peer
     async with Dispatcher([server], limits=DispatchLimits(call_s=0.3)) as dispatcher:
         result = await call(dispatcher, "slow_effect", "key-1", seconds=30)
     assert result.is_error
@@ -103,9 +103,9 @@ async def test_an_effect_past_its_deadline_has_an_unknown_outcome_and_ran_once(
 
 
 async def test_a_late_effect_that_honours_its_key_is_asked_again_under_the_same_key(
-    any_peer: tuple[Server, Path], call: Call
+    some_peer: tuple[Server, Path], call: Call
 ) -> None:
-    server, state = any_peer
+    server, state = some_peer
     async with Dispatcher([server], limits=DispatchLimits(call_s=0.5)) as dispatcher:
         result = await call(dispatcher, "slow_once", "key-1", seconds=30)
     assert result.outcome == "done"
@@ -114,9 +114,9 @@ async def test_a_late_effect_that_honours_its_key_is_asked_again_under_the_same_
 
 
 async def test_five_megabytes_are_cut_for_the_model_and_kept_up_to_the_cap(
-    any_server: Server, limits: DispatchLimits, call: Call
+    some_peer: tuple[Server, Path], limits: DispatchLimits, call: Call
 ) -> None:
-    async with Dispatcher([any_server], limits=limits) as dispatcher:
+    async with Dispatcher([some_peer[0]], limits=limits) as dispatcher:
         result = await call(dispatcher, "big", characters=5_000_000)
     assert not result.is_error
     assert len(result.text) < 17_000

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from aicore.dispatch.schemas import schema_fault
 from aicore.records import Tool
@@ -50,7 +50,7 @@ def _read(remote: RemoteTool, server: str, before: Tool | None) -> Tool | None:
     tool = Tool(
         name=remote.name,
         description=(remote.description or remote.title or "")[:_LONGEST_DESCRIPTION],
-        parameters=_parameters(remote.input_schema),
+        parameters=remote.input_schema,
         server=server,
         remote_name=remote.name,
         read_only=bool(hints and hints.read_only_hint),
@@ -66,7 +66,3 @@ def _read(remote: RemoteTool, server: str, before: Tool | None) -> Tool | None:
         _log.warning("tool_left_out server=%s tool=%r: its schema: %s", server, remote.name, fault)
         return None
     return tool
-
-
-def _parameters(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    return schema if "type" in schema else {"type": "object", **schema}

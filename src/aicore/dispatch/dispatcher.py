@@ -99,7 +99,11 @@ class Dispatcher:
             return None
         for link in self._links:
             link.close()
-        return await group.__aexit__(exc_type, exc, traceback)
+        if isinstance(exc, anyio.get_cancelled_exc_class()):
+            return await group.__aexit__(exc_type, exc, traceback)
+        # The task group is no business of whoever raised: it would wrap the error in a group.
+        await group.__aexit__(None, None, None)
+        return None
 
     @property
     def tools(self) -> Sequence[Tool]:

@@ -99,9 +99,7 @@ class FunctionTool:
         marks: _Marks = getattr(function, _MARKS, _Marks())
         name = function_name(function)
         self._function = function
-        self._is_async = inspect.iscoroutinefunction(
-            function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004  # not a test for callability
-        )
+        self._is_async = inspect.iscoroutinefunction(_routine(function))
         text, notes = _read_docstring(inspect.getdoc(function) or "")
         self._arguments, self._context_name = _arguments_model(function, name, notes)
         self.tool = Tool(
@@ -161,6 +159,11 @@ class FunctionTool:
         )
 
 
+def _routine(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the function or method itself, also of an object that can be called."""
+    return function if inspect.isroutine(function) else type(function).__call__
+
+
 def _arguments_model(
     function: Callable[..., Any], name: str, notes: dict[str, str]
 ) -> tuple[type[BaseModel], str | None]:
@@ -170,7 +173,7 @@ def _arguments_model(
     context_name: str | None = None
     fields: dict[str, Any] = {}
     try:
-        hints = get_type_hints(function, include_extras=True)
+        hints = get_type_hints(_routine(function), include_extras=True)
     except (NameError, TypeError) as error:
         raise ConfigError(f"The annotations of {name}() cannot be read: {error}") from error
     for parameter in inspect.signature(function).parameters.values():

@@ -17,13 +17,11 @@ _LONGEST_FAULT = 300
 def schema_fault(schema: Mapping[str, Any]) -> str | None:
     """Say what makes a schema unusable for a tool, or None.
 
-    It must be a valid JSON schema of type object that refers to nothing outside itself: nothing
-    is ever fetched to check an argument.
+    It must be a valid JSON schema that refers to nothing outside itself: nothing is ever
+    fetched to check an argument.
     """
     from jsonschema.exceptions import SchemaError
 
-    if schema.get("type", "object") != "object":
-        return "it is not of type object"
     try:
         _validator_class(schema).check_schema(dict(schema))
     except SchemaError as error:
