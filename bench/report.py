@@ -77,7 +77,7 @@ def _ratios(row: Row, yardstick: Row) -> list[float]:
 
 def _turns(turns: dict[str, dict[str, Row]]) -> str:
     peers = [name for name in next(iter(turns.values())) if name not in ("aicore", "raw")]
-    header = ["CPU per turn", "aim", "aicore / raw", "aicore ms", "raw ms"]
+    header = ["CPU per turn", "aim", "aicore / raw", "best", "aicore ms", "raw ms"]
     header += [f"{peer} / raw" for peer in peers] + ["requests a turn", "aim met"]
     lines = []
     for key, rows in turns.items():
@@ -88,6 +88,7 @@ def _turns(turns: dict[str, dict[str, Row]]) -> str:
                 f"{key}: {scenario.title}",
                 f"{scenario.aim:g}",
                 _spread(_ratios(mine, raw)),
+                f"{min(mine.cpu_ms) / min(raw.cpu_ms):.2f}",
                 f"{statistics.median(mine.cpu_ms):.2f}",
                 f"{statistics.median(raw.cpu_ms):.2f}",
                 *(_spread(_ratios(rows[peer], raw), 1) for peer in peers),
@@ -95,7 +96,10 @@ def _turns(turns: dict[str, dict[str, Row]]) -> str:
                 _met(ratio <= scenario.aim),
             ]
         )
-    note = "Median of the rounds; in brackets the middle half. CPU of the client process only."
+    note = (
+        "CPU of the client process only. Median of the rounds; in brackets the middle half. "
+        "`best` compares the two cheapest rounds, which a busy machine disturbs least."
+    )
     return f"## Turns\n\n{note}\n\n{_table(header, lines)}"
 
 

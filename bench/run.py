@@ -22,7 +22,7 @@ from machine import describe_machine
 from measure import cold_starts, imports, side_by_side
 from processes import ModelServer, WorkerFailed, model_server
 from report import Results, as_json, as_markdown
-from scenarios import SCENARIOS, Scenario, WrongAnswer
+from scenarios import LOGGED, SCENARIOS, Scenario, WrongAnswer
 
 OUT = Path(__file__).parent / "out"
 EXTRA_PARTS = ("L", "import", "cold")
@@ -48,9 +48,9 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     table = as_markdown(results)
     print(table)
-    OUT.mkdir(exist_ok=True)
-    (OUT / "latest.md").write_text(table)
-    (OUT / "latest.json").write_text(as_json(results))
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "latest.md").write_text(table)
+    (options.out / "latest.json").write_text(as_json(results))
     return 0
 
 
@@ -61,6 +61,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--peer", choices=PEERS, default=os.environ.get("PEER") or None, help="measure it as well"
     )
+    parser.add_argument("--out", type=Path, default=OUT, help="where the figures are kept")
     return parser.parse_args(arguments)
 
 
@@ -95,7 +96,7 @@ def _measure(
             results.turns[key] = side_by_side(sized, pythons, model)
     if "L" in parts:
         logs = dict.fromkeys(("aicore", "aicore-sqlite"), sys.executable)
-        for key in ("C", "A-http"):
+        for key in LOGGED:
             _progress(f"L: SQLite against memory, {SCENARIOS[key].title}")
             sized = _sized(SCENARIOS[key], quick=results.is_quick)
             results.logs[key] = side_by_side(sized, logs, model)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from dialogue import Question
 
-__all__ = ["SCENARIOS", "Scenario", "WrongAnswer", "verify", "verify_requests"]
+__all__ = ["LOGGED", "SCENARIOS", "Scenario", "WrongAnswer", "verify", "verify_requests"]
 
 
 class WrongAnswer(Exception):
@@ -140,6 +140,10 @@ SCENARIOS = {
         ),
     )
 }
+
+
+LOGGED = ("C", "A-http")
+"""Scenarios in which the durable log is compared with the log in memory."""
 
 
 def verify(scenario: Scenario, questions: list[Question], answers: list[str]) -> None:

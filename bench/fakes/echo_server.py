@@ -69,6 +69,7 @@ def serve_http(server: MCPServer) -> None:
     # asyncio turns Nagle's delay off only where the socket says TCP in so many words
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
+    listening.listen(128)
     app = server.streamable_http_app(json_response=True)
     print(listening.getsockname()[1], flush=True)
     threading.Thread(target=_exit_with_stdin, daemon=True).start()
