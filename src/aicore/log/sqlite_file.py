@@ -15,6 +15,7 @@ APPLICATION_ID = 0x6169_6C67
 """Marks our files in SQLite's header ("ailg"), https://www.sqlite.org/pragma.html."""
 
 _BUSY_S = 5.0
+_SHORTEST_PAGE = 512
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came earlier
 
 # One entry a version, from 1 on. Never change an entry that was released: add one.
@@ -79,6 +80,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     try:
         _check_place(path)
         if path.exists():
+            _check_size(path)
             # Only looking: it neither locks nor changes what may be another program's file.
             with contextlib.closing(_connect(path, "mode=ro&immutable=1")) as connection:
                 _check_known(connection, path)
@@ -113,6 +115,12 @@ def _check_place(path: Path) -> None:
         raise StoreError(f"The folder {path.parent} for the log {path.name} is missing. Create it.")
     if path.is_dir():
         raise StoreError(f"{path} is a folder. Name a file for the log.")
+
+
+def _check_size(path: Path) -> None:
+    """SQLite takes a file shorter than its shortest page for an empty database."""
+    if 0 < path.stat().st_size < _SHORTEST_PAGE:
+        raise StoreError(f"{path} is not a SQLite database. Name another file for the log.")
 
 
 def _check_known(connection: sqlite3.Connection, path: Path) -> None:
