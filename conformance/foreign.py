@@ -17,6 +17,7 @@ READS: Mapping[str, Mapping[str, Any]] = {
     "aicore-crm": {"name": "crm_search", "arguments": {"type": "contact"}},
     "aicore-mail": {"name": "mail_search", "arguments": {}},
     "aicore-calendars": {"name": "calendar_calendars", "arguments": {}},
+    "aicore-payments": {"name": "payments_search", "arguments": {"kind": "invoice"}},
 }
 """One call per server that changes nothing; a server without one is only listed."""
 

@@ -64,9 +64,9 @@ class Outcome:
     is_scored: bool = True
 
     @property
-    def is_ok(self) -> bool:
+    def is_passed(self) -> bool:
         """Whether something was checked and nothing failed."""
-        return not self.failures
+        return self.passed > 0 and not self.failures
 
 
 def fixture_outcomes(tools: Toolchain, url: str, revision: str) -> Iterator[Outcome]:
