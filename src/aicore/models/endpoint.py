@@ -21,7 +21,7 @@ import anyio
 import anyio.to_thread
 import httpx2
 
-from aicore.errors import ConfigError, NotOpenError, ProviderUnavailable
+from aicore.errors import AicoreError, ConfigError, NotOpenError, ProviderUnavailable
 from aicore.models.timeouts import Timeouts
 
 __all__ = ["Answer", "Endpoint", "Fetched"]
@@ -82,10 +82,10 @@ class Endpoint:
         try:
             with anyio.fail_after(self._timeouts.total_s):
                 response = await self._send(body, self._fetch_limits)
-                async with Answer(response, self._timeouts, self._unavailable) as answer:
+                async with Answer(response, self._timeouts, self._translated) as answer:
                     content = await answer.rest()
         except (TimeoutError, httpx2.HTTPError) as exc:
-            raise self._unavailable(exc) from exc
+            raise self._translated(exc) from exc
         return Fetched(response.status_code, response.headers, content)
 
     async def start(self, body: bytes) -> Answer:
@@ -95,8 +95,8 @@ class Endpoint:
             with anyio.fail_after(self._timeouts.first_token_s):
                 response = await self._send(body, self._stream_limits)
         except (TimeoutError, httpx2.HTTPError) as exc:
-            raise self._unavailable(exc) from exc
-        return Answer(response, self._timeouts, self._unavailable, started=started)
+            raise self._translated(exc) from exc
+        return Answer(response, self._timeouts, self._translated, started=started)
 
     async def _send(self, body: bytes, limits: dict[str, float]) -> httpx2.Response:
         transport = self._transport
@@ -122,7 +122,12 @@ class Endpoint:
         self._has_answered = True
         return response
 
-    def _unavailable(self, exc: Exception) -> ProviderUnavailable:
+    def _translated(self, exc: Exception) -> AicoreError:
+        if _is_untrusted(exc):
+            return ConfigError(
+                f"The certificate of {self._origin} is not trusted by this machine. Install its "
+                "issuer's certificate, or name it in the variable SSL_CERT_FILE."
+            )
         if isinstance(exc, (httpx2.ConnectError, httpx2.ConnectTimeout)):
             return ProviderUnavailable(
                 f"No model server answers at {self._origin}. Start it, or correct base_url."
@@ -142,7 +147,7 @@ class Answer:
         self,
         response: httpx2.Response,
         timeouts: Timeouts,
-        unavailable: Callable[[Exception], ProviderUnavailable],
+        translated: Callable[[Exception], AicoreError],
         *,
         started: float | None = None,
     ) -> None:
@@ -150,7 +155,7 @@ class Answer:
         self.headers: Mapping[str, str] = response.headers
         self.has_begun = False
         self._response = response
-        self._unavailable = unavailable
+        self._translated = translated
         self._size = 0
         started = monotonic() if started is None else started
         self._first_deadline = started + timeouts.first_token_s
@@ -177,10 +182,12 @@ class Answer:
         except StopAsyncIteration:
             return b""
         except (TimeoutError, httpx2.HTTPError) as exc:
-            raise self._unavailable(exc) from exc
+            raise self._translated(exc) from exc
         self._size += len(part)
-        if monotonic() > self._last_deadline or self._size > _MAX_BODY_BYTES:
-            raise self._unavailable(TimeoutError())
+        if self._size > _MAX_BODY_BYTES:
+            raise ProviderUnavailable("The model server sent more than any answer can be.")
+        if monotonic() > self._last_deadline:
+            raise self._translated(TimeoutError())
         return part
 
     async def rest(self) -> bytes:
@@ -218,13 +225,34 @@ def _parsed(url: str) -> httpx2.URL:
         raise ConfigError(f"{url!r} is no address: {exc}. Correct base_url.") from exc
 
 
+def _is_untrusted(exc: BaseException | None) -> bool:
+    while exc is not None:
+        if isinstance(exc, ssl.SSLCertVerificationError):
+            return True
+        exc = exc.__cause__ or exc.__context__
+    return False
+
+
 def _transport(url: httpx2.URL, is_own: bool) -> httpx2.AsyncHTTPTransport:
     if url.scheme == "http":
         # Never used; without it httpx2 would read the machine's certificates.
         verify: ssl.SSLContext | bool = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     else:
         verify = True
-    proxy = None
-    if not is_own and not urllib.request.proxy_bypass(url.host):
-        proxy = urllib.request.getproxies().get(url.scheme)
-    return httpx2.AsyncHTTPTransport(verify=verify, proxy=proxy, limits=_LIMITS)
+    try:
+        return httpx2.AsyncHTTPTransport(
+            verify=verify, proxy=None if is_own else _proxy(url), limits=_LIMITS
+        )
+    except (ImportError, ValueError, httpx2.InvalidURL) as exc:
+        raise ConfigError(
+            f"The environment names a proxy for {url.scheme} that cannot be used. Correct the "
+            f"variable {url.scheme}_proxy, or name {url.host} in no_proxy."
+        ) from exc
+
+
+def _proxy(url: httpx2.URL) -> str | None:
+    known = urllib.request.getproxies()
+    proxy = known.get(url.scheme) or known.get("all")
+    if not proxy or urllib.request.proxy_bypass(url.host):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"

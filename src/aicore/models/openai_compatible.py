@@ -29,7 +29,7 @@ __all__ = ["OpenAICompatible"]
 
 # What the encoding sets itself; anything else may come as `extra_body`.
 _OWN_FIELDS = frozenset(
-    {"max_completion_tokens", "max_tokens", "messages", "model", "stream", "stream_options"}
+    {"max_completion_tokens", "max_tokens", "messages", "model", "n", "stream", "stream_options"}
     | {"tools"}
 )
 _OWN_HEADERS = frozenset(
