@@ -1,0 +1,146 @@
+"""Names, e-mail addresses, phone numbers and plain numbers in what people type."""
+
+from __future__ import annotations
+
+import re
+
+from aicore.flows.clock import NUMBER, number_of
+from aicore.flows.words import words
+
+__all__ = ["email_in", "looks_like_email", "name_in", "name_only", "number_in", "phone_in"]
+
+_EMAIL = re.compile(
+    r"(?<![\w.+@-])[\w+'-]{1,40}(?:\.[\w+'-]{1,40}){0,5}@"
+    r"(?:[a-z0-9](?:[a-z0-9-]{0,40}[a-z0-9])?\.){1,5}[a-z]{2,18}(?![\w@])",
+    re.IGNORECASE | re.ASCII,
+)
+_SPELT_AT = re.compile(r"(?<=\w)\s*(?:\(at\)|\[at\]|\s+at\s+|\s*@\s*)\s*(?=\w)", re.IGNORECASE)
+_SPELT_DOT = re.compile(
+    r"(?<=\w)\s*(?:\(dot\)|\[dot\]|\s+(?:dot|punkt)\s+)\s*(?=\w)", re.IGNORECASE
+)
+_DIGITS = re.compile(r"\d")
+_WHOLE_NUMBER = re.compile(rf"(?<![\w.,@])(?:{NUMBER}|\d{{1,9}})(?![\w@]|[.,]\d)")
+
+_LETTER = r"[^\W\d_]"
+_NAME_WORD = rf"(?:{_LETTER}(?:{_LETTER}|['’.-])*)"
+_INTRODUCED = re.compile(
+    rf"\b(?P<lead>(?:my|the)\s+(?:full\s+)?name\s+is|my\s+name'?s|name\s*(?:is|:)|i\s+am\s+called|"
+    rf"call\s+me|i'?m|i\s+am|this\s+is|it'?s|mein\s+name\s+ist|ich\s+hei(?:ß|ss)e|ich\s+bin|"
+    rf"hier\s+ist|(?:under|for|auf)\s+(?:the\s+|den\s+)?name[n]?)\s+"
+    rf"(?P<name>{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,4}})",
+    re.IGNORECASE,
+)
+_TITLE = re.compile(r"\A(?:mr|mrs|ms|miss|dr|herr|frau)\b\.?\s+", re.IGNORECASE)
+_CONTRACTION = re.compile(
+    r"(?:i|it|that|this|you|we|he|she|what|who|there)['’]\w+\b", re.IGNORECASE
+)
+_SURE_LEADS = ("name", "call", "heiße", "heisse")
+_TAIL = re.compile(
+    r"\s*(?:,|;|\.(?=\s|\Z)|!|\s(?:and|und|but|aber|please|bitte|here|hier|my|meine|thanks|danke|"
+    r"mail|e-?mail|phone|tel|speaking|from|by the way)\b).*\Z",
+    re.IGNORECASE,
+)
+_NO_NAMES = frozenset(
+    "yes no yeah yep nope ok okay sure maybe please thanks thank hello hi hey help stop cancel "
+    "not sorry looking here busy free available in at a an the just going trying interested new "
+    "afraid happy fine good great late early sick ill unsure sure able unable having getting "
+    "calling writing asking wondering thinking planning still also really so very too on off "
+    "done ready back out from with without about after before only what when where who why how "
+    "which is are was were do does did can could would will want need have has book booking "
+    "appointment price cost open closed human person agent skip none nothing nobody anonymous "
+    "it this that my your you me i we they he she them us and or but if of to for by as "
+    "urgent allergic pregnant pain toothache currently driving working coming me mine name "
+    "wrong correct right never mind forget change same again tomorrow today morning evening "
+    "afternoon monday tuesday wednesday thursday friday saturday sunday "
+    "ja nein nö danke hallo bitte hilfe nicht krank neu hier am ein eine der die das ich sie wir "
+    "möchte will brauche termin auf im in zu und oder aber kein keine schon noch was wann wo wie "
+    "wer warum montag dienstag mittwoch donnerstag freitag samstag sonntag heute morgen mensch "
+    "first second third last next one two three four five six maybe later later whatever "
+    "privat egal weiß idk dunno lol haha hmm asdf test blah nonsense".split()
+)
+
+
+def email_in(text: str) -> str | None:
+    """Find an e-mail address, also one written with (at), or with spaces around the sign."""
+    match = _EMAIL.search(text)
+    if match is None:
+        match = _EMAIL.search(_SPELT_DOT.sub(".", _SPELT_AT.sub("@", text)))
+    return match[0].strip("'").lower() if match else None
+
+
+def looks_like_email(text: str) -> bool:
+    """Say whether somebody tried to write an address."""
+    return "@" in text or bool(re.search(r"\w+\.(?:com|de|net|org|co\.uk|eu)\b", text.lower()))
+
+
+def phone_in(text: str, region: str, *, expected: bool = False) -> str | None:
+    """Find a phone number and give it in E.164.
+
+    Unless `expected`, only numbers that really exist in some numbering plan count.
+    """
+    if len(_DIGITS.findall(text)) < 6 or (not expected and _EMAIL.search(text) and "+" not in text):
+        if not expected:
+            return None
+    if len(_DIGITS.findall(text)) < 5:
+        return None
+    import phonenumbers  # noqa: PLC0415  - 50 ms, and only for texts with many digits
+
+    for match in phonenumbers.PhoneNumberMatcher(text[:300], region):
+        return str(phonenumbers.format_number(match.number, phonenumbers.PhoneNumberFormat.E164))
+    if not expected:
+        return None
+    digits = re.search(r"\+?[\d\s()/.-]{5,30}", text)
+    try:
+        number = phonenumbers.parse(digits[0] if digits else "", region)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+def number_in(text: str) -> int | None:
+    """Find a whole number, in digits or spelt up to twelve."""
+    match = _WHOLE_NUMBER.search(text.lower())
+    return number_of(match[0]) if match else None
+
+
+def name_in(text: str) -> str | None:
+    """Find a name that is introduced: my name is Ann Lee, I'm Ann."""
+    for match in _INTRODUCED.finditer(text):
+        is_sure = any(word in match["lead"].lower() for word in _SURE_LEADS)
+        name = _kept(_TAIL.sub("", match["name"]), strict=not is_sure)
+        if name:
+            return name
+    return None
+
+
+def name_only(text: str) -> str | None:
+    """Read a bare answer to "what is your name?"."""
+    introduced = name_in(text)
+    if introduced:
+        return introduced
+    bare = _TITLE.sub("", text.strip())
+    bare = _TAIL.sub("", bare).strip(" .!,;:\"'()-")
+    if _CONTRACTION.match(bare):
+        return None
+    if not re.fullmatch(rf"{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,4}}", bare):
+        return None
+    return _kept(bare, strict=False)
+
+
+def _kept(name: str, *, strict: bool) -> str | None:
+    """Cut at the first word that is no name; `strict` wants capitals, or one or two words."""
+    kept: list[str] = []
+    for word in name.split():
+        if word.lower().rstrip(".") in _NO_NAMES:
+            break
+        kept.append(word)
+    if not kept or len(" ".join(kept)) < 2 or len(" ".join(kept)) > 80:
+        return None
+    if strict and not kept[0][0].isupper() and (len(kept) > 2 or len(kept) < len(name.split())):
+        return None
+    if strict and not kept[0][0].isupper() and words(name)[0].endswith("ing"):
+        return None
+    joined = " ".join(kept)
+    return joined.title() if joined.islower() else joined
