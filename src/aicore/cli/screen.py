@@ -49,9 +49,11 @@ class Screen:
 
     def _show(self, event: StreamEvent) -> None:
         if isinstance(event, TextDelta):
-            self._out.write(_printable(event.delta))
+            # The blank line between two texts of a reply is not needed below a tool call.
+            delta = event.delta if self._is_line_open else event.delta.lstrip("\n")
+            self._out.write(_printable(delta))
             self._out.flush()
-            self._is_line_open = not event.delta.endswith("\n")
+            self._is_line_open = self._is_line_open or bool(delta)
         elif isinstance(event, CallStarted):
             call = f"{event.call.name}({_arguments(event.call.arguments)})"
             self.line(f"  > {_printable(call)}", style="dim")
