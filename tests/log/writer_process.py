@@ -65,6 +65,8 @@ async def race(path: str, name: str, count: str) -> None:
 
 
 async def write_until_killed(path: str, run: int) -> None:
+    await anyio.lowlevel.checkpoint()
+    tell("opening")
     async with SQLiteLog(path) as log, anyio.create_task_group() as tasks:
 
         async def write(conversation: ConversationId) -> None:
@@ -119,7 +121,8 @@ def birth(folder: str, kills: str, seed: str) -> None:
     chance = random.Random(seed)
     for run in range(int(kills)):
         child, read_end = fork_writer(f"{folder}/{run}.db", run)
-        select.select([], [], [], chance.random() * 0.06)
+        os.read(read_end, 1)
+        select.select([], [], [], chance.random() * 0.015)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         os.close(read_end)

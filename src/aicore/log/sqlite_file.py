@@ -218,7 +218,9 @@ def _meaning(exc: Exception, path: Path) -> Exception:
     if isinstance(exc, UnicodeEncodeError):
         return CustomerError("A conversation or message id is not valid Unicode text.")
     if isinstance(exc, OSError):
-        return StoreError(f"The log {path} cannot be used: {exc.strerror}. Check its rights.")
+        return StoreError(
+            f"The log {path} cannot be used: {exc.strerror or exc}. Check its rights."
+        )
     if not isinstance(exc, sqlite3.Error):
         return exc
     # A result code's last byte is its kind: https://www.sqlite.org/rescode.html

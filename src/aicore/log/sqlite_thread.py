@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
-from aicore.errors import AicoreError
+from aicore.errors import AicoreError, NotOpenError
 from aicore.log.sqlite_file import translate
 
 __all__ = ["Job", "SQLiteThread", "commit_together", "one_by_one"]
@@ -139,8 +139,10 @@ class SQLiteThread:
         """Do a job and give its result, or raise its error.
 
         When cancelled, the job is either never done, or it is waited for: in no case is it done
-        later.
+        later. Raises NotOpenError in another event loop than the thread was started in.
         """
+        if asyncio.get_running_loop() is not self._loop:
+            raise NotOpenError("The log was opened in another event loop. Open it in this one.")
         self._jobs.put(job)
         try:
             await job.ended.wait()
@@ -156,7 +158,8 @@ class SQLiteThread:
     async def stop(self) -> None:
         """Do what is queued, close the connection and end."""
         self.abandon()
-        await self._closed.wait()
+        if asyncio.get_running_loop() is self._loop:
+            await self._closed.wait()
 
     def abandon(self) -> None:
         """Ask the thread to end when it has done what is queued, without waiting for that."""
