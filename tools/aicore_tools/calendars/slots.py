@@ -63,8 +63,9 @@ def _slots_in(
 
 def _first_start(opening: Span, window: Span, rules: SlotRules) -> datetime:
     earliest = max(opening.start, window.start, rules.now)
-    asked_for = earliest == window.start and earliest.minute % 5 == 0 and earliest.second == 0
-    return earliest if asked_for else _on_grid(earliest, opening.start, rules.step)
+    is_asked_for = rules.now < earliest == window.start
+    is_even = earliest.minute % 5 == 0 and earliest.second == 0
+    return earliest if is_asked_for and is_even else _on_grid(earliest, opening.start, rules.step)
 
 
 def _on_grid(moment: datetime, origin: datetime, step: timedelta) -> datetime:

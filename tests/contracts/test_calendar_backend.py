@@ -1,0 +1,478 @@
+"""What every calendar backend must do. A new backend is one more row of BACKENDS."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from aicore_tools.calendars import Agenda, Event, Span, Terms, Timing
+from aicore_tools.calendars.backends.local import LocalAgenda
+from aicore_tools.calendars.records import (
+    CalendarId,
+    EventChange,
+    EventId,
+    EventQuery,
+    NewEvent,
+    Scope,
+)
+from aicore_tools.errors import Conflict, InvalidInput, NotFound
+from aicore_tools.operations import Operation
+
+Open = Callable[..., Agenda]
+
+
+def local(folder: Path, business: str = "main") -> Agenda:
+    return LocalAgenda(
+        folder / "calendars.db",
+        business=business,
+        tz="Europe/Berlin",
+        calendars=("main", "anna"),
+    )
+
+
+BACKENDS: dict[str, Callable[..., Agenda]] = {"local": local}
+MAIN, ANNA = CalendarId("main"), CalendarId("anna")
+NINE = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+YEAR = Span(NINE - DAY, NINE + 365 * DAY)
+REJECT = Terms(on_clash="reject")
+
+
+@pytest.fixture(params=BACKENDS)
+def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    make = BACKENDS[request.param]
+    return lambda business="main": make(tmp_path, business)
+
+
+def op(key: str | None = None, **arguments: Any) -> Operation:
+    return Operation.of("test", arguments, key)
+
+
+def at(hours: float, length: timedelta = HOUR) -> Timing:
+    start = NINE + timedelta(hours=hours)
+    return Timing(span=Span(start, start + length), tz="Europe/Berlin")
+
+
+def new(hours: float = 0, **fields: Any) -> NewEvent:
+    values = {"calendar": MAIN, "title": "Haircut", "timing": at(hours), **fields}
+    return NewEvent(**values)
+
+
+async def book(agenda: Agenda, hours: float = 0, **fields: Any) -> Event:
+    return (await agenda.create(new(hours, **fields), Terms(), op())).result.event
+
+
+async def listed(
+    agenda: Agenda, window: Span = YEAR, calendars: Sequence[CalendarId] = (MAIN, ANNA)
+) -> list[Event]:
+    page = await agenda.events(EventQuery(window=window, calendars=tuple(calendars), limit=250))
+    return list(page.events)
+
+
+async def starts(agenda: Agenda) -> list[timedelta]:
+    return [event.timing.span.start - NINE for event in await listed(agenda)]
+
+
+async def move(agenda: Agenda, event: Event, hours: float, scope: Scope) -> Event:
+    effect = await agenda.change(
+        event.id,
+        EventChange(timing=at(hours)),
+        scope=scope,
+        etag=event.etag,
+        terms=Terms(),
+        operation=op(),
+    )
+    return effect.result.event
+
+
+async def test_what_was_booked_is_read_back(opening: Open) -> None:
+    async with opening() as agenda:
+        event = await book(
+            agenda,
+            attendees=("ann@example.com", "Bob"),
+            location="Room 1",
+            description="first\nvisit ✂",
+            reminders_min=(60, 10),
+        )
+        assert await agenda.get(event.id) == event
+        assert (event.status, event.timing, event.attendees) == (
+            "confirmed",
+            at(0),
+            ("ann@example.com", "Bob"),
+        )
+    async with opening() as agenda:
+        assert await listed(agenda) == [event]
+
+
+async def test_a_business_sees_only_its_own(opening: Open) -> None:
+    async with opening() as agenda:
+        event = await book(agenda)
+    async with opening("other") as other:
+        assert await listed(other) == []
+        assert await other.busy(YEAR, [MAIN]) == []
+        with pytest.raises(NotFound):
+            await other.get(event.id)
+        with pytest.raises(NotFound):
+            await other.cancel(event.id, scope="this", terms=Terms(), operation=op())
+        effect = await other.create(new(), REJECT, op())
+        assert effect.result.clashes == ()
+
+
+async def test_the_default_calendar_comes_first(opening: Open) -> None:
+    async with opening() as agenda:
+        first, *others = await agenda.calendars()
+        assert first.is_default
+        assert not any(calendar.is_default for calendar in others)
+
+
+async def test_events_are_in_order_and_only_those_that_overlap(opening: Open) -> None:
+    async with opening() as agenda:
+        for hours in (3, 1, 0, 2):
+            await book(agenda, hours)
+        long = await book(agenda, -48, timing=at(-48, 72 * HOUR), title="Holiday")
+        window = Span(NINE + HOUR, NINE + 3 * HOUR)
+        found = await listed(agenda, window)
+        assert [event.timing.span.start - NINE for event in found] == [-48 * HOUR, HOUR, 2 * HOUR]
+        assert found[0] == long
+        assert len(await agenda.busy(window, [MAIN])) == 3
+
+
+async def test_pages_give_every_event_once(opening: Open) -> None:
+    async with opening() as agenda:
+        for number in range(7):
+            await book(agenda, number % 3, title=f"Event {number}")
+        await book(agenda, 0, title="Daily", repeat="FREQ=DAILY;COUNT=9")
+        everything = [event.id for event in await listed(agenda)]
+        query, ids = EventQuery(window=YEAR, calendars=(MAIN,), limit=3), []
+        while True:
+            page = await agenda.events(query)
+            assert len(page.events) <= 3
+            ids += [event.id for event in page.events]
+            if page.next is None:
+                break
+            query = EventQuery(window=YEAR, calendars=(MAIN,), limit=3, after=page.next)
+        assert ids == everything
+        assert len(set(ids)) == 16
+
+
+@pytest.mark.parametrize("text", ["ÄRZTIN", "room", "bob@", "check-UP", "100%"])
+async def test_text_is_found_without_regard_to_case(opening: Open, text: str) -> None:
+    async with opening() as agenda:
+        event = await book(
+            agenda,
+            title="Ärztin Check-up",
+            location="Room_1",
+            attendees=("Bob@example.com",),
+            description="100% sure",
+        )
+        await book(agenda, 1, title="Other")
+        page = await agenda.events(EventQuery(window=YEAR, calendars=(MAIN,), text=text))
+        assert [found.id for found in page.events] == [event.id]
+
+
+async def test_a_clash_is_told_and_a_touch_is_none(opening: Open) -> None:
+    async with opening() as agenda:
+        first = await book(agenda)
+        effect = await agenda.create(new(0.5), Terms(), op())
+        assert effect.result.clashes == (first,)
+        for hours in (-1, 1.5):
+            assert (await agenda.create(new(hours), Terms(), op())).result.clashes == ()
+        elsewhere = await agenda.create(new(calendar=ANNA), REJECT, op())
+        assert elsewhere.result.clashes == ()
+
+
+async def test_a_taken_time_is_refused_and_nothing_is_kept(opening: Open) -> None:
+    async with opening() as agenda:
+        await book(agenda)
+        with pytest.raises(Conflict) as refused:
+            await agenda.create(new(0.5), REJECT, op("key"))
+        assert (refused.value.code, refused.value.outcome) == ("slot_taken", "none")
+        assert len(await listed(agenda)) == 1
+        assert await agenda.earlier(op("key")) is None
+
+
+async def test_a_series_clashes_with_single_events_and_they_with_it(opening: Open) -> None:
+    async with opening() as agenda:
+        series = await book(agenda, repeat="FREQ=WEEKLY")
+        with pytest.raises(Conflict):
+            await agenda.create(new(24 * 70), REJECT, op())
+        await book(agenda, 24 * 80)
+        with pytest.raises(Conflict):
+            await agenda.create(new(24, repeat="FREQ=DAILY;COUNT=100"), REJECT, op())
+        await agenda.cancel(series.id, scope="all", terms=Terms(), operation=op())
+        assert (await agenda.create(new(24 * 70), REJECT, op())).result.clashes == ()
+
+
+async def test_a_cancelled_event_frees_its_time_and_stays_readable(opening: Open) -> None:
+    async with opening() as agenda:
+        event = await book(agenda)
+        for _ in range(2):
+            effect = await agenda.cancel(event.id, scope="this", terms=Terms(), operation=op())
+            assert effect.result.event.status == "cancelled"
+        assert (await agenda.get(event.id)).status == "cancelled"
+        assert await listed(agenda) == []
+        assert await agenda.busy(YEAR, [MAIN]) == []
+        assert (await agenda.create(new(), REJECT, op())).result.clashes == ()
+
+
+@pytest.mark.parametrize("event", ["", "x", "ev1_20261124T080000Z", "ev1_", "_", "ev\N{SNOWMAN}"])
+async def test_an_unknown_id_is_not_found(opening: Open, event: str) -> None:
+    async with opening() as agenda:
+        await book(agenda, repeat="FREQ=DAILY")
+        with pytest.raises(NotFound):
+            await agenda.get(EventId(event))
+        with pytest.raises(NotFound):
+            await agenda.cancel(EventId(event), scope="all", terms=Terms(), operation=op())
+
+
+async def test_one_occurrence_is_cancelled_alone(opening: Open) -> None:
+    async with opening() as agenda:
+        series = await book(agenda, repeat="FREQ=DAILY;COUNT=4")
+        second = (await listed(agenda))[1]
+        assert second.series == series.id
+        for _ in range(2):
+            await agenda.cancel(second.id, scope="this", terms=Terms(), operation=op())
+        assert await starts(agenda) == [0 * DAY, 2 * DAY, 3 * DAY]
+        assert (await agenda.get(second.id)).status == "cancelled"
+
+
+async def test_an_occurrence_and_the_following_are_cancelled(opening: Open) -> None:
+    async with opening() as agenda:
+        await book(agenda, repeat="FREQ=DAILY")
+        occurrences = await listed(agenda, Span(NINE, NINE + 10 * DAY))
+        await move(agenda, occurrences[4], 4 * 24 + 2, "this")
+        effect = await agenda.cancel(
+            occurrences[2].id, scope="following", terms=Terms(), operation=op()
+        )
+        assert effect.result.event.status == "cancelled"
+        assert await starts(agenda) == [0 * DAY, DAY]
+        again = await agenda.cancel(
+            occurrences[2].id, scope="following", terms=Terms(), operation=op()
+        )
+        assert again.result.event.status == "cancelled"
+
+
+async def test_a_whole_series_is_cancelled_with_what_was_moved(opening: Open) -> None:
+    async with opening() as agenda:
+        await book(agenda, repeat="FREQ=DAILY;COUNT=4")
+        second = (await listed(agenda))[1]
+        moved = await move(agenda, second, 30, "this")
+        await agenda.cancel(moved.id, scope="all", terms=Terms(), operation=op())
+        assert await listed(agenda) == []
+
+
+@pytest.mark.parametrize("scope", ["this"])
+async def test_this_of_a_whole_series_is_refused(opening: Open, scope: Scope) -> None:
+    async with opening() as agenda:
+        series = await book(agenda, repeat="FREQ=DAILY;COUNT=4")
+        with pytest.raises(InvalidInput):
+            await agenda.cancel(series.id, scope=scope, terms=Terms(), operation=op())
+        with pytest.raises(InvalidInput):
+            await move(agenda, series, 2, scope)
+        assert len(await listed(agenda)) == 4
+
+
+async def test_a_single_event_moves_and_keeps_its_id(opening: Open) -> None:
+    async with opening() as agenda:
+        event = await book(agenda)
+        moved = await move(agenda, event, 5, "this")
+        assert (moved.id, moved.timing) == (event.id, at(5))
+        assert moved.etag != event.etag
+        assert await agenda.get(event.id) == moved
+
+
+async def test_one_occurrence_moves_alone(opening: Open) -> None:
+    async with opening() as agenda:
+        await book(agenda, repeat="FREQ=DAILY;COUNT=3")
+        second = (await listed(agenda))[1]
+        moved = await move(agenda, second, 24 + 3, "this")
+        assert moved.id == second.id
+        assert await starts(agenda) == [0 * DAY, DAY + 3 * HOUR, 2 * DAY]
+        back = await move(agenda, moved, 24, "this")
+        assert back.timing == second.timing
+        assert await starts(agenda) == [0 * DAY, DAY, 2 * DAY]
+
+
+async def test_an_occurrence_and_the_following_move(opening: Open) -> None:
+    async with opening() as agenda:
+        series = await book(agenda, repeat="FREQ=DAILY;COUNT=5")
+        occurrences = await listed(agenda)
+        await agenda.cancel(occurrences[3].id, scope="this", terms=Terms(), operation=op())
+        later = await move(agenda, await agenda.get(occurrences[2].id), 2 * 24 + 6, "following")
+        assert later.id != series.id
+        assert await starts(agenda) == [0 * DAY, DAY, 2 * DAY + 6 * HOUR, 4 * DAY + 6 * HOUR]
+
+
+async def test_a_whole_series_moves_with_what_was_taken_out(opening: Open) -> None:
+    async with opening() as agenda:
+        series = await book(agenda, repeat="FREQ=DAILY;COUNT=4")
+        occurrences = await listed(agenda)
+        await agenda.cancel(occurrences[1].id, scope="this", terms=Terms(), operation=op())
+        third = await agenda.get(occurrences[2].id)
+        moved = await move(agenda, third, 2 * 24 + 1, "all")
+        assert moved.id == series.id
+        assert await starts(agenda) == [HOUR, 2 * DAY + HOUR, 3 * DAY + HOUR]
+
+
+async def test_a_moved_series_does_not_clash_with_itself(opening: Open) -> None:
+    async with opening() as agenda:
+        await book(agenda, repeat="FREQ=DAILY;COUNT=4")
+        first = (await listed(agenda))[0]
+        effect = await agenda.change(
+            first.id,
+            EventChange(timing=at(0.5)),
+            scope="all",
+            etag=first.etag,
+            terms=REJECT,
+            operation=op(),
+        )
+        assert effect.result.clashes == ()
+
+
+async def test_a_move_onto_a_taken_time_is_refused_whole(opening: Open) -> None:
+    async with opening() as agenda:
+        await book(agenda, 24 + 5)
+        await book(agenda, repeat="FREQ=DAILY;COUNT=4")
+        before = await starts(agenda)
+        second = (await listed(agenda))[1]
+        for scope in ("this", "following", "all"):
+            with pytest.raises(Conflict):
+                await agenda.change(
+                    second.id,
+                    EventChange(timing=at(24 + 5)),
+                    scope=scope,
+                    etag=second.etag,
+                    terms=REJECT,
+                    operation=op(),
+                )
+        assert await starts(agenda) == before
+
+
+async def test_a_change_of_what_was_changed_meanwhile_is_refused(opening: Open) -> None:
+    async with opening() as agenda:
+        event = await book(agenda)
+        await move(agenda, event, 2, "this")
+        with pytest.raises(Conflict) as refused:
+            await move(agenda, event, 3, "this")
+        assert refused.value.code == "changed_meanwhile"
+
+
+async def test_a_cancelled_event_does_not_change(opening: Open) -> None:
+    async with opening() as agenda:
+        event = await book(agenda)
+        await agenda.cancel(event.id, scope="this", terms=Terms(), operation=op())
+        with pytest.raises(Conflict) as refused:
+            await move(agenda, await agenda.get(event.id), 3, "this")
+        assert refused.value.code == "cancelled"
+
+
+async def test_the_same_key_is_the_same_event(opening: Open) -> None:
+    async with opening() as agenda:
+        first = await agenda.create(new(), REJECT, op("k", start=9))
+        again = await agenda.create(new(), REJECT, op("k", start=9))
+        assert (again.result, again.is_replay) == (first.result, True)
+        assert await agenda.earlier(op("k", start=9)) == again
+        with pytest.raises(Conflict) as refused:
+            await agenda.create(new(5), REJECT, op("k", start=14))
+        assert refused.value.code == "operation_key_reused"
+        with pytest.raises(Conflict):
+            await agenda.earlier(op("k", start=14))
+        assert len(await listed(agenda)) == 1
+
+
+async def test_a_repeated_change_and_cancellation_are_done_once(opening: Open) -> None:
+    async with opening() as agenda:
+        event = await book(agenda)
+        change = EventChange(title="Colour")
+        for replay in (False, True):
+            effect = await agenda.change(
+                event.id, change, scope="this", etag="1", terms=Terms(), operation=op("c")
+            )
+            assert (effect.is_replay, effect.result.event.title) == (replay, "Colour")
+        for replay in (False, True):
+            gone = await agenda.cancel(event.id, scope="this", terms=Terms(), operation=op("d"))
+            assert (gone.is_replay, gone.result.event.status) == (replay, "cancelled")
+
+
+async def test_of_many_bookings_at_once_one_wins(opening: Open) -> None:
+    won: list[str] = []
+    async with opening() as agenda:
+
+        async def attempt(number: int) -> None:
+            with suppress(Conflict):
+                effect = await agenda.create(new(0.1 * number), REJECT, op(f"k{number}"))
+                won.append(effect.result.event.id)
+
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                for number in range(9):
+                    group.start_soon(attempt, number)
+        assert [event.id for event in await listed(agenda)] == won
+
+
+async def test_a_repeat_at_the_same_moment_is_one_event(opening: Open) -> None:
+    replays: list[bool] = []
+    async with opening() as agenda:
+
+        async def attempt() -> None:
+            replays.append((await agenda.create(new(), REJECT, op("k"))).is_replay)
+
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                for _ in range(8):
+                    group.start_soon(attempt)
+        assert sorted(replays) == [False] + [True] * 7
+        assert len(await listed(agenda)) == 1
+
+
+CHILD = Path(__file__).parents[1] / "tools" / "calendars" / "agenda_child.py"
+
+
+def child(folder: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(CHILD), str(folder), *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+async def test_of_two_processes_that_book_the_same_slots_one_wins_each(tmp_path: Path) -> None:
+    processes = [child(tmp_path, "race", name, "10") for name in ("a", "b")]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        answers = [process.communicate(timeout=10)[0].split() for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    assert [sorted(pair) for pair in zip(*answers, strict=True)] == [["taken", "won"]] * 10
+    async with local(tmp_path) as agenda:
+        assert len(await listed(agenda)) == 10
+
+
+async def test_killed_after_the_booking_and_asked_again_it_is_one(tmp_path: Path) -> None:
+    process = child(tmp_path, "stop", "k")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "won\n"
+    finally:
+        process.kill()
+        process.communicate()
+    again = child(tmp_path, "race", "k", "1")
+    answer, _ = again.communicate("go\n", timeout=10)
+    assert answer == "ready\nwon\n"
+    async with local(tmp_path) as agenda:
+        assert len(await listed(agenda)) == 1
