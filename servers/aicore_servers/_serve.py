@@ -178,14 +178,30 @@ async def _serve_http(server: MCPServer[Any], host: str, port: int) -> None:
     web = uvicorn.Server(
         uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False)
     )
-    # uvicorn raises SIGTERM again when it has shut down; the database must be closed first.
-    signal.signal(signal.SIGTERM, lambda *_: None)
     # Entered here and not by uvicorn, so that what fails at opening reaches _plain_failure.
-    async with app.router.lifespan_context(app):
-        shown = f"[{host}]" if ":" in host else host
-        sys.stderr.write(f"Serving {server.name} at http://{shown}:{port}/mcp\n")
-        sys.stderr.flush()
-        await web.serve(sockets=[listener])
+    with listener, _ended_by_sigterm(web):
+        async with app.router.lifespan_context(app):
+            shown = f"[{host}]" if ":" in host else host
+            sys.stderr.write(f"Serving {server.name} at http://{shown}:{port}/mcp\n")
+            sys.stderr.flush()
+            await web.serve(sockets=[listener])
+
+
+@contextmanager
+def _ended_by_sigterm(web: uvicorn.Server) -> Iterator[None]:
+    """Let SIGTERM end `web`, also before it listens, and let the database close after it.
+
+    uvicorn's own handler comes later, and raises the signal again when it has shut down.
+    """
+
+    def end(*_: object) -> None:
+        web.should_exit = True
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -193,11 +209,13 @@ def _listen(host: str, port: int) -> socket.socket:
 
     Only to loopback: these servers check no token, whoever reaches the port may use every tool.
     """
+    if not 0 <= port <= 65535:  # getaddrinfo would take it modulo 65536
+        raise BackendConfigError(f"There is no port {port}. Use 1 to 65535, or 0 for a free one.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise BackendConfigError(f"Cannot listen on {host} port {port}: {error}.") from error
     if not ipaddress.ip_address(address[0]).is_loopback:
         raise BackendConfigError(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from pydantic import Field
 
-from aicore_servers._serve import Program, ServeSettings, in_process, serve
+from aicore_servers._serve import Option, Program, ServeSettings, in_process, serve
 from aicore_servers._tooling import BusinessServer, Toolbox, current_call
 from aicore_tools.errors import BackendConfigError, InvalidInput
 from aicore_tools.mail import BACKENDS, DraftInput, MailService, mailbox, parse_address
@@ -193,36 +193,49 @@ def _row(row: MailRow) -> dict[str, Any]:
     }
 
 
-def _addresses(business: str) -> list[Address]:
-    """Give the business's own addresses: $AICORE_MAIL_ADDRESS, comma-separated, else made up.
+ADDRESS = Option(
+    name="address",
+    help="the business's own addresses, the usual sender first, separated by commas",
+    default="",
+)
+
+
+def _addresses(settings: ServeSettings) -> list[Address]:
+    """Give the business's own addresses; without any, one that is made up.
 
     Raises:
         BackendConfigError: one of them is no address.
     """
-    given = os.environ.get("AICORE_MAIL_ADDRESS", "")
     try:
-        chosen = [parse_address(part) for part in given.split(",") if part.strip()]
+        parts = ADDRESS.of(settings).split(",")
+        chosen = [parse_address(part) for part in parts if part.strip()]
     except InvalidInput as error:
         raise BackendConfigError(
-            f"AICORE_MAIL_ADDRESS: {error.message}", hint="Give addresses, separated by commas."
+            f"--address: {error.message}", hint="Give addresses, separated by commas."
         ) from error
     if chosen:
         return chosen
-    label = re.sub(r"[^a-z0-9]+", "-", business.lower()).strip("-")[:60].strip("-") or "business"
+    label = re.sub(r"[^a-z0-9]+", "-", settings.business.lower())[:60].strip("-") or "business"
     return [Address(f"office@{label}.example")]  # RFC 2606: an address that can never exist
 
 
 def create(settings: ServeSettings) -> MCPServer[MailService]:
-    """Make the server; its lifespan opens the backend."""
+    """Make the server; its lifespan opens the backend.
+
+    Raises:
+        BackendConfigError: there is no such backend, or an address of the business is none.
+    """
+    opening = partial(
+        mailbox,
+        settings.backend,
+        data_dir=settings.data_dir,
+        business=settings.business,
+        addresses=_addresses(settings),
+    )
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[MailService]) -> AsyncIterator[MailService]:
-        async with mailbox(
-            settings.backend,
-            data_dir=settings.data_dir,
-            business=settings.business,
-            addresses=_addresses(settings.business),
-        ) as opened:
+        async with opening() as opened:
             yield MailService(opened, zone=ZoneInfo(settings.time_zone))
 
     return BusinessServer(
@@ -234,10 +247,11 @@ PROGRAM = Program(
     name="aicore-mail",
     description=(
         "Drafts, sending, searching and reading mail. The local backend is a mailbox in a file:"
-        " it delivers nothing to the outside. AICORE_MAIL_ADDRESS names the sender."
+        " it delivers nothing to the outside."
     ),
     create=create,
     backends=tuple(BACKENDS),
+    options=(ADDRESS,),
 )
 
 
