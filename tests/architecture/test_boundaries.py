@@ -10,12 +10,12 @@ BOUNDARIES = {
     "src/aicore/agent/runner.py:Runner._resume_turn": "one turn must not stop the others",
     "src/aicore/dispatch/functions.py:FunctionTool.call": "the function is the user's",
     "src/aicore/dispatch/link.py:ServerLink._connect_once": "background task: kept, retried",
+    "src/aicore/dispatch/link.py:ServerLink._catalog": "whatever a server does: it is reopened",
+    "src/aicore/dispatch/schemas.py:ArgumentChecker.faults": "a server's schema: told to the model",
     "src/aicore/dispatch/opening.py:Opening.send": "whatever a server does becomes CallFailed",
     "src/aicore/log/sqlite_thread.py:SQLiteThread._main": "goes to the caller of `start`",
     "src/aicore/log/sqlite_thread.py:commit_together": "goes to the caller of the job",
     "src/aicore/log/sqlite_thread.py:one_by_one": "goes to the caller of the job",
-    "tools/aicore_tools/mail/messages.py:_filename": "the email package raises all sorts",
-    "tools/aicore_tools/mail/messages.py:_header": "the email package raises all sorts",
 }
 """`file:function` to why everything is caught there; each logs or returns a typed failure."""
 
