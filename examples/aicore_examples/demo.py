@@ -18,15 +18,16 @@ from aicore_examples.stage import Books, play, settle
 __all__ = ["RECORDED", "main"]
 
 RECORDED = (
-    "Hi, do you have parking?",
-    "I'd like to book a cleaning for next tuesday at 3pm",
+    "Hi, how much is a whitening consultation?",
+    "I'd like to book a whitening consultation next tuesday at 3pm",
     "Ann Lee, ann@example.com",
     "actually make it 4pm",
     "yes",
-    "How much is a whitening?",
-    "please call my sister about it, she is Beth Lee, beth@example.com",
-    "I would like to pay the deposit",
-    "bye",
+    "I would also like a call back",
+    "0151 23456789",
+    "braces for my son",
+    "Do you have parking?",
+    "thanks, bye",
 )
 
 

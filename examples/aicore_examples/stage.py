@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from aicore import Agent, CallRecord, Principal, Reply
+import anyio
+
+from aicore import Agent, Principal, Reply
 from aicore.agent.build import build_server
 from aicore.cli.screen import Screen
 from aicore.config import load
@@ -17,7 +22,7 @@ from aicore.dispatch.dispatcher import CallContext, Dispatcher
 from aicore.errors import AicoreError
 from aicore.records import ConversationId, ToolCall
 
-__all__ = ["Books", "calls_of", "play", "settle", "temporary_shop"]
+__all__ = ["Books", "Story", "play", "run_story", "settle"]
 
 
 def settle(folder: Path, business: str = "lakeside") -> Path:
@@ -34,13 +39,6 @@ def settle(folder: Path, business: str = "lakeside") -> Path:
     return folder / "aicore.toml"
 
 
-@contextmanager
-def temporary_shop(business: str = "lakeside") -> Iterator[Path]:
-    """The example business in a folder that is removed afterwards; yields its configuration."""
-    with tempfile.TemporaryDirectory(prefix="aicore-") as folder:
-        yield settle(Path(folder), business)
-
-
 async def play(
     agent: Agent, screen: Screen, lines: Sequence[str], *, conversation: str
 ) -> list[Reply]:
@@ -50,6 +48,84 @@ async def play(
         screen.line(f"\nyou> {line}", style="bold")
         events = agent.stream(line, conversation=conversation, channel="terminal")
         replies.append(await screen.turn(events))
+    return replies
+
+
+async def _nothing(_: Path) -> None:
+    """Nothing to prepare."""
+
+
+def _no_demand(_: Sequence[Reply]) -> None:
+    """Nothing to check."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """A conversation to play, and what must be true afterwards.
+
+    `prepare` fills the systems before, `check` reads them after, `check_replies` reads what was
+    said; both checks raise AssertionError. `is_delivered_twice` delivers every message a second
+    time, as a channel's webhook does.
+    """
+
+    business: str
+    conversation: str
+    lines: Sequence[str]
+    check: Callable[[Books], Awaitable[None]]
+    check_replies: Callable[[Sequence[Reply]], None] = _no_demand
+    prepare: Callable[[Path], Awaitable[None]] = _nothing
+    is_delivered_twice: bool = False
+
+
+def run_story(story: Story, argv: Sequence[str] | None = None) -> None:
+    """Play a story in a temporary folder, or with `--config FILE` on systems of your own.
+
+    On systems of your own nothing is prepared or checked: what is there is not known.
+
+    Raises:
+        SystemExit: 0 when all held; 1 when a check failed; 2 when it could not run.
+    """
+    parser = argparse.ArgumentParser(description="Plays one conversation of an example bot.")
+    parser.add_argument("--config", type=Path, help="another configuration, e.g. with a model")
+    options = parser.parse_args(argv)
+    try:
+        if options.config is not None:
+            anyio.run(_tell, story, options.config)
+        else:
+            with tempfile.TemporaryDirectory(prefix="aicore-") as folder:
+                anyio.run(_tell_and_check, story, settle(Path(folder), story.business))
+    except AicoreError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from error
+    except AssertionError as error:
+        sys.stderr.write(f"A check of this example failed: {error}\n")
+        raise SystemExit(1) from error
+
+
+async def _tell_and_check(story: Story, config: Path) -> None:
+    await story.prepare(config)
+    replies = await _tell(story, config)
+    story.check_replies(replies)
+    async with Books.opened(config) as books:
+        await story.check(books)
+    Screen().line("\nchecked: what the systems hold is what was promised", style="dim")
+
+
+async def _tell(story: Story, config: Path) -> list[Reply]:
+    screen = Screen()
+    replies = []
+    async with Agent.from_config(config) as agent:
+        for number, line in enumerate(story.lines):
+            screen.line(f"\nyou> {line}", style="bold")
+            for _ in range(1 + story.is_delivered_twice):
+                events = agent.stream(
+                    line,
+                    conversation=story.conversation,
+                    channel="terminal",
+                    message_id=f"{story.conversation}-{number}",
+                )
+                reply = await screen.turn(events)
+            replies.append(reply)
     return replies
 
 
@@ -80,8 +156,3 @@ class Books:
         if result.is_error or not isinstance(result.structured, dict):
             raise AicoreError(f"{tool} failed: {result.text}")
         return result.structured
-
-
-def calls_of(replies: Iterable[Reply]) -> list[CallRecord]:
-    """All tool calls of some replies, in order."""
-    return [call for reply in replies for call in reply.calls]

@@ -1,7 +1,7 @@
 """Texts with places to fill in: `Book {service} on {when:%a %d %b %H:%M}?`.
 
-A place is a name, then fields or positions (`{free.0.start}` or `{free[0][start]}`), then an
-optional format. Only plain JSON values are walked: no attributes, no calls, no code. Braces are
+A place is a name, then fields or positions (`{free.0.start}` or `{free[0][start]}`; `{rows.*.email}`
+is the list of that field), then an optional format. Only plain JSON values are walked: no attributes, no calls, no code. Braces are
 written `{{` and `}}`. Formats: strftime's `%…`, `full`, `day`, `time`, `+90d` (that much later),
 `money EUR` (from minor units).
 """
@@ -21,7 +21,7 @@ Show = Callable[[Any, str], str]
 
 _PLACE = re.compile(r"\{\{|\}\}|\{(?P<path>[^{}:]*)(?::(?P<spec>[^{}]*))?\}|[{}]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_FIELD = re.compile(r"\.([A-Za-z0-9_-]+)|\[([A-Za-z0-9_-]+)\]")
+_FIELD = re.compile(r"\.([A-Za-z0-9_-]+|\*)|\[([A-Za-z0-9_-]+)\]")
 _SPEC = re.compile(r"(?:%[aAdbBmyYHIMpj%]|[^%{}])+")
 _KNOWN_SPEC = re.compile(r"full|day|time|money [A-Z]{3}|[+-]\d{1,4}d")
 
@@ -88,8 +88,14 @@ def find_places(value: Any) -> Iterator[Place]:
 
 
 def pick(value: Any, fields: Sequence[str]) -> Any:
-    """Walk into a JSON value; None where a field or position is not there."""
-    for field in fields:
+    """Walk into a JSON value; None where a field or position is not there.
+
+    `*` goes into every item of a list and gives those that are there.
+    """
+    for at_field, field in enumerate(fields):
+        if field == "*" and isinstance(value, list):
+            found = (pick(item, fields[at_field + 1 :]) for item in value)
+            return [item for item in found if item is not None]
         if isinstance(value, Mapping):
             value = value.get(field)
         elif isinstance(value, list) and field.isascii() and field.isdigit():

@@ -1,0 +1,1 @@
+"""Drafts a follow-up newsletter mail from a CRM segment and leaves it for review."""

@@ -1,0 +1,1 @@
+"""The files of the example assistant for staff: mail to a segment of the customers."""

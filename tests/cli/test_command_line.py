@@ -1,0 +1,121 @@
+"""The command line: what a mistake is told, and with which exit code."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def aicore(folder: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "aicore", *words],
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+def written(folder: Path, text: str) -> None:
+    (folder / "aicore.toml").write_text(text, encoding="utf-8")
+
+
+FLOW = """
+assistant: Test
+zone: Europe/Berlin
+region: DE
+greeting: Hello.
+disclosure: I am a machine.
+contact: Call us.
+flows:
+  - flow: hello
+    title: Say hello
+    triggers: [hello]
+    steps:
+      - say: Hello.
+"""
+
+
+@pytest.mark.parametrize("command", ["chat", "doctor"])
+def test_a_missing_configuration_is_named_with_the_remedy(tmp_path: Path, command: str) -> None:
+    done = aicore(tmp_path, command)
+    assert done.returncode in (1, 2)
+    said = done.stdout + done.stderr
+    assert "aicore.toml" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("[provider]\nkind = 'flows'\nfile = 'gone.yaml'\n", "gone.yaml"),
+        ("[provider]\nkind = 'flows'\nfile = 'hole.yaml'\n", "hole.yaml"),
+        ("[provider]\nkind = 'openai'\n", "openai-compatible"),
+        ("[provider\n", "TOML"),
+        ("[agent]\nzone = 'Mars/Olympus'\n[provider]\nfile = 'ok.yaml'\n", "Mars/Olympus"),
+        ("[log]\npath = 'no/such/folder/x.db'\n[provider]\nfile = 'ok.yaml'\n", "no/such/folder"),
+        ("[log]\npath = 'corrupt.db'\n[provider]\nfile = 'ok.yaml'\n", "corrupt.db"),
+        ("[log]\npath = 'newer.db'\n[provider]\nfile = 'ok.yaml'\n", "newer.db"),
+    ],
+)
+def test_a_broken_configuration_gives_one_plain_sentence(
+    tmp_path: Path, text: str, word: str
+) -> None:
+    written(tmp_path, text.replace("[provider]\nfile", "[provider]\nkind = 'flows'\nfile"))
+    (tmp_path / "ok.yaml").write_text(FLOW)
+    (tmp_path / "hole.yaml").write_text("assistant: X\nflows:\n  - flow: a\n")
+    (tmp_path / "corrupt.db").write_bytes(b"this is no database " * 100)
+    newer = sqlite3.connect(tmp_path / "newer.db")
+    newer.execute("PRAGMA user_version = 9999")
+    newer.execute("CREATE TABLE future (x)")
+    newer.commit()
+    newer.close()
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.db")}
+    done = aicore(tmp_path, "chat", stdin="hi\n")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert word in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.db")} == before
+
+
+def test_doctor_names_each_part_that_fails_and_exits_1(tmp_path: Path) -> None:
+    written(
+        tmp_path,
+        "[provider]\nkind = 'openai-compatible'\nbase_url = 'http://127.0.0.1:9/v1'\n"
+        "model = 'm'\n[servers.gone]\ncommand = ['no-such-program-anywhere']\n"
+        "[servers.closed]\nurl = 'http://127.0.0.1:9/mcp'\n",
+    )
+    done = aicore(tmp_path, "doctor")
+    assert done.returncode == 1
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert len(failed) == 3, done.stdout
+    assert any("127.0.0.1:9" in line for line in failed)
+    assert any("no-such-program-anywhere" in line for line in failed)
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_model_that_is_down_is_told_and_the_chat_goes_on(tmp_path: Path) -> None:
+    written(
+        tmp_path,
+        "[provider]\nkind = 'openai-compatible'\nbase_url = 'http://127.0.0.1:9/v1'\nmodel = 'm'\n",
+    )
+    done = aicore(tmp_path, "chat", stdin="hi\nagain\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("you> ") == 2
+    assert done.stdout.count("http://127.0.0.1:9") == 2
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_version_and_help_answer(tmp_path: Path) -> None:
+    assert aicore(tmp_path, "--version").returncode == 0
+    done = aicore(tmp_path, "--help")
+    assert done.returncode == 0
+    assert all(word in done.stdout for word in ("demo", "chat", "doctor"))
+    assert aicore(tmp_path, "nonsense").returncode == 2
