@@ -41,6 +41,9 @@ F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 OPERATION_KEY = "aicore/operation-key"
 PRINCIPAL = "aicore/principal"
 HONOURS_KEY = "aicore/honours-operation-key"
+MAX_KEY_CHARS = (
+    255  # what the strictest vendor takes: https://docs.stripe.com/api/idempotent_requests
+)
 NO_KEY = "none: repeating this call repeats the effect"
 
 _log = logging.getLogger(__name__)
@@ -146,11 +149,11 @@ class BusinessServer(MCPServer[S], Generic[S]):
     ) -> CallToolResult | InputRequiredResult:
         """Run a tool: its result or its error as one block of JSON text."""
         meta: Mapping[str, Any] = (context.request_context.meta if context else None) or {}
-        operation = Operation.of(name, arguments, meta.get(OPERATION_KEY))
-        token = _current.set(Call(operation=operation, principal=meta.get(PRINCIPAL)))
+        token = None
         try:
+            token = _current.set(_call(name, arguments, meta))
             self._refuse_unknown(name, arguments)
-            return await super().call_tool(name, arguments, context)
+            return await super().call_tool(name, _storable(arguments), context)
         except ToolsError as error:
             return _error(error)
         except MCPError:
@@ -158,7 +161,8 @@ class BusinessServer(MCPServer[S], Generic[S]):
         except ToolError as error:
             return self._failed(name, error)
         finally:
-            _current.reset(token)
+            if token is not None:
+                _current.reset(token)
 
     def _refuse_unknown(self, name: str, arguments: Mapping[str, Any]) -> None:
         tool = self._declared.get(name)
@@ -192,6 +196,30 @@ class BusinessServer(MCPServer[S], Generic[S]):
             crash.outcome = "unknown"
             crash.hint = "Look whether the effect is there before anything else."
         return _error(crash)
+
+
+def _call(name: str, arguments: Mapping[str, Any], meta: Mapping[str, Any]) -> Call:
+    key, principal = meta.get(OPERATION_KEY), meta.get(PRINCIPAL)
+    is_text = isinstance(key, str) and key == _storable(key)
+    if key is not None and not (is_text and 1 <= len(key) <= MAX_KEY_CHARS):
+        raise InvalidInput(
+            f"The operation key in _meta must be a string of 1 to {MAX_KEY_CHARS} characters."
+        )
+    return Call(
+        operation=Operation.of(name, arguments, key),
+        principal=_storable(principal) if isinstance(principal, str) else None,
+    )
+
+
+def _storable(value: Any) -> Any:
+    """Replace what JSON can hold and UTF-8 or a database cannot: NUL, halves of surrogate pairs."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    return value
 
 
 def answer(result: object) -> CallToolResult:

@@ -215,6 +215,27 @@ async def test_what_goes_wrong_inside_is_told_without_its_secrets(
     assert {"code", "message", "retryable", "outcome"} <= set(body)
 
 
+@pytest.mark.parametrize("key", [7, "", "k" * 256, {"a": 1}, "k\ud800"])
+async def test_an_operation_key_that_is_none_is_refused_before_anything(
+    tmp_path: Path, key: Any
+) -> None:
+    async with Client(create(ServeSettings(data_dir=tmp_path))) as client:
+        meta: Any = {"aicore/operation-key": key}
+        result = await client.call_tool("crm_log", {"kind": "note", "text": "x"}, meta=meta)
+        assert result.is_error
+        body = json.loads(result.content[0].text)  # type: ignore[union-attr] # ours is text
+        assert (body["code"], body["outcome"]) == ("invalid_input", "none")
+
+
+async def test_text_that_is_no_unicode_is_kept_as_far_as_it_can_be(in_process: Connect) -> None:
+    async with in_process(create) as desk:
+        await desk("crm_log", key="k", kind="note", text="a\ud800b\0c")
+        (row,) = (await desk("crm_search", type="note", query="\ud800 a"))["rows"]
+        assert row["text"] == "a?bc"
+        missing = await desk("crm_get", type="note", ids=["\ud800"])
+        assert missing["missing"] == ["?"]
+
+
 async def test_a_server_in_process_closes_its_database(in_process: Connect, tmp_path: Path) -> None:
     async with in_process(create) as desk:
         await desk("crm_log", key="k", kind="note", text="x")

@@ -248,6 +248,14 @@ async def test_a_filter_that_cannot_be_is_refused(
             )
 
 
+async def test_more_filters_than_anybody_needs_are_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        with pytest.raises(InvalidInput):
+            await service.search(
+                Search(type="contact", filters=[Filter(field="name", op="eq", value="x")] * 21)
+            )
+
+
 async def test_a_part_of_an_address_or_number_can_be_looked_for(tmp_path: Path) -> None:
     async with opened(tmp_path) as service:
         await put(service, "contact", record(name="Ann", email="ann@example.com"))
@@ -286,6 +294,7 @@ async def test_too_many_or_no_records_are_refused(tmp_path: Path) -> None:
         (Entry(kind="task", text="x", due="soon"), (), InvalidInput),
         (Entry(kind="note", text="x"), ("contakt:1",), InvalidInput),
         (Entry(kind="note", text="x"), ("12",), InvalidInput),
+        (Entry(kind="note", text="x"), ("contact:1",) * 51, InvalidInput),
         (Entry(kind="note", text="x"), ("contact:999",), NotFound),
         (Entry(kind="task", task_id=RecordId("999"), is_done=True), (), NotFound),
     ],

@@ -42,6 +42,8 @@ __all__ = ["CrmService", "Found", "RecordInput"]
 MAX_ROWS = 100
 MAX_IDS = 100
 MAX_RECORDS = 50
+MAX_FILTERS = 20
+MAX_REFS = 50
 LINKED_TO = "linked_to"
 _TEXT = Field()
 _TIME = Field("time")
@@ -88,6 +90,8 @@ class CrmService:
         """
         if not 1 <= search.limit <= MAX_ROWS:
             raise InvalidInput(f"limit: give 1 to {MAX_ROWS}, not {search.limit}.")
+        if len(search.filters) > MAX_FILTERS:
+            raise InvalidInput(f"filters: at most {MAX_FILTERS}, not {len(search.filters)}.")
         checked = replace(
             search,
             query=search.query.replace("\0", " ").encode(errors="replace").decode(),
@@ -189,7 +193,7 @@ class CrmService:
         _refuse_mixed(entry)
         checked = replace(
             entry,
-            about=[_ref(name) for name in about],
+            about=_refs("about", about),
             text=self._text("text", entry.text),
             owner=self._text("owner", entry.owner),
             at=self._time("at", entry.at),
@@ -252,7 +256,7 @@ class CrmService:
             fields=fields,
             id=None if record_id is None else RecordId(record_id.removeprefix(f"{record_type}:")),
             key=None if record.key is None else _key(record_type, record.key),
-            links=[_ref(text) for text in record.links],
+            links=_refs("links", record.links),
         )
 
     def _filter(self, record_type: RecordType, condition: Filter) -> Filter:
@@ -319,6 +323,12 @@ def _sort(record_type: RecordType, sort: str) -> Sort:
     name = sort.removeprefix("-")
     field_of(record_type, name, with_system=True)
     return Sort(name, sort.startswith("-"))
+
+
+def _refs(name: str, texts: Sequence[str]) -> list[Ref]:
+    if len(texts) > MAX_REFS:
+        raise InvalidInput(f"{name}: at most {MAX_REFS}, not {len(texts)}.")
+    return [_ref(text) for text in texts]
 
 
 def _ref(text: str) -> Ref:
