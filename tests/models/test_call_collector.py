@@ -83,7 +83,18 @@ def test_no_arguments_are_an_empty_object(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[1]", '"x"', "3", '{"a": NaN}', '{"a": 1e999}', '{"a": 1', "{" * 3000, "{'a': 1}"]
+    "text",
+    [
+        "[1]",
+        '"x"',
+        "3",
+        '{"a": NaN}',
+        '{"a": 1e999}',
+        '{"a": 1',
+        "{" * 3000,
+        '{"a":' * 9999 + "1" + "}" * 9999,
+        "{'a': 1}",
+    ],
 )
 def test_arguments_that_are_no_json_object_leave_the_call_out(text: str) -> None:
     assert collected([{"index": 0, "function": {"name": "list", "arguments": text}}]) == ([], True)
@@ -99,6 +110,17 @@ def test_arguments_with_lone_surrogates_come_out_well_formed() -> None:
     calls, _ = collected([{"function": {"name": "find", "arguments": '{"name": "\\ud83d!"}'}}])
 
     assert calls[0].arguments["name"].encode().decode() == "?!"
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("", ["list", "find"]), ('{"al', ["find"])])
+def test_other_name_begins_another_call(text: str, wanted: list[str]) -> None:
+    """Without index and id: what the first call left open must not swallow the second."""
+    entries = [
+        {"function": {"name": "list", "arguments": text}},
+        {"function": {"name": "find", "arguments": '{"name": "Ann"}'}},
+    ]
+
+    assert [call.name for call in collected(entries)[0]] == wanted
 
 
 def test_call_without_a_name_is_left_out() -> None:

@@ -26,6 +26,4 @@ def is_own_host(host: str) -> bool:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return bool(_SINGLE_LABEL.fullmatch(host)) or host.endswith(_PRIVATE_SUFFIXES)
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
     return address.is_private or address.is_loopback or address.is_link_local
