@@ -126,12 +126,19 @@ def _check_size(path: Path) -> None:
 def _check_known(connection: sqlite3.Connection, path: Path) -> None:
     # Through SQLite, never with `open`: closing such a file would drop the locks that another
     # log of this process has on it, https://www.sqlite.org/howtocorrupt.html section 2.2.
-    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    # A crash while the file was made can leave it empty.
-    if application_id != APPLICATION_ID and (application_id or tables):
-        raise StoreError(f"{path} belongs to another program. Name another file for the log.")
+    if _application_id(connection) != APPLICATION_ID:
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        # Asked again: another log may be making the file just now. And one that a crash left
+        # empty has no mark either.
+        application_id = _application_id(connection)
+        if application_id != APPLICATION_ID and (application_id or tables):
+            raise StoreError(f"{path} belongs to another program. Name another file for the log.")
     _check_version(connection, path)
+
+
+def _application_id(connection: sqlite3.Connection) -> int:
+    number: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    return number
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
