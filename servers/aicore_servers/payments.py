@@ -330,11 +330,10 @@ def create(settings: ServeSettings) -> MCPServer[PaymentService]:
         instructions=PAY_INSTRUCTIONS.of(settings),
         url_template=PAY_URL.of(settings) or None,
     )
-    opening = ledger(settings.backend, backend)
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[PaymentService]) -> AsyncIterator[PaymentService]:
-        async with opening as opened:
+        async with ledger(settings.backend, backend) as opened:
             yield PaymentService(opened, rules=rules)
 
     return BusinessServer(

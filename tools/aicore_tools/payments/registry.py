@@ -19,6 +19,9 @@ class LedgerSettings:
 
     `url_template` is a page of the business to pay on, with {reference} in it; None: there is
     none, and `instructions` are all a customer gets.
+
+    Raises:
+        BackendConfigError: the page's address has no {reference} in it or is not https.
     """
 
     data_dir: Path
@@ -26,6 +29,13 @@ class LedgerSettings:
     zone: ZoneInfo
     instructions: str
     url_template: str | None = None
+
+    def __post_init__(self) -> None:
+        page = self.url_template
+        if page is not None and not (page.startswith("https://") and "{reference}" in page):
+            raise BackendConfigError(
+                f"The address to pay at, {page!r}, must be https and contain {{reference}}."
+            )
 
 
 def _local(settings: LedgerSettings) -> Ledger:
@@ -49,17 +59,11 @@ def ledger(backend: str, settings: LedgerSettings) -> Ledger:
     """Make the backend of that name; it opens when it is entered.
 
     Raises:
-        BackendConfigError: there is none of that name, or the page's address has no {reference}
-            or is not https.
+        BackendConfigError: there is none of that name.
     """
     make = BACKENDS.get(backend)
     if make is None:
         raise BackendConfigError(
             f"There is no payment backend {backend!r}.", hint=f"Use one of: {', '.join(BACKENDS)}."
-        )
-    template = settings.url_template
-    if template is not None and not (template.startswith("https://") and "{reference}" in template):
-        raise BackendConfigError(
-            f"The address to pay at, {template!r}, must be https and contain {{reference}}."
         )
     return make(settings)

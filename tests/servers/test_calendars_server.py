@@ -1,0 +1,205 @@
+"""aicore-calendars as a client sees it."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import Any
+
+import anyio
+import pytest
+
+from aicore_servers._serve import ServeSettings
+from aicore_servers.calendars import create, server
+from aicore_tools.errors import BackendConfigError
+
+Connect = Callable[..., AbstractAsyncContextManager[Any]]
+SLOT = {"start": "2090-11-21T15:00:00", "end": "2090-11-21T16:00:00"}
+
+
+async def test_the_tools_are_the_promised_ones(
+    in_process: Connect, matches_snapshot: Callable[..., None]
+) -> None:
+    async with in_process(create) as desk:
+        tools = (await desk.client.list_tools()).tools
+        matches_snapshot("calendars", tools)
+        hints = {tool.name: tool.annotations for tool in tools}
+        for name in ("calendar_free", "calendar_events", "calendar_calendars"):
+            assert hints[name].read_only_hint is True
+        for name in ("calendar_create", "calendar_update"):
+            assert (hints[name].read_only_hint, hints[name].destructive_hint) == (False, False)
+        assert hints["calendar_cancel"].destructive_hint is True
+        honouring = {tool.name for tool in tools if tool.meta}
+        assert honouring == {"calendar_create", "calendar_update", "calendar_cancel"}
+        assert desk.client.instructions
+
+
+async def test_a_visit_is_offered_booked_moved_and_cancelled(over_the_wire: Connect) -> None:
+    async with over_the_wire("calendars") as desk:
+        now = (await desk("calendar_calendars"))["now"]
+        start = (datetime.fromisoformat(now) + timedelta(days=1)).isoformat()
+        end = (datetime.fromisoformat(now) + timedelta(days=9)).isoformat()
+        offered = await desk("calendar_free", start=start, end=end, minutes=60)
+        assert (offered["tz"], len(offered["slots"])) == ("UTC", 5)
+        assert offered["truncated"] is True
+
+        slot = offered["slots"][0]
+        given = {"title": "Haircut", "on_clash": "reject", **slot}
+        booked = await desk("calendar_create", key="k1", **given)
+        event = booked["event"]
+        assert (event["title"], event["start"], event["end"], event["tz"], event["status"]) == (
+            "Haircut",
+            slot["start"],
+            slot["end"],
+            "UTC",
+            "confirmed",
+        )
+        assert booked["clashes"] == []
+        again = await desk("calendar_create", key="k1", **given)
+        assert (again["event"], again["replayed"]) == (event, True)
+
+        left = await desk("calendar_free", start=start, end=end, minutes=60)
+        assert slot not in left["slots"]
+        taken = await desk("calendar_create", key="k2", **given)
+        assert (taken.is_error, taken["code"], taken["outcome"], taken["retryable"]) == (
+            True,
+            "slot_taken",
+            "none",
+            False,
+        )
+        assert left["slots"][0]["start"] in taken["hint"]
+
+        new_start = left["slots"][1]["start"]
+        moved = await desk("calendar_update", key="k3", id=event["id"], set={"start": new_start})
+        assert moved["event"]["start"] == new_start
+        listed = await desk("calendar_events", start=start, end=end)
+        assert [row["start"] for row in listed["events"]] == [new_start]
+        gone = await desk("calendar_cancel", key="k4", id=event["id"])
+        assert gone["event"]["status"] == "cancelled"
+        assert (await desk("calendar_events", start=start, end=end))["events"] == []
+
+
+async def test_times_are_shown_in_the_zone_they_belong_to(in_process: Connect) -> None:
+    async with in_process(create, time_zone="Europe/Berlin") as desk:
+        free = await desk("calendar_free", start="2090-03-27", end="2090-03-27", limit=1)
+        assert free.body == {
+            "slots": [{"start": "2090-03-27T09:00:00+02:00", "end": "2090-03-27T09:30:00+02:00"}],
+            "tz": "Europe/Berlin",
+            "truncated": True,
+        }
+        booked = await desk("calendar_create", title="Call", tz="America/New_York", **SLOT)
+        assert booked["event"]["start"] == "2090-11-21T15:00:00-05:00"
+        assert booked["operation_key"].startswith("none")
+        days = await desk("calendar_create", title="Fair", start="2090-03-25", end="2090-03-26")
+        assert (days["event"]["start"], days["event"]["end"]) == ("2090-03-25", "2090-03-26")
+
+
+async def test_a_full_window_answers_with_the_next_free_times(in_process: Connect) -> None:
+    async with in_process(create, time_zone="Europe/Berlin") as desk:
+        free = await desk("calendar_free", start="2090-11-25", end="2090-11-26")
+        assert (free["slots"], "truncated" in free.body) == ([], False)
+        assert [slot["start"] for slot in free["next_free"]] == [
+            "2090-11-27T09:00:00+01:00",
+            "2090-11-27T09:30:00+01:00",
+            "2090-11-27T10:00:00+01:00",
+        ]
+
+
+async def test_the_business_says_when_it_is_open_and_whose_calendars_there_are(
+    in_process: Connect,
+) -> None:
+    options = {"hours": "Sat 10:00-11:00", "calendars": "front desk, Anna"}
+    async with in_process(create, options=options) as desk:
+        free = await desk("calendar_free", start="2090-11-20", end="2090-11-30", who=["anna"])
+        starts = [slot["start"][:16] for slot in free["slots"]]
+        assert starts[:2] == ["2090-11-25T10:00", "2090-11-25T10:30"]
+        calendars = (await desk("calendar_calendars"))["calendars"]
+        assert [(row["id"], row["default"]) for row in calendars] == [
+            ("front desk", True),
+            ("Anna", False),
+        ]
+
+
+async def test_one_event_is_read_whole_and_many_brief(in_process: Connect) -> None:
+    async with in_process(create) as desk:
+        booked = await desk(
+            "calendar_create",
+            title="Visit",
+            attendees=["ann@example.com"],
+            description="bring papers",
+            reminders=[30],
+            repeat="FREQ=DAILY;COUNT=3",
+            notify="all",
+            **SLOT,
+        )
+        assert "Nobody was notified" in booked["warnings"][-1]
+        assert booked["event"]["repeat"] == "FREQ=DAILY;COUNT=3"
+        window = {"start": "2090-11-01", "end": "2090-11-30"}
+        page = await desk("calendar_events", limit=2, **window)
+        assert set(page["events"][0]) == {"id", "title", "start", "end", "calendar"}
+        rest = await desk("calendar_events", cursor=page["next_cursor"])
+        assert (len(rest["events"]), "next_cursor" in rest.body) == (1, False)
+        full = await desk("calendar_events", detail="full", **window)
+        assert full["events"][0]["description"] == "bring papers"
+        one = await desk("calendar_events", id=full["events"][0]["id"])
+        assert one["events"] == [full["events"][0]]
+
+
+async def test_of_two_clients_at_once_one_gets_the_slot(in_process: Connect) -> None:
+    answers = []
+    async with in_process(create) as desk:
+
+        async def attempt(number: int) -> None:
+            answers.append(
+                await desk(
+                    "calendar_create", key=f"k{number}", title="Cut", on_clash="reject", **SLOT
+                )
+            )
+
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                for number in range(5):
+                    group.start_soon(attempt, number)
+    assert sorted(answer.is_error for answer in answers) == [False] + [True] * 4
+
+
+async def test_errors_have_one_shape(in_process: Connect) -> None:
+    async with in_process(create) as desk:
+        await desk("calendar_create", key="used", title="x", **SLOT)
+        cases: list[tuple[str, str, dict[str, Any]]] = [
+            ("invalid_input", "calendar_free", {"start": "2090-01-01"}),
+            ("invalid_input", "calendar_free", {"start": "soon", "end": "later"}),
+            ("invalid_input", "calendar_free", {**SLOT, "limit": 21}),
+            ("invalid_input", "calendar_free", {**SLOT, "weekday": 1}),
+            ("not_found", "calendar_free", {**SLOT, "who": ["nobody"]}),
+            ("not_found", "calendar_events", {"id": "ev0"}),
+            ("invalid_input", "calendar_events", {"cursor": "x"}),
+            ("invalid_input", "calendar_events", {"limit": 251}),
+            ("not_found", "calendar_calendars", {"account": "x"}),
+            ("invalid_input", "calendar_create", {"title": "x", **SLOT, "on_clash": "maybe"}),
+            ("invalid_input", "calendar_create", {"title": "x", **SLOT, "video": True}),
+            ("operation_key_reused", "calendar_create", {"title": "y", **SLOT}),
+            ("not_found", "calendar_update", {"id": "ev0", "set": {"title": "x"}}),
+            ("not_found", "calendar_cancel", {"id": "ev0"}),
+            ("unknown_tool", "calendar_respond", {}),
+        ]
+        for code, tool, arguments in cases:
+            key = "used" if code == "operation_key_reused" else None
+            answer = await desk(tool, key=key, **arguments)
+            assert answer.is_error, (tool, arguments)
+            assert answer["code"] == code, (tool, arguments, answer.body)
+            assert (answer["retryable"], answer["outcome"]) == (False, "none")
+            assert answer["message"]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--hours", "late"], ["--hours", ""], ["--calendars", ""], ["--calendars", "a,A"]],
+)
+def test_an_option_that_cannot_be_is_refused(option: list[str]) -> None:
+    with pytest.raises(BackendConfigError) as refused:
+        server(*option)
+    assert option[0] in refused.value.message
+
+
+def test_the_settings_have_defaults() -> None:
+    assert create(ServeSettings()).name == "aicore-calendars"
