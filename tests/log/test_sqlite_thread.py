@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,20 @@ async def test_a_commit_that_fails_is_nobodys_success(connection: sqlite3.Connec
     assert isinstance(orphan.error, sqlite3.IntegrityError)
     assert numbers_in(connection) == [1, 2]
     assert connection.execute("SELECT count(*) FROM child").fetchone() == (0,)
+
+
+async def test_jobs_that_meet_a_lock_wait_for_it_together(
+    tmp_path: Path, connection: sqlite3.Connection
+) -> None:
+    statements: list[str] = []
+    connection.execute("PRAGMA busy_timeout = 10")
+    connection.set_trace_callback(statements.append)
+    with closing(sqlite3.connect(tmp_path / "log.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        jobs = [Job(add(number)) for number in range(3)]
+        commit_together(connection, jobs)
+    assert all(isinstance(job.error, sqlite3.OperationalError) for job in jobs)
+    assert statements.count("BEGIN IMMEDIATE") == 1
 
 
 @pytest.mark.parametrize(

@@ -239,10 +239,16 @@ class _Open:
     async def stop(self) -> None:
         """Do what is queued, give back the leases, and close the file."""
         try:
+            await self._release_all()
+            await self.reader.stop()
+        finally:
+            self.reader.abandon()
+            # The writer last: the last to leave empties the write-ahead log into the file.
+            await self.writer.stop()
+
+    async def _release_all(self) -> None:
+        try:
             await self.writer.run(Job(self.leases.release_all, must_sync=False))
         except AicoreError as exc:
             # They end by themselves; closing the file matters more.
             _LOG.warning("leases_not_released code=%s", exc.code)
-        # The writer last: the last to leave empties the write-ahead log into the file.
-        await self.reader.stop()
-        await self.writer.stop()

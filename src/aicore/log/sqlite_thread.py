@@ -93,6 +93,7 @@ class _NotBegunError(Exception):
 
 def _transact(connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
     try:
+        _roll_back(connection)
         _set_sync(connection, must_sync=any(job.must_sync for job in jobs))
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as exc:
@@ -105,10 +106,14 @@ def _transact(connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
                 job.error = exc
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):  # it is tried again before the next transaction
+            _roll_back(connection)
         raise
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 def _set_sync(connection: sqlite3.Connection, *, must_sync: bool) -> None:
