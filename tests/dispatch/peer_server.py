@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import uvicorn
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
@@ -81,9 +80,9 @@ async def slow(seconds: float, tag: str = "slow") -> str:
 
 
 @SERVER.tool()
-async def slow_effect(seconds: float) -> str:
+async def slow_effect(seconds: float, name: str = "slow_effect") -> str:
     """Change something, slowly."""
-    count("slow_effect")
+    count(name)
     await anyio.sleep(seconds)
     return "done"
 
@@ -216,6 +215,8 @@ async def run_stdio_2025() -> None:
 
 
 async def run_http(port: int) -> None:
+    import uvicorn
+
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", port))

@@ -193,6 +193,22 @@ async def test_a_reference_that_leads_nowhere_refuses_the_call() -> None:
     assert "the tool's own schema is broken" in fault.text
 
 
+async def test_a_pattern_that_python_cannot_read_constrains_nothing(call: Call) -> None:
+    name = {"type": "string", "pattern": "^\\p{L}+$"}
+    code = {"type": "string", "pattern": "^[A-Z]{2}$"}
+    schema = {"type": "object", "properties": {"name": name, "code": code}}
+    async with Dispatcher([offering(one_page(remote("add", schema)))]) as dispatcher:
+        assert not (await call(dispatcher, "add", name="Ann", code="DE")).is_error
+        assert "does not match" in (await call(dispatcher, "add", code="de")).text
+
+
+async def test_a_schema_that_cannot_be_applied_refuses_the_call() -> None:
+    schema = {"type": "object", "patternProperties": {"[": {}}}
+    async with Dispatcher([offering(one_page(remote("odd", schema)))]) as dispatcher:
+        fault = dispatcher.check(ToolCall("1", "odd", {"a": 1}))
+    assert "the tool's own schema is broken" in fault.text
+
+
 async def test_deep_arguments_are_refused_not_fatal() -> None:
     schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/n"}},
               "$defs": {"n": {"type": "array", "items": {"$ref": "#/$defs/n"}}}}  # fmt: skip

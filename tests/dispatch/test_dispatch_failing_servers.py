@@ -38,11 +38,10 @@ async def pid_of(dispatcher: Dispatcher, call: Call) -> int:
     return int((await call(dispatcher, "pid")).text.splitlines()[1])
 
 
-@ERAS
 async def test_an_effect_that_kills_its_server_is_unknown_and_not_repeated(
-    stdio_peer: Call, limits: DispatchLimits, call: Call, tmp_path: Path, era: tuple[str, ...]
+    stdio_peer: Call, limits: DispatchLimits, call: Call, tmp_path: Path
 ) -> None:
-    async with Dispatcher([stdio_peer(*era)], limits=limits) as dispatcher:
+    async with Dispatcher([stdio_peer()], limits=limits) as dispatcher:
         result = await call(dispatcher, "crash", "key-1")
         assert result.is_error
         assert result.outcome == "unknown"
@@ -214,11 +213,10 @@ async def test_a_program_that_does_not_read_holds_nobody_past_the_deadline(
                     group.start_soon(lambda: call(dispatcher, "echo", text="x" * 500_000))
 
 
-@ERAS
 async def test_a_server_that_is_not_there_at_the_start_appears(
-    http_peer: Call, limits: DispatchLimits, call: Call, until: Call, era: tuple[str, ...]
+    http_peer: Call, limits: DispatchLimits, call: Call, until: Call
 ) -> None:
-    peer = http_peer(*era)
+    peer = http_peer()
     peer.start()
     peer.kill()
     async with Dispatcher([peer.server], limits=limits) as dispatcher:
@@ -257,10 +255,33 @@ async def test_a_server_killed_behind_http_comes_back(
     assert (tmp_path / "slow_effect").read_text() == "1"
 
 
+async def test_an_effect_sent_before_the_server_went_away_for_good_stays_unknown(
+    http_peer: Call, call: Call, tmp_path: Path
+) -> None:
+    peer = http_peer()
+    peer.start()
+    limits = DispatchLimits(wait_s=0.3, call_s=10, retry_s=0.05, retry_max_s=0.2)
+    results: list[Any] = []
+
+    async def effect() -> None:
+        results.append(await call(dispatcher, "slow_once", "key-1", seconds=30))
+
+    async with Dispatcher([peer.server], limits=limits) as dispatcher:
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(effect)
+                while not (tmp_path / "slow_once-key-1").exists():
+                    await call(dispatcher, "echo", text="busy")
+                peer.kill()
+    assert results[0].is_error
+    assert results[0].outcome == "unknown"
+
+
 @ERAS
 async def test_twenty_reads_survive_kill_and_restart(
-    http_peer: Call, limits: DispatchLimits, call: Call, era: tuple[str, ...]
+    http_peer: Call, call: Call, era: tuple[str, ...]
 ) -> None:
+    limits = DispatchLimits(wait_s=20, retry_s=0.05, retry_max_s=0.3)
     peer = http_peer(*era)
     peer.start()
     results: list[Any] = []

@@ -120,6 +120,15 @@ async def test_an_unmarked_function_is_an_effect_and_hides_its_context(call: Cal
     assert forged.is_error
 
 
+async def test_parameters_may_have_any_name(call: Call) -> None:
+    def keep(copy: int, model_fields: str, schema: list[int], json: bool = True) -> list[Any]:
+        return [copy, model_fields, schema, json]
+
+    async with Dispatcher(functions=[keep]) as dispatcher:
+        result = await call(dispatcher, "keep", copy=1, model_fields="a", schema=[2])
+    assert result.structured == [1, "a", [2], True]
+
+
 async def test_a_plain_function_runs_beside_the_loop(call: Call) -> None:
     here = threading.get_ident()
 

@@ -78,39 +78,26 @@ async def test_a_cancelled_call_is_cancelled_on_the_server_and_the_link_lives(
         assert "still" in (await call(dispatcher, "echo", text="still")).text
 
 
-async def test_a_slow_read_ends_at_its_deadline_with_nothing_done(
+async def test_past_its_deadline_each_kind_of_call_ends_honestly(
     some_peer: tuple[Server, Path], call: Call
 ) -> None:
-    limits = DispatchLimits(call_s=0.3)
-    async with Dispatcher([some_peer[0]], limits=limits) as dispatcher:
-        with anyio.fail_after(3):
-            result = await call(dispatcher, "slow", seconds=30)
-        assert result.is_error
-        assert result.outcome == "none"
-        assert not (await call(dispatcher, "echo", text="next")).is_error
+    """A read did nothing; an effect is unknown; one that honours its key is asked once more."""
+    server, state = some_peer
+    async with Dispatcher([server], limits=DispatchLimits(call_s=0.4)) as dispatcher:
+        with anyio.fail_after(5):
+            read = await call(dispatcher, "slow", seconds=30)
+            effect = await call(dispatcher, "slow_effect", "key-1", seconds=30, name="late")
+            settled = await call(dispatcher, "slow_once", "key-2", seconds=30)
+            assert not (await call(dispatcher, "echo", text="next")).is_error
         assert dispatcher.health()[0].generation == 1
-
-
-async def test_an_effect_past_its_deadline_has_an_unknown_outcome_and_ran_once(
-    some_peer: tuple[Server, Path], call: Call
-) -> None:
-    server, state = some_peer
-    async with Dispatcher([server], limits=DispatchLimits(call_s=0.3)) as dispatcher:
-        result = await call(dispatcher, "slow_effect", "key-1", seconds=30)
-    assert result.is_error
-    assert result.outcome == "unknown"
-    assert (state / "slow_effect").read_text() == "1"
-
-
-async def test_a_late_effect_that_honours_its_key_is_asked_again_under_the_same_key(
-    some_peer: tuple[Server, Path], call: Call
-) -> None:
-    server, state = some_peer
-    async with Dispatcher([server], limits=DispatchLimits(call_s=0.5)) as dispatcher:
-        result = await call(dispatcher, "slow_once", "key-1", seconds=30)
-    assert result.outcome == "done"
-    assert "done key-1" in result.text
-    assert (state / "slow_once-key-1").read_text() == "2"
+    assert read.is_error
+    assert read.outcome == "none"
+    assert effect.is_error
+    assert effect.outcome == "unknown"
+    assert (state / "late").read_text() == "1"
+    assert settled.outcome == "done"
+    assert "done key-2" in settled.text
+    assert (state / "slow_once-key-2").read_text() == "2"
 
 
 async def test_five_megabytes_are_cut_for_the_model_and_kept_up_to_the_cap(

@@ -28,6 +28,7 @@ __all__ = ["CallContext", "DispatchLimits", "Dispatcher", "ServerHealth", "fence
 _log = logging.getLogger(__name__)
 
 _MOST_CHECKED = 1_000
+_MOST_THREADS = 40
 
 
 class Dispatcher:
@@ -69,8 +70,10 @@ class Dispatcher:
         if self._was_entered:
             raise NotOpenError("A Dispatcher is entered once: make a new one")
         self._was_entered = True
+        # Of its own: functions that hang must not use up the threads of everybody else.
+        limiter = anyio.CapacityLimiter(_MOST_THREADS)
         for function in self._plain_functions:
-            made = FunctionTool(function)
+            made = FunctionTool(function, limiter)
             self._functions[made.tool.name] = made
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
@@ -179,6 +182,7 @@ class Dispatcher:
         meta = {"aicore/principal": str(context.principal)}
         if context.operation_key is not None:
             meta["aicore/operation-key"] = context.operation_key
+        may_be_done = False
         try:
             try:
                 result = await link.call(tool.remote_name, arguments, meta)
@@ -186,13 +190,14 @@ class Dispatcher:
                 if not _may_repeat(failure, tool, context):
                     raise
                 _log.info("call_again server=%s tool=%s: %s", tool.server, tool.name, failure.why)
+                may_be_done = failure.maybe_done and not tool.read_only
                 result = await link.call(tool.remote_name, arguments, meta)
         except CallFailed as failure:
             # What a server answers may name a customer; what failed on the way does not.
             why = "its answer" if failure.is_answer else failure.why
             _log.warning("call_failed server=%s tool=%s: %s", tool.server, tool.name, why)
-            return _failed(failure, tool)
-        return from_server(result, tool, call_id, self._limits)
+            return _failed(failure, tool, may_be_done or failure.maybe_done)
+        return from_server(result, tool, call_id, self._limits, is_repeated=may_be_done)
 
     def _unknown(self, name: str) -> str:
         near = difflib.get_close_matches(name, self._by_name, n=3, cutoff=0.5)
@@ -243,19 +248,17 @@ def _may_repeat(failure: CallFailed, tool: Tool, context: CallContext) -> bool:
     return not failure.maybe_done or tool.read_only or tool.idempotent or settles
 
 
-def _failed(failure: CallFailed, tool: Tool) -> ToolResult:
-    what = f"{tool.name} failed" if failure.is_answer else f"The server {tool.server} failed"
-    if failure.is_offline:
-        return refusal(
-            f"The server {tool.server} cannot be reached at the moment. Nothing was done."
-        )
+def _failed(failure: CallFailed, tool: Tool, may_be_done: bool) -> ToolResult:
     # An answer is in the server's words, and words from outside are fenced.
     why = fence(failure.why, tool.server) if failure.is_answer else failure.why
-    if tool.read_only or not failure.maybe_done:
-        return refusal(f"{what}: {why}. Nothing was changed.")
+    what = f"{tool.name} failed: {why}."
+    if failure.is_offline:
+        what = f"The server {tool.server} cannot be reached at the moment."
+    if tool.read_only or not may_be_done:
+        return refusal(f"{what} Nothing was changed.")
     return refusal(
-        f"{what}: {why}. It is not known whether the call took effect: do not call it again, "
-        "look up first what happened.",
+        f"{what} It is not known whether the call took effect: do not call it again, look up "
+        "first what happened.",
         "unknown",
     )
 

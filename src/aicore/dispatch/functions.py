@@ -95,10 +95,11 @@ class FunctionTool:
     way, or does not end in time, has an unknown outcome.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], limiter: anyio.CapacityLimiter) -> None:
         marks: _Marks = getattr(function, _MARKS, _Marks())
         name = function_name(function)
         self._function = function
+        self._limiter = limiter
         self._is_async = inspect.iscoroutinefunction(_routine(function))
         text, notes = _read_docstring(inspect.getdoc(function) or "")
         self._arguments, self._context_name = _arguments_model(function, name, notes)
@@ -139,14 +140,15 @@ class FunctionTool:
 
     def _values(self, arguments: dict[str, Any]) -> dict[str, Any]:
         model = self._arguments.model_validate(arguments)
-        return {name: getattr(model, name) for name in model.model_fields_set}
+        fields = type(model).model_fields
+        return {fields[name].alias or name: getattr(model, name) for name in model.model_fields_set}
 
     async def _run(self, values: dict[str, Any]) -> Any:
         if self._is_async:
             return await self._function(**values)
         run = partial(self._function, **values)
         # A thread cannot be stopped: past the deadline it goes on unwatched.
-        return await anyio.to_thread.run_sync(run, abandon_on_cancel=True)
+        return await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=self._limiter)
 
     def _in_doubt(self, what: str) -> ToolResult:
         name = self.tool.name
@@ -193,7 +195,9 @@ def _arguments_model(
             raise ConfigError(f"{name}() cannot be a tool: annotate its parameter {parameter.name}")
         default = ... if parameter.default is parameter.empty else parameter.default
         note = notes.get(parameter.name)
-        fields[parameter.name] = (hint, Field(default, description=note))
+        # Under a name of our own: a field called `copy` or `model_x` would clash with pydantic's.
+        field = Field(default, alias=parameter.name, description=note)
+        fields[f"argument_{len(fields)}"] = (hint, field)
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
     try:
         return create_model(name, __config__=config, **fields), context_name

@@ -96,6 +96,7 @@ class ServerLink:
         self._nudge = anyio.Event()
         self._scope: anyio.CancelScope | None = None
         self._tending: anyio.CancelScope | None = None
+        self._refreshing: anyio.CancelScope | None = None
         self._is_lost = False
         self._closing = False
         self._waiting = 0
@@ -199,7 +200,14 @@ class ServerLink:
             self.breaker.failed()
             self._ready = anyio.Event()
             self._wake.set()
+            self._hurry()
             self._on_change()
+
+    def _hurry(self) -> None:
+        # A server under suspicion has calls waiting for it; any other may take its time.
+        by = anyio.current_time() + self._limits.wait_s
+        if self._refreshing is not None:
+            self._refreshing.deadline = min(self._refreshing.deadline, by)
 
     def _lose(self) -> None:
         """The connection is gone."""
@@ -269,10 +277,23 @@ class ServerLink:
         while not self._is_lost:
             await self._wake.wait()
             self._wake = anyio.Event()
-            with anyio.fail_after(self._limits.wait_s):
-                tools = await opening.catalog(self.tools)
+            tools = await self._catalog(opening)
             self._publish(tools)
             await anyio.sleep(_REFRESH_PAUSE_S)
+
+    async def _catalog(self, opening: Opening) -> tuple[Tool, ...]:
+        """Fetch the catalog; raises when the connection is past saving."""
+        with anyio.fail_after(self._limits.connect_s) as self._refreshing:
+            if not self._ready.is_set():
+                self._hurry()
+            try:
+                return await opening.catalog(self.tools)
+            except Exception:  # boundary: whatever a server or mcp does
+                if self._is_lost:
+                    raise
+            # Giving up fails every call in flight: one request that broke is not enough.
+            await anyio.sleep(_REFRESH_PAUSE_S)
+            return await opening.catalog(self.tools)
 
     def _publish(self, tools: tuple[Tool, ...]) -> None:
         self.tools = tools

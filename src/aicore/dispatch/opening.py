@@ -46,11 +46,13 @@ _NOT_DONE = frozenset(
     {
         mcp_types.METHOD_NOT_FOUND,
         mcp_types.INVALID_PARAMS,
-        mcp_types.INVALID_REQUEST,
         mcp_types.MISSING_REQUIRED_CLIENT_CAPABILITY,
         mcp_types.UNSUPPORTED_PROTOCOL_VERSION,
     }
 )
+
+# Also what servers answer on a session they have lost; it has other causes, so it proves nothing.
+_BROKEN = frozenset({mcp_types.CONNECTION_CLOSED, mcp_types.PARSE_ERROR, mcp_types.INVALID_REQUEST})
 
 
 def _classify(error: BaseException) -> CallFailed:
@@ -67,7 +69,7 @@ def _classify_code(error: MCPError) -> CallFailed:
     if fault is not None:
         sent, why = fault
         return CallFailed(why, maybe_done=sent)
-    if error.code in (mcp_types.CONNECTION_CLOSED, mcp_types.PARSE_ERROR):
+    if error.code in _BROKEN:
         return CallFailed("the connection broke", maybe_done=True)
     if error.code == mcp_types.HEADER_MISMATCH:
         return CallFailed("the tool has changed", maybe_done=False)

@@ -24,14 +24,20 @@ def refusal(text: str, outcome: Literal["none", "unknown"] = "none") -> ToolResu
 
 
 def from_server(
-    result: CallToolResult, tool: Tool, call_id: str, limits: DispatchLimits
+    result: CallToolResult,
+    tool: Tool,
+    call_id: str,
+    limits: DispatchLimits,
+    *,
+    is_repeated: bool = False,
 ) -> ToolResult:
     """Read a server's result.
 
     The model is shown the text, or the structured content where the text is only the same in
     more words. An error's `outcome` is the one its JSON names; a server that names none and
     answers with an error is taken to say that nothing happened, as MCP's tool errors do: a tool
-    that can fail after its effect must name its outcome.
+    that can fail after its effect must name its outcome. Where the call was sent before and may
+    have been done then (`is_repeated`), such an error leaves the outcome unknown.
     """
     text = _text_of(result.content)
     structured, encoded = _structured(result.structured_content, text, limits.full_chars)
@@ -43,7 +49,7 @@ def from_server(
         text=shown,
         is_error=is_error,
         structured=structured,
-        outcome=_outcome(structured) if is_error else "done",
+        outcome=_outcome(structured, is_repeated) if is_error else "done",
         full_text=full,
     )
 
@@ -108,11 +114,15 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _outcome(structured: Any) -> Literal["done", "none", "unknown"]:
-    named = structured.get("outcome") if isinstance(structured, dict) else None
-    if named == "done":
-        return "done"
-    return "unknown" if named == "unknown" else "none"
+def _outcome(structured: Any, is_repeated: bool) -> Literal["done", "none", "unknown"]:
+    match structured.get("outcome") if isinstance(structured, dict) else None:
+        case "done":
+            return "done"
+        case "none":
+            return "none"
+        case "unknown":
+            return "unknown"
+    return "unknown" if is_repeated else "none"
 
 
 def _printable(text: str) -> str:

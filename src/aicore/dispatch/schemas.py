@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
 
 __all__ = ["ArgumentChecker", "schema_fault"]
@@ -20,10 +24,13 @@ def schema_fault(schema: Mapping[str, Any]) -> str | None:
     It must be a valid JSON schema that refers to nothing outside itself: nothing is ever
     fetched to check an argument.
     """
+    from jsonschema import FormatChecker
     from jsonschema.exceptions import SchemaError
 
     try:
-        _validator_class(schema).check_schema(dict(schema))
+        # No formats: a pattern in ECMA's dialect is no fault, though Python may not read it.
+        checked: Any = _validator_class(schema)  # its protocol lacks the second parameter
+        checked.check_schema(dict(schema), FormatChecker(()))
     except SchemaError as error:
         return f"it is not a valid JSON schema ({_cut(error.message)})"
     except RecursionError:
@@ -40,18 +47,16 @@ class ArgumentChecker:
 
     def faults(self, schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> list[str]:
         """Say what is wrong with the arguments, at most three things; empty when nothing is."""
-        from referencing.exceptions import Unresolvable
-
         validator = self._validator(schema)
         try:
             error = next(validator.iter_errors(dict(arguments)), None)
             if error is None:
                 return []
             errors = sorted(validator.iter_errors(dict(arguments)), key=lambda e: e.json_path)
-        except Unresolvable as broken:
-            return [f"the tool's own schema is broken: {_cut(str(broken))}"]
         except RecursionError:
             return ["the arguments are nested too deep"]
+        except Exception as broken:  # noqa: BLE001  # boundary: a server's schema
+            return [f"the tool's own schema is broken: {_cut(str(broken))}"]
         return [
             f"{e.json_path.removeprefix('$.')}: {_cut(e.message)}" for e in errors[:_SHOWN_FAULTS]
         ]
@@ -76,8 +81,26 @@ def _validator_class(schema: Mapping[str, Any]) -> type[Validator]:
     from jsonschema import Draft202012Validator
     from jsonschema.validators import validator_for
 
-    found: type[Validator] = validator_for(schema, default=Draft202012Validator)
-    return found
+    return _lenient(validator_for(schema, default=Draft202012Validator))
+
+
+@cache
+def _lenient(strict: type[Validator]) -> type[Validator]:
+    from jsonschema.validators import extend
+
+    extended: type[Validator] = extend(strict, {"pattern": _pattern})  # type: ignore[no-untyped-call]  # untyped there
+    return extended
+
+
+def _pattern(
+    validator: Validator, pattern: str, instance: Any, _schema: Mapping[str, Any]
+) -> Iterator[ValidationError]:
+    """Check a pattern, unless it is one of ECMA's that Python cannot read."""
+    from jsonschema.exceptions import ValidationError
+
+    with suppress(re.error):
+        if validator.is_type(instance, "string") and not re.search(pattern, instance):
+            yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
 def _outside_references(schema: object) -> Iterator[str]:

@@ -50,6 +50,7 @@ class Child:
         self._on_end = on_end
         self._ended = False
         self._stopping = False
+        self._has_babbled = False
         self._last_line = ""
         self._exit_code: int | None = None
 
@@ -85,8 +86,12 @@ class Child:
             group.start_soon(self._read, process, incoming)
             group.start_soon(self._write, process, outgoing, written)
             group.start_soon(self._log_errors, process, errors_read)
+            grace_s = _GRACE_S
             try:
                 yield read_stream, write_stream
+            except BaseException:
+                grace_s = _FLUSH_S  # given up on: it does not answer, or was never needed
+                raise
             finally:
                 self._stopping = True
                 with anyio.CancelScope(shield=True):
@@ -98,7 +103,7 @@ class Child:
                         # What it said last tells why.
                         with anyio.move_on_after(_FLUSH_S):
                             await errors_read.wait()
-                    await _stop(process)
+                    await _stop(process, grace_s)
                 self._exit_code = process.returncode
                 group.cancel_scope.cancel()
 
@@ -116,7 +121,9 @@ class Child:
         try:
             message = jsonrpc_message_adapter.validate_json(line, by_name=False)
         except ValueError:
-            _log.warning("not_mcp server=%s bytes=%d", self._server.name, len(line))
+            level = logging.DEBUG if self._has_babbled else logging.WARNING
+            _log.log(level, "not_mcp server=%s bytes=%d", self._server.name, len(line))
+            self._has_babbled = True
             return
         with suppress(*_GONE):
             await incoming.send(SessionMessage(message))
@@ -165,11 +172,11 @@ async def _lines(stream: ByteReceiveStream) -> AsyncIterator[bytearray]:
             return
 
 
-async def _stop(process: Process) -> None:
+async def _stop(process: Process, grace_s: float) -> None:
     assert process.stdin is not None  # noqa: S101  # opened with pipes
     with suppress(*_GONE):
         await process.stdin.aclose()
-    if not await _exited(process, _GRACE_S):
+    if not await _exited(process, grace_s):
         if os.name == "posix":
             from mcp.os.posix.utilities import terminate_posix_process_tree
 
