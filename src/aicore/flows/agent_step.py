@@ -94,7 +94,5 @@ class ModelStep:
         engine.state.inner = completion.state
         engine.said.append(completion.text)
         is_finished = any(call.name == FINISH for call in completion.calls)
-        if is_finished and not self.calls:
-            engine.go(engine.instruction.next)
-        elif not self.calls and not completion.text.strip():
+        if (is_finished and not self.calls) or (not self.calls and not completion.text.strip()):
             engine.go(engine.instruction.next)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
+from aicore.flows.contacts import email_in, name_only
 from aicore.flows.engine import Engine
 from aicore.flows.replies import is_change
-from aicore.flows.slot_values import Ask, field_of, mentioned, settle_when
-from aicore.flows.whens import When, understand_when
+from aicore.flows.slot_values import Ask, Value, field_of, mentioned, settle_when
+from aicore.flows.whens import Calendar, When, understand_when
 from aicore.flows.words import similar, words
 
-__all__ = ["change_slots", "found_in", "slot_to_change"]
+__all__ = ["change_slots", "found_in", "moment_of", "slot_to_change"]
 
 _TIMES = ("period", "datetime", "date")
 _WORDS_FOR = {
@@ -25,10 +27,13 @@ _WORDS_FOR = {
 }  # fmt: skip
 
 
-def found_in(engine: Engine, flow: str, text: str, skip: str | None = None) -> dict[str, Any]:
+def found_in(
+    engine: Engine, flow: str, text: str, *, skip: str | None = None, is_start: bool = False
+) -> dict[str, Any]:
     """Find values for a flow's slots in one text; `skip` is the slot that is read elsewhere.
 
-    A stretch of time is returned as a When, under the first slot of time that is not a choice.
+    `is_start`: the text asks for the flow, so "as soon as possible" belongs to it. A time is given
+    as a When, under the first slot of time that is not a choice.
     """
     found: dict[str, Any] = {}
     slots = engine.assistant.programs[flow].flow.slots
@@ -36,14 +41,29 @@ def found_in(engine: Engine, flow: str, text: str, skip: str | None = None) -> d
         if name == skip:
             continue
         value = mentioned(slot, text, engine.business)
+        if value is None and slot.type == "name" and is_start:
+            value = _signed(text)
         if value is not None:
             found[name] = value.value
     when_slot = next((name for name, slot in slots.items() if slot.type in _TIMES), None)
     if when_slot is not None and when_slot != skip:
-        when = understand_when(text, engine.calendar)
-        if when is not None and not when.is_any:
+        when = understand_when(text, engine.calendar, is_hour=is_change(text))
+        if when is not None and (is_start or not when.is_any):
             found[when_slot] = when
     return found
+
+
+def _signed(text: str) -> Value | None:
+    """A name between commas, beside an address: book a cleaning, Ann Lee, ann@example.com."""
+    parts = [part.strip() for part in re.split(r"[,;\n]", text)]
+    if not email_in(text) and not re.search(r"\d{6}", text):
+        return None
+    for part in parts[1:]:
+        if re.fullmatch(r"(?:[^\W\d_][\w'\u2019.-]*\s?){1,3}", part) and part[0].isupper():
+            name = name_only(part)
+            if name is not None:
+                return Value(name)
+    return None
 
 
 def change_slots(engine: Engine, text: str, open_slot: str | None) -> bool:
@@ -92,7 +112,8 @@ def _set_when(engine: Engine, name: str, when: When, changed: list[str]) -> bool
         engine.forget([name, *_refining(engine, name)])
         engine.frame.step = engine.program.labels[name]
         engine.state.wait = "collect"
-        engine.ask(engine.put_off(name, answer))
+        engine.state.prompt = engine.text(slot.ask)
+        engine.said.append(engine.put_off(name, answer))
         return False
     if name in frame.slots:
         changed.append(name)
@@ -105,20 +126,21 @@ def _older(engine: Engine, name: str) -> When | None:
     for refining in _refining(engine, name):
         row = engine.frame.slots.get(refining)
         if isinstance(row, dict):
-            return _when_of(engine, row.get(field_of(engine.slot(refining))))
+            return moment_of(row.get(field_of(engine.slot(refining))), engine.calendar)
     value = engine.frame.slots.get(name)
     if isinstance(value, dict) and "when" in value:
         return When.from_json(value["when"])
-    return _when_of(engine, value)
+    return moment_of(value, engine.calendar)
 
 
-def _when_of(engine: Engine, value: Any) -> When | None:
+def moment_of(value: Any, calendar: Calendar) -> When | None:
+    """An exact time as a When; None for anything else."""
     try:
         moment = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return None
     if moment.tzinfo is not None:
-        moment = moment.astimezone(engine.calendar.zone)
+        moment = moment.astimezone(calendar.zone)
     day = moment.date()
     return When(days=(day, day), at=moment.time().replace(tzinfo=None))
 
@@ -154,15 +176,30 @@ def _go_back(engine: Engine, changed: list[str]) -> bool:
             engine.frame.gone.pop(refining, None)
     targets = [labels[name] for name in changed if name in labels]
     engine.state.misses = 0
-    engine.say("changed")
+    at = len(engine.said)
     engine.go(min([*targets, engine.frame.step]))
+    engine.said.insert(at, _changed_to(engine, changed))
     return True
+
+
+def _changed_to(engine: Engine, changed: list[str]) -> str:
+    """Say what it is now, unless the question that follows says so."""
+    if engine.state.frame is None or engine.state.wait != "collect":
+        return engine.wording.say("changed")
+    shown = []
+    for name in changed:
+        when = next((other for other in _refining(engine, name)), name)
+        value, is_time = engine.value_of(when), engine.slot(when).refines is not None
+        shown.append(engine.show(value, "full" if is_time else ""))
+    said = ", ".join(text for text in shown if text)
+    return engine.wording.say("changed_to", value=said) if said else engine.wording.say("changed")
 
 
 def slot_to_change(engine: Engine, text: str) -> str | None:
     """Which answered slot somebody wants to change without saying to what."""
     said = words(text)
-    if not is_change(text) and not any(word in ("change", "wrong", "other") for word in said):
+    is_short = len(said) < 4 and engine.state.wait == "confirm"
+    if not is_change(text) and not is_short:
         return None
     frame = engine.frame
     for name in frame.slots:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -109,10 +110,15 @@ class Choices:
         frame.shown = list(positions)
         frame.seen = sorted({*frame.seen, *positions})
 
-    def unseen(self) -> list[int]:
-        """The next rows that were not on the screen yet."""
-        seen = set(self.engine.frame.seen)
-        return [at for at in range(len(self.rows)) if at not in seen][:_SHOWN]
+    def unseen(self, text: str) -> list[int]:
+        """Rows that were not on the screen yet; before or behind it where the text says so."""
+        seen, shown = set(self.engine.frame.seen), self.engine.frame.shown
+        rows = [at for at in range(len(self.rows)) if at not in seen]
+        if shown and re.search(r"\b(?:earlier|früher)", text.lower()):
+            return [at for at in rows if at < min(shown)][-_SHOWN:]
+        if shown and re.search(r"\b(?:later|später)", text.lower()):
+            rows = [at for at in rows if at > max(shown)] or [at for at in rows if at > min(shown)]
+        return rows[:_SHOWN]
 
     def _pick(self, wish: dict[str, Any] | None) -> list[int]:
         """The rows to show first: the nearest to a wished time, else spread over what there is."""

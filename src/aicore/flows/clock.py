@@ -30,7 +30,7 @@ def number_of(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A time of day: exact (`at`), or a stretch (`after`, `before`); where it stands in the text."""
+    """A time of day: exact (`at`), or a stretch (`after`, `before`), and where it stands."""
 
     at: time | None
     after: time | None
@@ -90,7 +90,7 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], tuple[int, int]]]
         (rf"\b{_M}\s+(?:past|nach)\s+{_H}", _past),
         (rf"\b{_M}\s+(?:to|vor)\s+{_H}", _to),
         (rf"(?<![\d.:/])(?P<hour>\d{{1,2}})[:.h](?P<minute>[0-5]\d)(?::00)?{_AMPM}", _plain),
-        (rf"(?<![\d.:/])(?P<hour>\d{{1,2}})[:.](?P<minute>[0-5]\d)\s*(?:uhr|h|hrs)\b", _plain),
+        (r"(?<![\d.:/])(?P<hour>\d{1,2})[:.](?P<minute>[0-5]\d)\s*(?:uhr|h|hrs)\b", _plain),
         (r"(?<![\d.:/])(?P<hour>\d{1,2})\s*(?:uhr|h)\s*(?P<minute>[0-5]\d)(?!\d)", _plain),
         (r"(?<![\d.:/-])(?P<hour>[01]?\d|2[0-4]):(?P<minute>[0-5]\d)(?::00)?(?![\d:])", _plain),
         (r"\b(?:at|um|gegen|around|@)\s*(?P<hour>\d{1,2})\.(?P<minute>[0-5]\d)(?![\d.])", _plain),
@@ -103,10 +103,13 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], tuple[int, int]]]
         ),
         (r"(?<!\d)(?P<hour>[01]\d|2[0-3])(?P<minute>[0-5]\d)\s*(?:hrs|hours|h|uhr)\b", _plain),
         (
-            rf"(?:\b(?:at|um|gegen|around|about|by|ca\.?|circa|approx\.?|after|before|from|until|till|ab|"
+            rf"(?:\b(?:at|um|gegen|around|about|by|ca\.?|circa|approx\.?|after|before|from|"
+            rf"until|till|ab|"
             rf"nach|vor|bis|past|say|than)|@)\s*(?:about\s+|around\s+|ca\.?\s+)?"
-            rf"(?P<hour>{NUMBER})(?P<minute>){_END}(?!\s*[./:%€$]|\s*(?:days?|weeks?|months?|hours?|"
-            rf"minutes?|min|people|persons?|tagen?|wochen?|monaten?|stunden?|minuten|st\b|nd\b|rd\b|th\b))",
+            rf"(?P<hour>{NUMBER})(?P<minute>){_END}(?!\s*[./:%€$]|\s*(?:days?|weeks?|months?|"
+            rf"hours?|"
+            rf"minutes?|min|people|persons?|tagen?|wochen?|monaten?|stunden?|minuten|st\b|nd\b|"
+            rf"rd\b|th\b))",
             _plain,
         ),
     )
@@ -119,7 +122,7 @@ _WORDS = (
 _RANGE = re.compile(
     rf"(?P<lead>\b(?:between|from|zwischen|von)\s+)?"
     rf"(?<![\d.:/])(?P<h1>{NUMBER})(?:[:.](?P<m1>[0-5]\d))?\s*(?P<a1>[ap]\.?m\b\.?|uhr)?"
-    rf"\s*(?:-|–|—|and|to|till?|until|bis|und)\s*"
+    rf"\s*(?:-|\u2013|\u2014|and|to|till?|until|bis|und)\s*"
     rf"(?P<h2>{NUMBER})(?:[:.](?P<m2>[0-5]\d))?\s*(?P<a2>[ap]\.?m\b\.?|uhr|o'?clock)?(?![\w.:/])"
 )
 _AFTER = re.compile(

@@ -65,11 +65,6 @@ def _check(node: ast.expr, names: set[str]) -> None:
     elif isinstance(node, ast.Compare) and all(type(op) in _OPERATORS for op in node.ops):
         for part in (node.left, *node.comparators):
             _check(part, names)
-    elif isinstance(node, ast.List | ast.Tuple):
-        for part in node.elts:
-            _check(part, set())
-            if not isinstance(part, ast.Constant):
-                raise ValueError("a list in a condition holds only constants")
     elif not _is_constant(node):
         raise ValueError(
             f"{ast.unparse(node)!r} is not allowed: only names, constants, comparisons, "
@@ -78,6 +73,8 @@ def _check(node: ast.expr, names: set[str]) -> None:
 
 
 def _is_constant(node: ast.expr) -> bool:
+    if isinstance(node, ast.List | ast.Tuple):
+        return all(isinstance(part, ast.Constant) and _is_constant(part) for part in node.elts)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         node = node.operand
         return isinstance(node, ast.Constant) and type(node.value) in (int, float)

@@ -22,17 +22,17 @@ _DIGITS = re.compile(r"\d")
 _WHOLE_NUMBER = re.compile(rf"(?<![\w.,@])(?:{NUMBER}|\d{{1,9}})(?![\w@]|[.,]\d)")
 
 _LETTER = r"[^\W\d_]"
-_NAME_WORD = rf"(?:{_LETTER}(?:{_LETTER}|['’.-])*)"
+_NAME_WORD = rf"(?:{_LETTER}(?:{_LETTER}|['\u2019.-])*)"
 _INTRODUCED = re.compile(
     rf"\b(?P<lead>(?:my|the)\s+(?:full\s+)?name\s+is|my\s+name'?s|name\s*(?:is|:)|i\s+am\s+called|"
-    rf"call\s+me|i'?m|i\s+am|this\s+is|it'?s|mein\s+name\s+ist|ich\s+hei(?:ß|ss)e|ich\s+bin|"
+    rf"call\s+me|i['\u2019]?m|i\s+am|this\s+is|it'?s|mein\s+name\s+ist|ich\s+hei(?:ß|ss)e|ich\s+bin|"
     rf"hier\s+ist|(?:under|for|auf)\s+(?:the\s+|den\s+)?name[n]?)\s+"
     rf"(?P<name>{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,4}})",
     re.IGNORECASE,
 )
 _TITLE = re.compile(r"\A(?:mr|mrs|ms|miss|dr|herr|frau)\b\.?\s+", re.IGNORECASE)
 _CONTRACTION = re.compile(
-    r"(?:i|it|that|this|you|we|he|she|what|who|there)['’]\w+\b", re.IGNORECASE
+    r"(?:i|it|that|this|you|we|he|she|what|who|there)['\u2019]\w+\b", re.IGNORECASE
 )
 _SURE_LEADS = ("name", "call", "heiße", "heisse")
 _TAIL = re.compile(
@@ -40,24 +40,24 @@ _TAIL = re.compile(
     r"mail|e-?mail|phone|tel|speaking|from|by the way)\b).*\Z",
     re.IGNORECASE,
 )
-_NO_NAMES = frozenset(
-    "yes no yeah yep nope ok okay sure maybe please thanks thank hello hi hey help stop cancel "
-    "not sorry looking here busy free available in at a an the just going trying interested new "
-    "afraid happy fine good great late early sick ill unsure sure able unable having getting "
-    "calling writing asking wondering thinking planning still also really so very too on off "
-    "done ready back out from with without about after before only what when where who why how "
-    "which is are was were do does did can could would will want need have has book booking "
-    "appointment price cost open closed human person agent skip none nothing nobody anonymous "
-    "it this that my your you me i we they he she them us and or but if of to for by as "
-    "urgent allergic pregnant pain toothache currently driving working coming me mine name "
-    "wrong correct right never mind forget change same again tomorrow today morning evening "
-    "afternoon monday tuesday wednesday thursday friday saturday sunday "
-    "ja nein nö danke hallo bitte hilfe nicht krank neu hier am ein eine der die das ich sie wir "
-    "möchte will brauche termin auf im in zu und oder aber kein keine schon noch was wann wo wie "
-    "wer warum montag dienstag mittwoch donnerstag freitag samstag sonntag heute morgen mensch "
-    "first second third last next one two three four five six maybe later later whatever "
-    "privat egal weiß idk dunno lol haha hmm asdf test blah nonsense".split()
-)
+_NO_NAME_WORDS = """
+yes no yeah yep nope ok okay sure maybe please thanks thank hello hi hey help stop cancel not
+sorry looking here busy free available in at a an the just going trying interested new afraid
+happy fine good great late early sick ill unsure able unable having getting calling writing
+asking wondering thinking planning still also really so very too on off done ready back out from
+with without about after before only what when where who why how which is are was were do does
+did can could would will want need have has book booking appointment price cost open closed
+human person agent skip none nothing nobody anonymous it this that my your you me i we they he
+she them us and or but if of to for by as urgent allergic pregnant pain toothache currently
+driving working coming mine name wrong correct right never mind forget change same again
+tomorrow today morning evening afternoon monday tuesday wednesday thursday friday saturday
+sunday ja nein nö danke hallo bitte hilfe nicht krank neu hier am ein eine der die das ich sie
+wir möchte brauche termin auf im zu und oder aber kein keine schon noch wann wo wie wer warum
+montag dienstag mittwoch donnerstag freitag samstag sonntag heute morgen mensch first second
+third last next one two three four five six later whatever actually make instead rather let oops
+hang hold wait moment ich'm privat egal weiß idk dunno lol haha hmm asdf test blah nonsense
+"""
+_NO_NAMES = frozenset(_NO_NAME_WORDS.split())
 
 
 def email_in(text: str) -> str | None:
@@ -78,12 +78,11 @@ def phone_in(text: str, region: str, *, expected: bool = False) -> str | None:
 
     Unless `expected`, only numbers that really exist in some numbering plan count.
     """
-    if len(_DIGITS.findall(text)) < 6 or (not expected and _EMAIL.search(text) and "+" not in text):
-        if not expected:
-            return None
-    if len(_DIGITS.findall(text)) < 5:
+    if len(_DIGITS.findall(text)) < (5 if expected else 6):
         return None
-    import phonenumbers  # noqa: PLC0415  - 50 ms, and only for texts with many digits
+    if not expected and _EMAIL.search(text) and "+" not in text:
+        return None
+    import phonenumbers
 
     for match in phonenumbers.PhoneNumberMatcher(text[:300], region):
         return str(phonenumbers.format_number(match.number, phonenumbers.PhoneNumberFormat.E164))
@@ -107,6 +106,7 @@ def number_in(text: str) -> int | None:
 
 def name_in(text: str) -> str | None:
     """Find a name that is introduced: my name is Ann Lee, I'm Ann."""
+    text = re.sub(r"\S*@\S*", ",", text)
     for match in _INTRODUCED.finditer(text):
         is_sure = any(word in match["lead"].lower() for word in _SURE_LEADS)
         name = _kept(_TAIL.sub("", match["name"]), strict=not is_sure)

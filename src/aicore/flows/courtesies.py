@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from aicore.flows.contacts import name_in
 from aicore.flows.engine import Engine
 from aicore.flows.replies import courtesy, is_abort, is_help, is_question, is_unsure, yes_or_no
 
@@ -14,6 +15,7 @@ _HINTS = {
     "name": "hint_name",
     "email": "hint_email",
     "phone": "hint_phone",
+    "contact": "hint_contact",
     "number": "bad_number",
     "yes_no": "hint_yes_no",
     "date": "hint_when",
@@ -49,6 +51,10 @@ class Courtesies:
             self.menu([], "which")
         elif is_unsure(text):
             engine.say("unsure")
+            self.menu([], "menu")
+        elif name_in(text):
+            self._state.known["name"] = name_in(text)
+            engine.say("nice_to_meet", name=name_in(text))
             self.menu([], "menu")
         else:
             self._lost(text)
@@ -94,19 +100,21 @@ class Courtesies:
     def _lost(self, text: str) -> None:
         engine, state = self._engine, self._state
         state.misses += 1
-        if not re.search(r"\w", text) and not text:
-            engine.say("empty")
-        elif is_question(text):
-            engine.say("unknown_question")
-            engine.say("ask_person")
+        if is_question(text) and re.search(r"\w", text):
+            said = f"{engine.wording.say('unknown_question')} {engine.wording.say('ask_person')}"
+            engine.said.append(said)
             if state.misses == 1:
                 return
-        elif self._model.fallback and state.misses == 1:
-            engine.said.append(self._model.fallback)
+        elif not text:
+            engine.say("empty")
+        elif state.misses == 1:
+            engine.said.append(self._model.fallback or engine.wording.say("fallback_1"))
+        elif state.misses % 2:
+            said = f"{engine.wording.say('fallback_3')} {engine.wording.say('ask_person')}"
+            engine.said.append(f"{said} {self._model.contact}".strip())
+            return
         else:
-            engine.say(f"fallback_{min(state.misses, 3)}")
-        if state.misses > 2:
-            engine.say("ask_person")
+            engine.say("fallback_2")
         self.menu([], "menu" if state.misses == 1 else "which")
 
     def in_flow(self, text: str) -> bool:
@@ -120,6 +128,10 @@ class Courtesies:
             engine.say("thanks")
         elif is_unsure(text):
             engine.said.append(f"{engine.wording.say('unsure')} {self._hint()}")
+        elif yes_or_no(text) is False and engine.open_slot is not None:
+            engine.said.append(
+                f"{engine.wording.say('needed')} {engine.wording.say('offer_person')}"
+            )
         elif not re.search(r"\w", text):
             return self.missed(text)
         else:

@@ -43,7 +43,20 @@ _LONG = [
     *(name for name in (*_WEEKDAY_OF, *_MONTH_OF) if len(name) > 4),
     "tomorrow", "today", "morning", "afternoon", "evening", "übermorgen", "yesterday",
 ]  # fmt: skip
-_REAL = frozenset("month months mondays friend friends monat mittag montage march sunny".split())
+_REAL = frozenset(
+    [
+        "month",
+        "months",
+        "mondays",
+        "friend",
+        "friends",
+        "monat",
+        "mittag",
+        "montage",
+        "march",
+        "sunny",
+    ]
+)
 
 
 def _any_of(names: dict[str, int]) -> str:
@@ -87,9 +100,9 @@ def _right(word: str) -> str:
         return word
     for name in _LONG:
         allowed = 1 if min(len(word), len(name)) < 7 else 2
-        if word[0] == name[0] and abs(len(word) - len(name)) <= allowed:
-            if DamerauLevenshtein.distance(word, name, score_cutoff=allowed) <= allowed:
-                return name
+        is_near = word[0] == name[0] and abs(len(word) - len(name)) <= allowed
+        if is_near and DamerauLevenshtein.distance(word, name, score_cutoff=allowed) <= allowed:
+            return name
     return word
 
 
@@ -325,7 +338,8 @@ _FORMS: tuple[tuple[re.Pattern[str], _Read], ...] = tuple(
         (rf"\bin\s+(?:about\s+)?(?:(?P<count>{NUMBER}|an?)\s+)?{_UNITS}\b(?:\s+time)?", _ahead),
         (rf"\b(?P<count>{NUMBER}|an?)\s+{_UNITS}\s+(?:from\s+(?:now|today)|ahead)\b", _ahead),
         (
-            r"\b(?:next|coming|following|nächsten|kommenden)\s+(?:few\s+|paar\s+)?(?:days|tagen?)\b",
+            r"\b(?:next|coming|following|nächsten|kommenden)\s+(?:few\s+|paar\s+)?(?:days|"
+            r"tagen?)\b",
             _next_few,
         ),
         (
@@ -338,11 +352,13 @@ _LAST_FORMS = tuple(
     (re.compile(pattern), _day_of_month)
     for pattern in (
         r"\b(?P<day>\d{1,2})(?:st|nd|rd|th)\b(?!\s+(?:one|option|slot|time))",
-        r"\b(?:on|am|der|den|dem)\s+(?:the\s+)?(?P<day>\d{1,2})\.?(?![\d.:/]|\s*(?:uhr|h\b|[ap]\.?m\b))",
+        r"\b(?:on|am|der|den|dem)\s+(?:the\s+)?(?P<day>\d{1,2})\.?(?![\d.:/]|\s*(?:uhr|h\b|"
+        r"[ap]\.?m\b))",
     )
 )
 _WEEKDAY = re.compile(
-    rf"(?:\b(?P<next>next|nächste[nr]?|naechste[nr]?)\s+|\b(?P<last>last|letzte[nr]?|vorige[nr]?)\s+|"
+    rf"(?:\b(?P<next>next|nächste[nr]?|naechste[nr]?)\s+|\b(?P<last>last|letzte[nr]?|"
+    rf"vorige[nr]?)\s+|"
     rf"\b(?:this|coming|diese[nr]?|kommende[nr]?)\s+(?:coming\s+)?)?\b(?P<day>{_WD})"
     rf"(?P<later>\s+(?:week\b|in\s+(?:a|one|einer)\s+(?:week|woche)\b|after\s+next\b)"
     rf"|\s+in\s+(?P<weeks>{NUMBER})\s+(?:weeks|wochen)\b|\s+(?:next\s+week|nächste\s+woche)\b)?"

@@ -11,18 +11,18 @@ from collections.abc import Callable
 from typing import Any
 
 from aicore.flows.changes import change_slots, found_in, slot_to_change
-from aicore.flows.choices import Choices
 from aicore.flows.courtesies import Courtesies
 from aicore.flows.engine import Engine
 from aicore.flows.facts import Found
 from aicore.flows.intents import Wanted, is_negated, wanted_flows
+from aicore.flows.picking import Picker, fill_and_go
 from aicore.flows.replies import (
     chosen,
     courtesy,
     is_abort,
+    is_change,
     is_help,
     is_more,
-    is_none_of_these,
     is_question,
     is_skip,
     is_unsure,
@@ -30,7 +30,13 @@ from aicore.flows.replies import (
     yes_or_no,
 )
 from aicore.flows.schema import ConfirmStep
-from aicore.flows.slot_values import Ask, Value, read_slot, settle_when
+from aicore.flows.slot_values import (
+    Ask,
+    Value,
+    option_rows,
+    read_slot,
+    settle_when,
+)
 from aicore.flows.state import Frame
 from aicore.flows.whens import When, understand_when
 from aicore.flows.words import clean, words
@@ -39,8 +45,10 @@ __all__ = ["Dialogue"]
 
 _SENTENCE = re.compile(r"(?<=[?!.;])\s+")
 _INFO = re.compile(
-    r"\b(?:how (?:much|long|many|far|often)|what|when|where|which|why|who|do you|does|is there|are there|"
-    r"are you|is it|is the|are the|is parking|have you got|was kostet|wie viel|wie lange|wann|wo|was|"
+    r"\b(?:how (?:much|long|many|far|often)|what|when|where|which|why|who|do you|does|is there|"
+    r"are there|"
+    r"are you|is it|is the|are the|is parking|have you got|was kostet|wie viel|wie lange|wann|"
+    r"wo|was|"
     r"haben sie|gibt es|nehmen sie|kann ich (?:mit|bei))\b|\A(?:is|are)\b"
 )
 _MOST_PAUSED = 2
@@ -53,6 +61,7 @@ class Dialogue:
         self.engine = engine
         self.state = engine.state
         self.courtesies = Courtesies(engine)
+        self.picker = Picker(engine)
 
     def hear(self, raw: str) -> None:
         """Understand a message and do what it asks for."""
@@ -97,14 +106,26 @@ class Dialogue:
     def _understand(self, text: str) -> None:
         wanted = [] if is_negated(text) else self._wanted(text)
         fact = self._fact(text, wanted)
-        if courtesy(text) or is_help(text) or not re.search(r"\w", text):
+        is_small = courtesy(text) or is_help(text) or (is_abort(text) and not wanted)
+        if is_small or not re.search(r"\w", text):
             self.courtesies.at_rest(text)
         elif fact is not None:
             self._tell(fact)
         elif wanted:
             self._begin(wanted, text)
-        else:
+        elif not self._is_about_time(text):
             self.courtesies.at_rest(text)
+
+    def _is_about_time(self, text: str) -> bool:
+        """A day or an hour, and nothing else: the first flow that needs one is meant."""
+        when = understand_when(text, self.engine.calendar)
+        if when is None or not when.days or is_negated(text) or is_abort(text):
+            return False
+        for flow in self.engine.assistant.model.flows:
+            if any(slot.type in ("period", "datetime") for slot in flow.slots.values()):
+                self._start(flow.flow, text)
+                return True
+        return False
 
     def _wanted(self, text: str) -> list[Wanted]:
         return wanted_flows(text, self.engine.assistant.model.flows)
@@ -115,7 +136,7 @@ class Dialogue:
         if found is None:
             return None
         if not wanted:
-            return found if found.by_name or is_question(text) or found.score >= 0.8 else None
+            return found if found.by_name or is_question(text) else None
         is_info = bool(_INFO.search(text.lower()))
         return found if found.by_name and is_info else None
 
@@ -134,7 +155,7 @@ class Dialogue:
     def _start(self, flow: str, text: str) -> None:
         """Start a flow with what the text already says."""
         engine = self.engine
-        found = found_in(engine, flow, text)
+        found = found_in(engine, flow, text, is_start=True)
         engine.state.frame = Frame(flow=flow)
         for name, value in found.items():
             self._note(name, value)
@@ -185,21 +206,32 @@ class Dialogue:
             self._again()
             return
         if slot.optional and is_skip(rest):
-            self._filled(name, None)
-        elif (
-            not self._leaves(rest) and not self._fact_aside(rest) and not self._answers(name, rest)
+            fill_and_go(self.engine, name, None)
+        elif not (
+            self._leaves(rest)
+            or self._comes_first(name, rest)
+            or self._fact_aside(rest)
+            or self._answers(name, rest)
         ):
             self._besides(name, rest)
 
+    def _comes_first(self, name: str, text: str) -> bool:
+        """What would be mistaken for an answer or a question: more times, second thoughts."""
+        slot = self.engine.slot(name)
+        if slot.refines is not None:
+            return is_more(text) and self._answers(name, text)
+        is_time = slot.type in ("period", "datetime", "date")
+        return not is_time and is_change(text) and self._second_thought(name, text)
+
     def _at_text(self, name: str, text: str) -> None:
         if self.engine.slot(name).optional and is_skip(text):
-            self._filled(name, None)
+            fill_and_go(self.engine, name, None)
         elif is_abort(text):
             self._stop()
         elif is_help(text) or not re.search(r"\w", text):
             self.courtesies.in_flow(text)
         else:
-            self._filled(name, text)
+            fill_and_go(self.engine, name, text)
 
     def _leaves(self, text: str) -> bool:
         """Stop, or do something else first."""
@@ -241,116 +273,54 @@ class Dialogue:
         engine, slot = self.engine, self.engine.slot(name)
         choices = engine.choices(name)
         if choices is not None:
-            return self._picks(name, text, choices)
+            return self.picker.picks(name, text, choices)
         answer = read_slot(slot, text, engine.business, engine.frame.partial.get(name))
-        if answer is None:
+        if answer is None or (slot.type == "name" and self._is_our_word(text)):
             return False
         if isinstance(answer, Ask):
             if slot.type != "phone" or not found_in(engine, engine.frame.flow, text, skip=name):
                 self._note_others(name, text)
-                engine.ask(engine.put_off(name, answer))
+                engine.said.append(engine.put_off(name, answer))
                 return True
             return False
         self._note_others(name, text)
-        self._filled(name, answer.value)
+        fill_and_go(self.engine, name, answer.value)
         return True
+
+    def _is_our_word(self, text: str) -> bool:
+        """A trigger or an option is no name."""
+        said = words(text)
+        flows = self.engine.assistant.model.flows
+        ours = [trigger for flow in flows for trigger in flow.triggers]
+        slots = [slot for flow in flows for slot in flow.slots.values()]
+        ours += [name for slot in slots for row in option_rows(slot) for name in _names(row)]
+        return any(words(one) == said for one in ours)
 
     def _note_others(self, name: str, text: str) -> None:
         """Note what else was said, for slots that were not asked for yet."""
         frame = self.engine.frame
         for other, value in found_in(self.engine, frame.flow, text, skip=name).items():
-            if other not in frame.slots and not isinstance(value, When):
-                self.engine.fill(other, value)
+            if other not in frame.slots:
+                self._note(other, value)
 
-    def _filled(self, name: str, value: Any) -> None:
-        self.state.misses = 0
-        self.engine.fill(name, value)
-        self.engine.run_on()
-
-    def _picks(self, name: str, text: str, choices: Choices) -> bool:
-        """Choose among what was found."""
-        engine, shown = self.engine, self.engine.frame.shown
-        labels = [choices.label(choices.rows[at]) for at in shown]
-        when = understand_when(text, engine.calendar) if choices.slot.refines else None
-        found = [] if when else chosen(text, labels)
-        if len(found) == 1:
-            self._filled(name, choices.rows[shown[found[0]]])
-        elif len(shown) == 1 and yes_or_no(text):
-            self._filled(name, choices.rows[shown[0]])
-        elif choices.slot.refines is None:
-            return self._found_by_day(name, text, choices)
-        elif (is_more(text) and when is None) or text.lower() in ("more", "mehr"):
-            self._more(choices)
-        elif when is None and (is_none_of_these(text) or yes_or_no(text) is False):
-            self._none_suits(choices)
-        else:
-            return self._other_time(name, text, choices)
-        return True
-
-    def _found_by_day(self, name: str, text: str, choices: Choices) -> bool:
-        when = understand_when(text, self.engine.calendar)
-        fitting = choices.fitting(when) if when else []
-        if len(fitting) == 1:
-            self._filled(name, choices.rows[fitting[0]])
-        return len(fitting) == 1
-
-    def _more(self, choices: Choices) -> None:
-        engine, unseen = self.engine, choices.unseen()
-        if not unseen:
-            engine.reopen(choices.slot.refines or "")
-            engine.ask(engine.wording.say("no_more_times"))
-            return
-        choices.put(unseen)
-        engine.ask("\n".join([engine.wording.say("more_times"), *choices.numbered()]))
-
-    def _none_suits(self, choices: Choices) -> None:
-        self.engine.reopen(choices.slot.refines or "")
-        self.engine.ask(self.engine.wording.say("none_suits"))
-
-    def _other_time(self, name: str, text: str, choices: Choices) -> bool:
-        """A time by its day or hour: one that was found, or a new wish."""
-        engine = self.engine
-        when = understand_when(text, engine.calendar, expected=True)
-        if when is None:
-            return False
-        shown = {choices.moment(choices.rows[at]) for at in engine.frame.shown}
-        fitting = choices.fitting(when)
-        on_screen = [at for at in fitting if choices.moment(choices.rows[at]) in shown]
-        one = on_screen if len(on_screen) == 1 and when.at else fitting
-        if when.is_any:
-            self._filled(name, choices.rows[engine.frame.shown[0]])
-        elif len(one) == 1:
-            self._filled(name, choices.rows[one[0]])
-        elif fitting and when.has_time:
-            choices.put(fitting[:5])
-            engine.ask(engine.question(name))
-        else:
-            self._new_wish(choices, when)
-        return True
-
-    def _new_wish(self, choices: Choices, when: When) -> None:
-        engine = self.engine
-        wish = choices.slot.refines or ""
-        old = engine.frame.slots.get(wish)
-        older = When.from_json(old["when"]) if isinstance(old, dict) else None
-        if older is not None and when.days is not None:
-            older = When(at=older.at) if when.days != older.days else older
-        answer = settle_when(engine.slot(wish), when.over(older), engine.business)
-        engine.reopen(wish)
-        if isinstance(answer, Ask):
-            engine.ask(engine.put_off(wish, answer))
-            return
-        self._filled(wish, answer.value)
-
-    def _besides(self, name: str, text: str) -> None:
-        """No answer: a second thought, a courtesy, a question, or nothing understood."""
+    def _second_thought(self, name: str, text: str) -> bool:
+        """Something that was answered before is to be different."""
         if change_slots(self.engine, text, name):
-            return
-        before = dict(self.engine.frame.slots)
+            return True
         wrong = slot_to_change(self.engine, text)
         if wrong is not None:
             self._ask_anew(wrong)
-        elif before != self.engine.frame.slots:
+        return wrong is not None or self.picker.other_times(text)
+
+    def _besides(self, name: str, text: str) -> None:
+        """No answer: a second thought, a courtesy, a question, or nothing understood."""
+        before = dict(self.engine.frame.slots)
+        if self._second_thought(name, text):
+            return
+        if before != self.engine.frame.slots:
+            self.engine.say("noted")
+            self._again()
+        elif self._wanted(text) and not is_question(text) and len(words(text)) < 4:
             self._again()
         elif not self.courtesies.in_flow(text):
             fact = self._fact(text, []) if is_question(text) else None
@@ -366,6 +336,7 @@ class Dialogue:
             other for other, slot in engine.program.flow.slots.items() if slot.refines == name
         ]
         engine.forget([name, *refining])
+        engine.frame.gone.clear()
         if engine.slot(name).type in engine.state.known:
             engine.state.known.pop(engine.slot(name).type)
         engine.go(engine.program.labels[name])
@@ -385,9 +356,10 @@ class Dialogue:
         rest = self._answer_asides(text)
         if rest is None:
             self._again()
-        elif yes_or_no(rest) is True and not self._changes(rest):
-            self.state.misses = 0
-            self.engine.go(self.engine.instruction.next)
+        elif yes_or_no(rest) is True:
+            if not self._changes(rest):
+                self.state.misses = 0
+                self.engine.go(self.engine.instruction.next)
         elif not self._leaves(rest) and not self._fact_aside(rest):
             self._not_yes(rest)
 
@@ -405,14 +377,25 @@ class Dialogue:
         if wrong is not None:
             self._ask_anew(wrong)
         elif yes_or_no(text) is False:
-            self.state.misses = 0
-            engine.go(engine.instruction.other)
+            self._declined()
         elif is_unsure(text):
             engine.said.append(
                 f"{engine.wording.say('unsure')} {engine.wording.say('confirm_hint')}"
             )
         elif not self.courtesies.in_flow(text):
             self.courtesies.missed(text)
+
+    def _declined(self) -> None:
+        engine, frame = self.engine, self.engine.frame
+        step = engine.instruction.step
+        self.state.misses = 0
+        if not isinstance(step, ConfirmStep) or step.declined != "change":
+            engine.go(engine.instruction.other)
+        elif frame.declined == frame.step:
+            self._stop()
+        else:
+            frame.declined = frame.step
+            engine.say("unclear_change")
 
     # Leaving and coming back
 
@@ -471,6 +454,10 @@ class Dialogue:
         if flow is None or inside == flow:
             engine.hand_off("")
             return
-        state.summary = engine.summary()
+        state.summary = engine.summary(with_last=len(words(state.said)) > 5)
         state.paused.clear()
         engine.start(flow)
+
+
+def _names(row: dict[str, Any]) -> list[str]:
+    return [row["name"], *row.get("also", ())]

@@ -47,7 +47,8 @@ class Engine:
         self.state = state
         self.wording = assistant.wording
         self.calendar = Calendar(now, model.date_order, model.language)
-        self.business = Business(self.calendar, model.region, model.open)
+        hours = {str(day): hours for day, hours in model.open.items()}
+        self.business = Business(self.calendar, model.region, hours)
         self.said: list[str] = []
         self.call: tuple[Tool, dict[str, Any]] | None = None
         self.wants_model = False
@@ -147,6 +148,8 @@ class Engine:
         if isinstance(step, SayStep):
             self.said.append(self.text(step.say))
         elif isinstance(step, GotoStep):
+            for name in step.clear:
+                self._turned_down(name)
             self.forget(step.clear)
         elif condition is not None and not condition.holds(self.value_of):
             return instruction.other
@@ -164,22 +167,29 @@ class Engine:
             self.state.wait = "resume"
             self.ask(self.wording.say("resume", title=self.title(self.state.paused[-1].flow)))
 
+    def _turned_down(self, name: str) -> None:
+        """A choice that a flow clears is not offered again: it turned out to be taken."""
+        slot, row = self.program.flow.slots.get(name), self.frame.slots.get(name)
+        if slot is not None and slot.refines and isinstance(row, dict):
+            self.frame.gone.setdefault(name, []).append(row.get(field_of(slot)))
+
     def forget(self, slots: Sequence[str]) -> None:
-        """Clear slots; a cleared choice of something found will not be offered again."""
+        """Clear slots and saved results."""
         for name in slots:
             row = self.frame.slots.pop(name, None)
             self.frame.partial.pop(name, None)
             slot = self.program.flow.slots.get(name)
-            if slot is not None and slot.refines and isinstance(row, dict):
-                self.frame.gone.setdefault(name, []).append(row.get(field_of(slot)))
             self.frame.saved.pop(name, None)
+            if slot is not None and self.state.known.get(slot.type) == row:
+                self.state.known.pop(slot.type, None)
 
     # Collecting
 
     def _collect(self, name: str, instruction: Instruction) -> None:
         slot, frame = self.slot(name), self.frame
-        if name not in frame.slots and slot.type in self.state.known:
-            frame.slots[name] = self.state.known[slot.type]
+        known = self._known(slot)
+        if name not in frame.slots and known is not None:
+            frame.slots[name] = known
         choices = self.choices(name)
         if choices is not None:
             found = choices.settled(frame.slots.get(name))
@@ -194,6 +204,12 @@ class Engine:
             self._nothing_to_offer(slot)
         else:
             self.ask(self.question(name))
+
+    def _known(self, slot: SlotModel) -> Any:
+        known = self.state.known
+        if slot.type == "contact":
+            return known.get("email") or known.get("phone")
+        return known.get(slot.type)
 
     def _nothing_to_offer(self, slot: SlotModel) -> None:
         if slot.refines is None or slot.refines not in self.program.labels:
@@ -224,7 +240,9 @@ class Engine:
         for number, day in enumerate(partial.get("readings", ()), 1):
             when = date.fromisoformat(day)
             lines.append(f"{number}. {full_day(when, self.wording.language, year=True)}")
-        self.frame.partial[name] = {**partial, "ask": "\n".join(lines)}
+        if partial:
+            self.frame.partial[name] = {**partial, "ask": "\n".join(lines)}
+            self.state.prompt = "\n".join(lines)
         return "\n".join(lines)
 
     def choices(self, name: str) -> Choices | None:
@@ -322,7 +340,7 @@ class Engine:
         state.frame, state.wait, state.prompt = None, "", ""
         state.paused.clear()
 
-    def summary(self) -> str:
+    def summary(self, *, with_last: bool = True) -> str:
         """What is known, for the colleague who takes over."""
         state, parts = self.state, []
         if state.frame is not None:
@@ -332,7 +350,7 @@ class Engine:
                 parts.append(f"{name}: {value}.")
         shown = {} if state.frame is None else state.frame.slots.values()
         parts += [f"{key}: {value}." for key, value in state.known.items() if value not in shown]
-        if state.said:
+        if state.said and with_last:
             parts.append(f'Last message: "{state.said}"')
         return " ".join(parts)
 
@@ -360,8 +378,9 @@ class Engine:
     # Values and texts
 
     def text(self, template: str) -> str:
-        """Fill a text in."""
-        return render(template, self.lookup, self.show)
+        """Fill a text in; lines that stay empty for want of a value are left out."""
+        lines = [(line, render(line, self.lookup, self.show)) for line in template.split("\n")]
+        return "\n".join(text for line, text in lines if text.strip() or not line.strip())
 
     def value_of(self, name: str) -> Any:
         """What a name stands for in a condition or a bare place; None where nothing does."""

@@ -11,7 +11,7 @@ from aicore.flows.words import content_words, similar, stem, words
 
 __all__ = ["Fact", "Facts", "Found", "read_markdown"]
 
-_HEADING = re.compile(r"\A#{1,6}\s+(?P<title>.+?)\s*#*\s*\Z")
+_HEADING = re.compile(r"\A(?P<level>#{1,6})\s+(?P<title>.+?)\s*#*\s*\Z")
 _KEYWORDS = re.compile(
     r"<!--\s*(?:asked as|keywords)\s*:(?P<words>.*?)-->", re.IGNORECASE | re.DOTALL
 )
@@ -31,7 +31,10 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A fact that answers a question. `score` is from 0 to 1; `by_name`: its title or one of its keywords was said."""
+    """A fact that answers a question.
+
+    `score` tells how much of the question it covers; `by_name`: its title or a keyword was said.
+    """
 
     text: str
     source: str
@@ -48,19 +51,20 @@ class _Entry:
 
 
 def read_markdown(text: str) -> list[Fact]:
-    """Split a Markdown text at its headings; a comment `<!-- asked as: a, b -->` adds keywords."""
-    facts: list[Fact] = []
-    title, lines = "", [""]
-    for line in [*text.splitlines(), "# "]:
-        heading = _HEADING.match(line) if line.strip() != "#" else re.match("(?P<title>)", "")
-        if heading is None:
-            lines.append(line)
-            continue
-        fact = _fact(title, "\n".join(lines))
-        if fact is not None:
-            facts.append(fact)
-        title, lines = heading["title"], []
-    return facts
+    """Split a Markdown text at its headings; a comment `<!-- asked as: a, b -->` adds keywords.
+
+    The heading of the whole (`#`) is no fact.
+    """
+    sections: list[tuple[str, list[str]]] = []
+    for line in text.splitlines():
+        heading = _HEADING.match(line)
+        if heading is not None:
+            title = heading["title"] if len(heading["level"]) > 1 else ""
+            sections.append((title, []))
+        elif sections:
+            sections[-1][1].append(line)
+    facts = (_fact(title, "\n".join(lines)) for title, lines in sections)
+    return [fact for fact in facts if fact is not None]
 
 
 def _fact(title: str, body: str) -> Fact | None:
@@ -80,7 +84,7 @@ class Facts:
             _Entry(
                 fact,
                 content_words(fact.title),
-                [content_words(phrase) or words(phrase) for phrase in fact.asked],
+                [content_words(phrase) for phrase in fact.asked if not _is_fixed(phrase)],
                 content_words(fact.text),
             )
             for fact in facts
@@ -111,12 +115,15 @@ class Facts:
         if best is None or (not best[1] and best[0] < 0.5):
             return None
         score, by_name, entry = best
-        return Found(_passage(entry.fact.text, said), entry.fact.title, score, by_name)
+        subject = [*entry.title, *(word for phrase in entry.asked for word in phrase)]
+        rest = [word for word in said if not any(similar(word, other) for other in subject)]
+        return Found(_passage(entry.fact.text, rest), entry.fact.title, score, by_name)
 
     def _score(
         self, entry: _Entry, said: Sequence[str], every: Sequence[str]
     ) -> tuple[float, bool]:
         named = max((_covered(phrase, every) for phrase in entry.asked), default=0)
+        named = max(named, _verbatim(entry.fact.asked, every))
         title = sum(1 for word in entry.title if any(similar(word, other) for other in said))
         by_name = named > 0 or (bool(entry.title) and title == len(entry.title))
         total = sum(self._weight(word) for word in said) or 1.0
@@ -132,6 +139,21 @@ class Facts:
 
     def _weight(self, word: str) -> float:
         return self._rarity.get(stem(word), self._default)
+
+
+def _is_fixed(phrase: str) -> bool:
+    """A phrase whose words mean too little alone: who are you, what to bring."""
+    content = content_words(phrase)
+    return not content or (len(content) == 1 and len(words(phrase)) > 1)
+
+
+def _verbatim(phrases: Sequence[str], said: Sequence[str]) -> int:
+    """As `_covered`, for phrases that count only word for word."""
+    joined = f" {' '.join(said)} "
+    plain = [phrase for phrase in phrases if _is_fixed(phrase)]
+    return max(
+        (len(words(one)) for one in plain if f" {' '.join(words(one))} " in joined), default=0
+    )
 
 
 def _covered(phrase: Sequence[str], said: Sequence[str]) -> int:

@@ -13,7 +13,8 @@ __all__ = ["Wanted", "is_negated", "wanted_flows"]
 
 _NEGATED = re.compile(
     r"\b(?:(?:don'?t|do not|not going to|won'?t|no longer|not)\s+(?:really\s+)?"
-    r"(?:want|need|wish|like|plan|book|have)\b|no longer\b|(?:will|möchte|brauche)\s+(?:\w+\s+)?(?:nicht|kein\w*)\b|"
+    r"(?:want|need|wish|like|plan|book|have)\b|no longer\b|(?:will|möchte|"
+    r"brauche)\s+(?:\w+\s+)?(?:nicht|kein\w*)\b|"
     r"nicht\s+(?:buchen|absagen|stornieren))"
 )
 
@@ -29,7 +30,7 @@ class Wanted:
 
 def is_negated(text: str) -> bool:
     """Say whether somebody says that they do not want something."""
-    return bool(_NEGATED.search(text.lower().replace("’", "'")))
+    return bool(_NEGATED.search(text.lower().replace("\u2019", "'")))
 
 
 def wanted_flows(text: str, flows: Sequence[FlowModel]) -> list[Wanted]:

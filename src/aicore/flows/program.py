@@ -115,7 +115,7 @@ class _Compiler:
 
     @staticmethod
     def _declined(step: ConfirmStep) -> Sequence[Step]:
-        if step.declined is None:
+        if step.declined is None or step.declined == "change":
             return [GotoStep(goto="end")]
         return [step.declined] if isinstance(step.declined, GotoStep) else step.declined
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -94,7 +94,7 @@ class FlowProvider:
                 return self._completion(engine, usage, step.calls)
         return self._completion(engine, usage, self._calls(engine, len(request.tail)))
 
-    async def stream(self, request: Request) -> AsyncIterator[TextDelta | Completion]:
+    async def stream(self, request: Request) -> AsyncGenerator[TextDelta | Completion, None]:
         """Answer word by word."""
         completion = await self.complete(request)
         for piece in _PIECE.findall(completion.text):
@@ -139,8 +139,9 @@ class FlowProvider:
             said.insert(0, self.assistant.model.disclosure)
             state.greeted = True
         text = "\n\n".join(said)
-        if text and text == state.last:
-            text = f"{text}\n\n{engine.wording.say('offer_person')}"
+        if text and text == state.last and (state.misses or state.wait == "collect"):
+            more = "offer_person" if state.frame is not None else "reword"
+            text = f"{text}\n\n{engine.wording.say(more)}"
         if text:
             state.last = text
         return Completion(
@@ -150,8 +151,8 @@ class FlowProvider:
 
 def _warm_up() -> None:
     """Load what is slow to load, before a customer waits for it."""
-    import dateparser  # noqa: PLC0415
-    import phonenumbers  # noqa: PLC0415
+    import dateparser
+    import phonenumbers
 
     dateparser.parse("le 3 mai", languages=["en", "de", "fr", "es", "it", "nl", "pl", "tr"])
     list(phonenumbers.PhoneNumberMatcher("030 1234567", "DE"))

@@ -173,9 +173,7 @@ class _Answers:
         return value
 
 
-def _difference(
-    test: TestModel, rehearsal: Rehearsal, replies: Sequence[str]
-) -> str:
+def _difference(test: TestModel, rehearsal: Rehearsal, replies: Sequence[str]) -> str:
     called = [call.name for call in rehearsal.calls]
     if test.calls is not None and called != test.calls:
         return f"The calls were {called}, not {test.calls}."

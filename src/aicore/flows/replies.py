@@ -29,25 +29,35 @@ Courtesy = str
 
 _YES = re.compile(
     r"\A(?:(?:oh|well|hmm?|um|uh|ah|and)[,. ]+)*"
-    r"(?:y|ya|ye+s+|yea+h?|yep+|yup|yess?ir|aye|sure(?: thing)?|ok(?:ay|ey|i)?|k+|alright|all right|"
-    r"absolutely|definitely|certainly|of course|correct|right|exactly|indeed|perfect|great|good|fine|"
+    r"(?:y|ya|ye+s+|yea+h?|yep+|yup|yess?ir|aye|sure(?: thing)?|ok(?:ay|ey|i)?|k+|alright|"
+    r"all right|"
+    r"absolutely|definitely|certainly|of course|correct|right|exactly|indeed|perfect|great|"
+    r"good|fine|"
     r"wonderful|lovely|cool|super|please do|please|go ahead|go for it|do it|do that|book it|book|"
-    r"confirm(?:ed)?|agreed?|deal|sounds? (?:good|great|fine|perfect|right)|looks? (?:good|great|fine|right)|"
-    r"that(?:'s| is)? (?:right|fine|good|great|perfect|correct|it|works?|ok(?:ay)?)|that works|works|"
-    r"it is|it does|i do|i am|i would|i'd (?:love|like) (?:to|that)|let'?s (?:do|go)(?: (?:it|that|for it|on))?|"
-    r"why not|no problem|go on|continue|proceed|it'?s (?:right|fine|correct|good|ok(?:ay)?)|all good|"
+    r"confirm(?:ed)?|agreed?|deal|sounds? (?:good|great|fine|perfect|right)|looks? (?:good|"
+    r"great|fine|right)|"
+    r"that(?:'s| is)? (?:right|fine|good|great|perfect|correct|it|works?|ok(?:ay)?)|that works|"
+    r"works|"
+    r"it is|it does|i do|i am|i would|i'd (?:love|like) (?:to|that)|let'?s (?:do|go)(?: (?:it|"
+    r"that|for it|on))?|"
+    r"why not|no problem|go on|continue|proceed|it'?s (?:right|fine|correct|good|ok(?:ay)?)|"
+    r"all good|"
     r"send it|make it so|happy with that|you got it|"
-    r"j|ja+|jo+|jup|jep|jawohl|klar|gerne?|genau|richtig|stimmt|korrekt|passt|perfekt|gut|einverstanden|"
-    r"in ordnung|auf jeden fall|natürlich|sicher|mach(?:en sie)?(?: das| es)?|buchen|weiter|alles klar|"
+    r"j|ja+|jo+|jup|jep|jawohl|klar|gerne?|genau|richtig|stimmt|korrekt|passt|perfekt|gut|"
+    r"einverstanden|"
+    r"in ordnung|auf jeden fall|natürlich|sicher|mach(?:en sie)?(?: das| es)?|buchen|weiter|"
+    r"alles klar|"
     r"das passt|super|prima|si|sí|oui)(?![\w'])"
 )
 _NO = re.compile(
     r"\A(?:(?:oh|well|hmm?|um|uh|ah|and|actually|sorry)[,. ]+)*"
-    r"(?:n|no+|nope|nah|na|not? (?:really|quite|yet|that|correct|right|now|today|ok(?:ay)?|good|at all)|"
+    r"(?:n|no+|nope|nah|na|not? (?:really|quite|yet|that|correct|right|now|today|ok(?:ay)?|"
+    r"good|at all)|"
     r"never|negative|incorrect|wrong|rather not|i'?d rather not|don'?t|do not|please don'?t|"
     r"that(?:'s| is)? (?:not|wrong|incorrect)\b.*|isn'?t|it'?s (?:not|wrong)\b.*|"
     r"it isn'?t|doesn'?t|not for me|i don'?t think so|no thanks?|no thank you|"
-    r"nein|ne+|nö+|nicht|nee+|lieber nicht|falsch|stimmt nicht|passt nicht|auf keinen fall|keinesfalls)"
+    r"nein|ne+|nö+|nicht|nee+|lieber nicht|falsch|stimmt nicht|passt nicht|auf keinen fall|"
+    r"keinesfalls)"
     r"(?![\w'])"
 )
 _NO_WINS = re.compile(
@@ -68,105 +78,145 @@ _BUT = re.compile(r"\b(?:but|except|only|just not|aber|nur)\b")
 
 _ABORT = re.compile(
     r"\A(?:(?:oh|well|hmm?|um|ah|no|ok(?:ay)?|please|sorry|actually|sry|nein|ach|bitte)[,. ]+)*"
-    r"(?:cancel|stop|abort|quit|exit|end|leave it|forget (?:it|that|about it|everything|the whole thing)|"
+    r"(?:cancel|stop|abort|quit|exit|end|leave it|forget (?:it|that|about it|everything|"
+    r"the whole thing)|"
     r"never ?mind|nvm|drop it|scrap (?:it|that)|don'?t bother|no need|i give up|enough|"
-    r"(?:i(?:'ve| have)? )?changed my mind|i don'?t want (?:to|it|this|that|any(?:thing|more)?)\b.*|"
+    r"(?:i(?:'ve| have)? )?changed my mind|i don'?t want (?:to|it|this|that|any(?:thing|"
+    r"more)?)\b.*|"
     r"(?:i'?d )?rather not|not any ?more|not interested|i'?m not interested|start over|restart|"
-    r"let'?s (?:stop|leave it|forget it|not)|maybe (?:later|another time|some other time)|another time|"
-    r"some other time|not (?:now|today)|i'?ll (?:think about it|come back|call|do it later|get back to you)"
-    r"|let me think(?: about it)?|"
-    r"cancel (?:it|that|this|everything|all|the whole thing|please|(?:the|this) (?:booking|process|request))|"
+    r"let'?s (?:stop|leave it|forget it|not)|maybe (?:later|another time|some other time)|"
+    r"another time|"
+    r"some other time|not (?:now|today)|i'?ll (?:think about it|come back|call|do it later|"
+    r"get back to you)"
+    r"|"
+    r"cancel (?:it|that|this|everything|all|the whole thing|please|(?:the|this) (?:booking|"
+    r"process|request))|"
     r"stop (?:it|that|this|please|now|the booking|booking)|"
-    r"abbrechen|abbruch|stopp?|vergiss es|vergessen sie(?: es| das)?|schon gut|lass(?:en sie)?(?: es| das)?(?: sein)?|"
+    r"abbrechen|abbruch|stopp?|vergiss es|vergessen sie(?: es| das)?|schon gut|"
+    r"lass(?:en sie)?(?: es| das)?(?: sein)?|"
     r"doch nicht|lieber nicht|(?:ich )?(?:will|möchte) (?:doch )?nicht(?: mehr)?\b.*|ein andermal|"
     r"(?:vielleicht )?später|hat sich erledigt|nicht mehr nötig|beenden)"
-    r"(?:[,. ]+(?:please|bitte|thanks?|thank you|danke|then|now|sorry|it|that|already|doch|booking|all))*[.! ]*\Z"
+    r"(?:[,. ]+(?:please|bitte|thanks?|thank you|danke|then|now|sorry|it|that|already|doch|"
+    r"booking|all))*[.! ]*\Z"
 )
 _SKIP = re.compile(
-    r"\A(?:skip(?: it| this| that)?|none|nothing|no one|pass|n/?a|-+|no (?:e-?mail|mail|phone|number)|"
-    r"i (?:don'?t|do not) have (?:one|an?|any)\b.*|i'?d rather not(?: say)?|rather not(?: say)?|without|"
+    r"\A(?:skip(?: it| this| that)?|none|nothing|no one|pass|n/?a|-+|no (?:e-?mail|mail|phone|"
+    r"number)|"
+    r"i (?:don'?t|do not) have (?:one|an?|any)\b.*|i'?d rather not(?: say)?|"
+    r"rather not(?: say)?|without|"
     r"prefer not to(?: say)?|not necessary|no need|don'?t have (?:one|any|an?)\b.*|"
-    r"no,? (?:thanks?|thank you|skip)|überspringen|keine?|ohne|habe ich nicht|hab ich nicht|weglassen)[.! ]*\Z"
+    r"no,? (?:thanks?|thank you|skip)|überspringen|keine?|ohne|habe ich nicht|hab ich nicht|"
+    r"weglassen)[.! ]*\Z"
 )
 _PERSON = re.compile(
-    r"\b(?:(?:talk|speak|chat|connect|transfer|put|pass|get|give|reach|contact|want|need|have|like|ask)\b"
-    r".{0,25}\b(?:a |an |the |some|real |actual |your |live )*"
-    r"(?:persons?|humans?|someone|somebody|staff|receptionist|agent|operator|representative|colleague|"
-    r"manager|reception|real one|team member|member of staff)|"
+    r"\b(?:(?:talk|speak|chat|connect|transfer|put|pass|reach|contact)\b.{0,25}\b"
+    r"(?:persons?|humans?|someone|somebody|staff|receptionist|agent|operator|representative|"
+    r"colleague|manager|reception|real one|team member|doctor|dentist)|"
+    r"someone to (?:talk|speak|chat) (?:to|with)|"
+    r"(?:want|need|get(?: me)?|give me|like|prefer) (?:a |an |the |to (?:see|have) (?:a |an )?)?"
+    r"(?:real |live |actual )?(?:person|human|agent|operator|representative|receptionist)|"
     r"(?:real|actual|live|human) (?:person|human|being|agent|someone|people)|"
     r"(?:person|human|agent|operator|representative|staff|receptionist) please|"
-    r"call me(?: back)?(?! \w)|(?:can|could) (?:someone|somebody|you) (?:please )?(?:call|ring|phone) me|"
+    r"call me(?: back)?(?! \w)|(?:can|could) (?:someone|somebody|you) (?:please )?(?:call|ring|"
+    r"phone) me|"
     r"(?:call|ring|phone) me back|"
-    r"(?:mit|an|einen?|einem) (?:echten |richtigen )?(?:menschen?|mitarbeiter(?:in)?|person|kolleg(?:en|in))"
+    r"(?:mit|an|einen?|einem) (?:echten |richtigen )?(?:menschen?|mitarbeiter(?:in)?|person|"
+    r"kolleg(?:en|in))"
     r"(?: .{0,20})?(?:sprechen|reden|verbinden|schreiben)|"
     r"(?:echte[rn]?|richtige[rn]?) (?:mensch|person|mitarbeiter)|"
     r"(?:bitte )?rückruf|rufen sie mich|ruft mich)\b"
 )
 _PERSON_ALONE = re.compile(
-    r"(?:a |an |the |real |live )*(?:person|human|agent|operator|staff|someone|somebody|receptionist|"
-    r"representative|colleague|mensch|mitarbeiter(?:in)?|kollege|kollegin|handoff|rep)s?[.!? ]*(?:please|bitte|now)?[.! ]*"
+    r"(?:a |an |the |real |live )*(?:person|human|agent|operator|staff|someone|somebody|"
+    r"receptionist|"
+    r"representative|colleague|mensch|mitarbeiter(?:in)?|kollege|kollegin|handoff|"
+    r"rep)s?[.!? ]*(?:please|bitte|now)?[.! ]*"
 )
 _NOT_PERSON = re.compile(
-    r"\b(?:don'?t|do not|no need to|nicht|keinen?)\b.{0,15}\b(?:talk|speak|person|mensch)"
+    r"\b(?:don'?t|do not|no need to|nicht|keinen?)\b.{0,15}\b(?:talk|speak|person|mensch)|"
+    r"\b(?:are|r) (?:you|u)\b|\bis (?:this|it|that) an?\b|\bam i (?:talking|speaking|chatting|"
+    r"writing)\b|"
+    r"\b(?:bist du|sind sie) ein"
 )
 _HELP = re.compile(
-    r"\A(?:help(?: me)?|menu|options|start|commands|info|what can (?:you|i) (?:do|ask|say)(?: here)?(?: for me)?|"
+    r"\A(?:help(?: me)?|menu|options|start|commands|info|what can (?:you|i) (?:do|ask|"
+    r"say)(?: here)?(?: for me)?|"
     r"what do you do|how does (?:this|it) work|how do(?:es)? (?:i|this|you) (?:use|work)(?: this)?|"
     r"what are (?:my|the) options|what (?:can|could) you help(?: me)?(?: with)?|what now|and now|"
-    r"can you help(?: me)?|i need help|hilfe|menü|hilf mir|was kannst du|was können sie(?: für mich tun)?|"
+    r"can you help(?: me)?|i need help|hilfe|menü|hilf mir|was kannst du|"
+    r"was können sie(?: für mich tun)?|"
     r"wie funktioniert (?:das|es)|\?+)[.!? ]*\Z"
 )
 _HELLO = re.compile(
     r"\A(?:hi+|hello+|hey+|hiya|howdy|yo|good (?:morning|afternoon|evening|day)|greetings|hallo|"
     r"guten (?:morgen|tag|abend)|moin|servus|grüß gott|grüezi|hola|bonjour|how are you(?: doing)?|"
-    r"how'?s it going|what'?s up|sup|wie geht'?s?(?: (?:dir|ihnen))?|(?:is )?any(?:one|body) (?:there|here))"
+    r"how'?s it going|what'?s up|sup|wie geht'?s?(?: (?:dir|ihnen))?|(?:is )?any(?:one|"
+    r"body) (?:there|here))"
     r"(?: (?:there|all|everyone|team|sir|madam|dear|lakeside|zusammen))*\W*"
 )
 _THANKS = re.compile(
-    r"\A(?:ok(?:ay)?|great|perfect|super|cool|good|nice|awesome|lovely|wonderful|brilliant|alright|prima|[,. !]|)*"
-    r"(?:thanks?|thank you|thx|ty|cheers|many thanks|much appreciated|appreciate it|danke|vielen dank|"
+    r"\A(?:ok(?:ay)?|great|perfect|super|cool|good|nice|awesome|lovely|wonderful|brilliant|"
+    r"alright|prima|[,. !]|)*"
+    r"(?:thanks?|thank you|thx|ty|cheers|many thanks|much appreciated|appreciate it|danke|"
+    r"vielen dank|"
     r"merci|danke ?schön|besten dank)\b"
-    r"(?:[,.! ]+(?:so much|very much|a lot|a million|again|for (?:your|the|all)\b.*|that'?s (?:all|it)|you|bye|"
+    r"(?:[,.! ]+(?:so much|very much|a lot|a million|again|for (?:your|the|all)\b.*|"
+    r"that'?s (?:all|it)|you|bye|"
     r"have a\b.*|mate|everything|sehr|ihnen|dir|schön))*\W*\Z"
 )
 _BYE = re.compile(
-    r"\A(?:(?:ok(?:ay)?|thanks?|thank you|danke)[,. ]+)*(?:bye+(?: ?bye)?|goodbye|good ?night|see (?:you|ya)(?: \w+)*|cya|"
+    r"\A(?:(?:ok(?:ay)?|thanks?|thank you|danke)[,. ]+)*(?:bye+(?: ?bye)?|goodbye|good ?night|"
+    r"see (?:you|ya)(?: \w+)*|cya|"
     r"have a (?:nice|good|great|lovely) (?:day|one|evening|weekend)|take care|tschüss?|tschau|ciao|"
-    r"auf wiedersehen|bis (?:dann|bald|später)|schönen (?:tag|abend)(?: noch)?|that'?s all(?: for now)?|"
-    r"that'?s it|nothing(?: else)?|no,? (?:that'?s (?:all|it)|nothing(?: else)?|i'?m good|all good)|das war'?s|das ist alles)\W*\Z"
+    r"auf wiedersehen|bis (?:dann|bald|später)|schönen (?:tag|abend)(?: noch)?|"
+    r"that'?s all(?: for now)?|"
+    r"that'?s it|nothing(?: else)?|no,? (?:that'?s (?:all|it)|nothing(?: else)?|i'?m good|"
+    r"all good)|das war'?s|das ist alles)\W*\Z"
 )
 _QUESTION = re.compile(
-    r"\A(?:(?:hi|hello|hey|ok(?:ay)?|and|but|so|well|wait|sorry|quick question|also|first|btw|by the way|"
+    r"\A(?:(?:hi|hello|hey|ok(?:ay)?|and|but|so|well|wait|sorry|quick question|also|first|btw|"
+    r"by the way|"
     r"one (?:more )?question|just wondering|hallo|und|aber)[,:.! -]+)*"
-    r"(?:how|what|what's|whats|when|where|who|why|which|is|are|am i|do|does|did|can|could|will|would|"
+    r"(?:how|what|what's|whats|when|where|who|why|which|is|are|am i|do|does|did|can|could|will|"
+    r"would|"
     r"should|may i|have you|has|any idea|tell me|i wonder|i'?d like to know|i want to know|"
     r"wie|was|wann|wo|wer|warum|wieso|welche[rsn]?|ist|sind|gibt|haben|hat|kann|können|darf|muss|"
     r"kostet|nehmen|akzeptieren|bieten)\b"
 )
 _UNSURE = re.compile(
-    r"\A(?:(?:i'?m |i am )?not sure(?: yet)?|maybe|perhaps|possibly|(?:i )?don'?t know(?: yet)?|"
-    r"(?:i )?do not know|idk|dunno|no idea|hmm+|umm*|uh+m*|er+m*|let me (?:see|check|think)|wait|one (?:moment|sec(?:ond)?)|"
-    r"hold on|hang on|just a (?:moment|second|sec|minute)|vielleicht|weiß (?:ich )?nicht|keine ahnung|moment(?: bitte)?|mal sehen)[.!? ]*\Z"
+    r"\A(?:(?:hmm+|um+|er+|well|oh|so)[,. ]+)*(?:(?:i'?m |i am )?not sure(?: yet)?|maybe|"
+    r"perhaps|possibly|(?:i )?don'?t know(?: yet)?|"
+    r"(?:i )?do not know|idk|dunno|no idea|(?:(?:can|could) i|let me|i(?:'ll| will| need to|"
+    r" want to| have to| must)) think\b.*|hmm+|umm*|uh+m*|er+m*|let me (?:see|check|think)|"
+    r"wait|one (?:moment|sec(?:ond)?)|"
+    r"hold on|hang on|just a (?:moment|second|sec|minute)|vielleicht|weiß (?:ich )?nicht|"
+    r"keine ahnung|moment(?: bitte)?|mal sehen)[.!? ]*\Z"
 )
 _CHANGE = re.compile(
-    r"\b(?:actually|instead|make (?:it|that)|change|correct(?:ion)?|rather|i meant?|meant|sorry|wait|oops|"
+    r"\b(?:actually|instead|make (?:it|that)|change|correct(?:ion)?|rather|i meant?|meant|"
+    r"sorry|wait|oops|"
     r"wrong|different|update|switch|move it|not .{1,20}\bbut|should (?:be|have been)|"
     r"doch|stattdessen|lieber|statt|ändern?|korrektur|meinte|sondern)\b|\A(?:no|nein|nope)[,. ]+\w"
 )
 _MORE = re.compile(
     r"\b(?:more|other|others|else|later|earlier|further|additional|another|different)\b.{0,20}"
     r"\b(?:times?|slots?|options?|ones?|appointments?|dates?|available|free)\b|"
-    r"\A(?:more|others?|later|earlier|next|show (?:me )?more|something else|anything else|another(?: time)?|else|"
-    r"(?:is there |do you have |have you got )?(?:anything|something) (?:later|earlier|else|different|other)|"
-    r"(?:a bit |bit )?(?:later|earlier)(?: please)?|what else|mehr|weitere|später|früher|andere(?: zeit(?:en)?)?|"
+    r"\A(?:more|others?|later|earlier|next|show (?:me )?more|something else|anything else|"
+    r"another(?: time)?|else|"
+    r"(?:is there |do you have |have you got )?(?:anything|something) (?:later|earlier|else|"
+    r"different|other)|"
+    r"(?:a bit |bit )?(?:later|earlier)(?: please)?|what else|mehr|weitere|später|früher|"
+    r"andere(?: zeit(?:en)?)?|"
     r"gibt es (?:noch )?(?:andere|weitere).*)\W*\Z"
 )
 _NONE_OF_THESE = re.compile(
     r"\b(?:none (?:of (?:these|them|those))?|neither|nothing (?:fits|suits|works)|"
-    r"(?:these|those|they|that|it|this) (?:don'?t|doesn'?t|do not|won'?t|does not|all don'?t) (?:work|suit|fit)|"
+    r"(?:these|those|they|that|it|this) (?:don'?t|doesn'?t|do not|won'?t|does not|"
+    r"all don'?t) (?:work|suit|fit)|"
     r"can'?t (?:make|do|come)|cannot (?:make|do|come)|not (?:possible|convenient|good|suitable)|"
     r"(?:an)?other (?:day|date|week|time)|(?:a )?different (?:day|date|week|time)|some other day|"
-    r"keine[rs]?(?: davon)?|nichts davon|passt (?:mir )?(?:alles )?nicht|andere[rn]? tag|geht nicht)\b"
+    r"keine[rs]?(?: davon)?|nichts davon|passt (?:mir )?(?:alles )?nicht|andere[rn]? tag|"
+    r"geht nicht)\b"
 )
 _ORDINALS = (
     ("first", "1st", "erste", "ersten", "erster", "erstes", "former", "top"),
@@ -180,17 +230,19 @@ _ORDINALS = (
 )
 _LAST = ("last", "letzte", "letzten", "letzter", "letztes", "latter", "bottom", "latest")
 _NUMBERED = re.compile(
-    r"\A(?:(?:number|no\.?|nr\.?|option|nummer|#|the|i(?:'d| would)? (?:like|take|want|choose|pick)|i'?ll (?:take|have)|"
+    r"\A(?:(?:number|no\.?|nr\.?|option|nummer|#|the|i(?:'d| would)? (?:like|take|want|choose|"
+    r"pick)|i'?ll (?:take|have)|"
     r"take|choose|pick|ok(?:ay)?|yes|ja|please|die|let'?s (?:do|take|go with)|go with)[,: ]*)*"
     r"#?(?P<number>\d{1,2}|one|two|three|four|five|six|seven|eight|eins|zwei|drei|vier|fünf|sechs)"
-    r"(?:[.)!]|\s*(?:please|bitte|is (?:fine|good|ok(?:ay)?|great|perfect)|works|thanks|then|passt|looks good))*\s*\Z"
+    r"(?:[.)!]|\s*(?:please|bitte|is (?:fine|good|ok(?:ay)?|great|perfect)|works|thanks|then|"
+    r"passt|looks good))*\s*\Z"
 )
 _SPELT = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
           "eins": 1, "zwei": 2, "drei": 3, "vier": 4, "fünf": 5, "sechs": 6}  # fmt: skip
 
 
 def _low(text: str) -> str:
-    return text.lower().replace("’", "'").strip()
+    return text.lower().replace("\u2019", "'").strip()
 
 
 def yes_or_no(text: str) -> bool | None:

@@ -29,7 +29,17 @@ __all__ = [
 ]
 
 SlotType = Literal[
-    "choice", "text", "name", "email", "phone", "number", "yes_no", "date", "datetime", "period"
+    "choice",
+    "text",
+    "name",
+    "email",
+    "phone",
+    "contact",
+    "number",
+    "yes_no",
+    "date",
+    "datetime",
+    "period",
 ]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
@@ -94,10 +104,13 @@ class CollectStep(_Model):
 
 
 class ConfirmStep(_Model):
-    """Ask yes or no; on no, `declined` says where to go (default: the flow ends)."""
+    """Ask yes or no; on no, `declined` says where to go (default: the flow ends).
+
+    `change`: ask what should be different; a second no stops the flow.
+    """
 
     confirm: Text
-    declined: GotoStep | list[Step] | None = None
+    declined: GotoStep | list[Step] | Literal["change"] | None = None
     label: Name | None = None
 
 

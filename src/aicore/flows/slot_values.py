@@ -94,6 +94,8 @@ def mentioned(slot: SlotModel, text: str, business: Business) -> Value | None:
         found = email_in(text)
     elif slot.type == "phone":
         found = phone_in(text, business.region)
+    elif slot.type == "contact":
+        found = email_in(text) or phone_in(text, business.region)
     elif slot.type == "choice" and isinstance(slot.options, list):
         return _static_choice(slot, text, by_name=True)
     else:
@@ -124,6 +126,14 @@ def _phone(slot: SlotModel, text: str, business: Business, partial: Any) -> Valu
     if found:
         return Value(found)
     return Ask("bad_phone") if sum(sign.isdigit() for sign in text) >= 3 else None
+
+
+def _contact(slot: SlotModel, text: str, business: Business, partial: Any) -> Value | Ask | None:
+    found = email_in(text) or phone_in(text, business.region, expected=True)
+    if found:
+        return Value(found)
+    is_meant = looks_like_email(text) or any(sign.isdigit() for sign in text)
+    return Ask("bad_contact") if is_meant else None
 
 
 def _number(slot: SlotModel, text: str, business: Business, partial: Any) -> Value | Ask | None:
@@ -252,7 +262,9 @@ def _closed(when: When, day: date, business: Business) -> Ask | None:
         return None
     kept = replace(when, at=None, after=None, before=None)
     return Ask(
-        "closed_time", {"day": name, "hours": hours.replace("-", "–")}, {"when": kept.to_json()}
+        "closed_time",
+        {"day": name, "hours": hours.replace("-", "\u2013")},
+        {"when": kept.to_json()},
     )
 
 
@@ -266,6 +278,7 @@ def _said(when: When, calendar: Calendar) -> str:
 def _period(when: When, business: Business) -> dict[str, Any]:
     """A stretch to look for free times in, as moments; `time` is the exact wish."""
     calendar = business.calendar
+    when = _clipped(when, business)
     first, last = when.days or (calendar.today, calendar.today + _FAR)
     zone = calendar.zone
     day_start, day_end = (
@@ -288,6 +301,17 @@ def _period(when: When, business: Business) -> dict[str, Any]:
         "hours": _hours(when, business),
         "when": when.to_json(),
     }
+
+
+def _clipped(when: When, business: Business) -> When:
+    """A stretch of one day, within the opening hours: mornings begin when the door opens."""
+    hours = business.hours_on(when.day) if when.day and business.open else None
+    if not hours:
+        return when
+    opens, closes = time.fromisoformat(hours[:5]), time.fromisoformat(hours[6:])
+    after = max(when.after, opens) if when.after else None
+    before = min(when.before, closes) if when.before else None
+    return replace(when, after=after, before=before)
 
 
 def _hours(when: When, business: Business) -> str | None:
@@ -313,6 +337,7 @@ _READERS: dict[str, Callable[[SlotModel, str, Business, Any], Value | Ask | None
     "name": _name,
     "email": _email,
     "phone": _phone,
+    "contact": _contact,
     "number": _number,
     "yes_no": _yes_no,
     "choice": _choice,

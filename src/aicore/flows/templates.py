@@ -1,9 +1,9 @@
 """Texts with places to fill in: `Book {service} on {when:%a %d %b %H:%M}?`.
 
-A place is a name, then fields or positions (`{free.0.start}` or `{free[0][start]}`; `{rows.*.email}`
-is the list of that field), then an optional format. Only plain JSON values are walked: no attributes, no calls, no code. Braces are
-written `{{` and `}}`. Formats: strftime's `%…`, `full`, `day`, `time`, `+90d` (that much later),
-`money EUR` (from minor units).
+A place is a name, then fields or positions (`{free.0.start}` or `{free[0][start]}`;
+`{rows.*.email}` is the list of that field), then an optional format. Only plain JSON values are
+walked: no attributes, no calls, no code. Braces are written `{{` and `}}`. Formats: strftime's
+`%…`, `full`, `day`, `time`, `+90d` (that much later), `money EUR` (from minor units).
 """
 
 from __future__ import annotations

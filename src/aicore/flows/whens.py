@@ -32,7 +32,8 @@ _PART_WORDS = (
     ),
     (
         "evening",
-        r"\bevenings?\b|\babends?\b|\btonight\b|\bafter work\b|\bnach (?:der )?(?:arbeit|feierabend)\b",
+        r"\bevenings?\b|\babends?\b|\btonight\b|\bafter work\b|\bnach (?:der )?(?:arbeit|"
+        r"feierabend)\b",
     ),
     ("noon", r"\blunch ?time\b|\bmittags?\b|\bover lunch\b|\bat lunch\b|\blunch break\b"),
 )
@@ -40,17 +41,22 @@ _PART_FORMS = tuple((part, re.compile(pattern)) for part, pattern in _PART_WORDS
 _ANY = re.compile(
     r"\b(?:any ?time|any ?day|whenever|when(?:ever)? (?:you|u|it)(?:'re| are| have| is)? ?"
     r"(?:free|possible|available|suits you|something|a slot)?|asap|a\.s\.a\.p|"
-    r"as soon as (?:possible|you can)|soonest|earliest|next (?:available|free|possible|opening|slot|one)|"
-    r"first (?:available|free|possible|opening|slot)|as early as possible|right (?:now|away)|now|"
+    r"as soon as (?:possible|you can)|soonest|earliest|next (?:available|free|possible|opening|"
+    r"slot|one)|"
+    r"first (?:available|free|possible|opening|slot)|as early as possible|right (?:now|away)|"
     r"immediately|soon|doesn'?t matter|don'?t (?:mind|care)|do not mind|i'?m (?:flexible|easy)|"
-    r"flexible|urgent(?:ly)?|what(?:ever)? (?:times? )?(?:do you have|have you got|is free|works|suits you)|"
-    r"egal|jederzeit|so (?:bald|schnell|früh) wie möglich|schnellstmöglich|möglichst (?:bald|schnell)|"
-    r"baldmöglichst|nächst(?:e[rn]?|möglich(?:e[rn]?)?) (?:freie[rn]? )?termin|bald|sofort|jetzt|"
+    r"flexible|urgent(?:ly)?|what(?:ever)? (?:times? )?(?:do you have|have you got|is free|"
+    r"works|suits you)|"
+    r"egal|jederzeit|so (?:bald|schnell|früh) wie möglich|schnellstmöglich|möglichst (?:bald|"
+    r"schnell)|"
+    r"baldmöglichst|nächst(?:e[rn]?|möglich(?:e[rn]?)?) (?:freie[rn]? )?termin|bald|sofort|"
     r"frühestmöglich|wann (?:sie|ihr) (?:könn(?:en|t)|wollt|wollen))\b"
 )
 _NEGATED = re.compile(
-    r"\b(?:not|nicht|except|but not|außer|anything but|any day but|no|kein(?:en)?)\s+(?:on\s+|am\s+)?"
-    r"(?=(?:mon|tues|wednes|thurs|fri|satur|sun)day|tomorrow|today|\w+tag\b|mittwoch|heute|morgen\b)"
+    r"\b(?:not|nicht|except|but not|außer|anything but|any day but|no|kein(?:en)?)\s+(?:on\s+|"
+    r"am\s+)?"
+    r"(?=(?:mon|tues|wednes|thurs|fri|satur|sun)day|tomorrow|today|\w+tag\b|mittwoch|heute|"
+    r"morgen\b)"
     r"[\w]+"
     r"|\b(?:good|guten)\s+(?:morning|afternoon|evening|day|morgen|tag|abend)\b"
 )
@@ -64,7 +70,10 @@ _SOON = re.compile(
     r"(?P<unit>hours?|minutes?|mins?|stunden?|minuten?)\b"
 )
 _BARE = re.compile(
-    rf"\A(?:at|um|gegen|around|about)?\s*(?P<hour>[01]\d(?=[0-5]\d\b)|2[0-3](?=[0-5]\d\b)|{NUMBER})"
+    r"\A(?:(?:no|nope|nein|wait|actually|sorry|then|ok|okay|make (?:it|that)|how about|"
+    r"what about|maybe|"
+    r"rather|better|let'?s say|say|lieber|besser|doch|oder|at|um|gegen|around|about)\b[, ]*)*"
+    rf"(?P<hour>[01]\d(?=[0-5]\d\b)|2[0-3](?=[0-5]\d\b)|{NUMBER})"
     r"(?P<minute>[0-5]\d)?\s*(?:please|bitte|then)?[.!]?\Z"
 )
 _FURTHEST = timedelta(days=400)
@@ -97,7 +106,8 @@ class When:
 
     `days` first and last. `at` the exact time; `after` and `before` a stretch. `other`: the
     date may also mean this one. `is_any`: whenever, as soon as possible. `is_past`,
-    `is_far`, `is_unreal` (30 February): it cannot be booked.
+    `is_far`, `is_unreal` (30 February): it cannot be booked. `is_weekday`: the day was said by
+    its weekday alone.
     """
 
     days: tuple[date, date] | None = None
@@ -109,6 +119,7 @@ class When:
     is_past: bool = False
     is_far: bool = False
     is_unreal: bool = False
+    is_weekday: bool = False
 
     @property
     def day(self) -> date | None:
@@ -172,13 +183,15 @@ def localize(day: date, at: time, zone: ZoneInfo) -> datetime:
     return moment.astimezone(UTC).astimezone(zone)
 
 
-def understand_when(text: str, calendar: Calendar, *, expected: bool = False) -> When | None:
+def understand_when(
+    text: str, calendar: Calendar, *, expected: bool = False, is_hour: bool = False
+) -> When | None:
     """Say when a text means, or None where it says nothing about it.
 
-    `expected`: a time was asked for, so a bare number is an hour, and other languages' dates
-    are tried. The time of day is only ever one that was said.
+    `is_hour`: a bare number is an hour. `expected`: a time was asked for, so it is one as
+    well, and other languages' dates are tried. The time of day is only ever one that was said.
     """
-    low = _NEGATED.sub(" ", spelt(text[:400].lower().replace("’", "'")))
+    low = _NEGATED.sub(" ", spelt(text[:400].lower().replace("\u2019", "'")))
     soon = _from_now(low, calendar)
     if soon is not None:
         return soon
@@ -194,9 +207,9 @@ def understand_when(text: str, calendar: Calendar, *, expected: bool = False) ->
     if clock is None and part is not None:
         after, before = _PARTS[part]
         when = replace(when, after=after, before=before)
-    if clock is None and expected:
+    if clock is None and (expected or is_hour):
         when = _bare_hour(rest, when)
-    if days is None and _ANY.search(low):
+    if days is None and (_ANY.search(low) or low.strip(" .!?") in ("now", "jetzt")):
         return replace(when, is_any=True)
     if days is None and _UNREAL.search(low):
         return replace(when, is_unreal=True)
@@ -257,7 +270,7 @@ def _dated(when: When, days: Days, calendar: Calendar) -> When:
     is_over = not when.at or localize(today, when.at, calendar.zone) <= calendar.now
     if days.is_weekday and first == last == today and is_over:
         first = last = today + timedelta(weeks=1)  # who means today says so
-    when = replace(when, days=(first, last), other=days.other)
+    when = replace(when, days=(first, last), other=days.other, is_weekday=days.is_weekday)
     is_past = last < today or (days.is_rolled and (first - today).days > 300)
     if is_past and days.is_rolled:
         first = last = first.replace(year=first.year - 1) if first.day < 29 else first
@@ -271,7 +284,7 @@ def _other_languages(text: str, calendar: Calendar) -> Days | None:
     """Ask dateparser, for days only: it makes times up, and our rules have read those."""
     if not 3 <= len(text) <= 40 or not re.search(r"[^\W\d_]{3}", text):
         return None
-    import dateparser  # noqa: PLC0415  - slow to import, seldom needed
+    import dateparser
 
     found = dateparser.parse(
         text,
@@ -279,7 +292,7 @@ def _other_languages(text: str, calendar: Calendar) -> Days | None:
         settings={
             "RELATIVE_BASE": calendar.now.replace(tzinfo=None),
             "PREFER_DATES_FROM": "future",
-            "DATE_ORDER": "DMY" if calendar.order == "ask" else calendar.order,  # type: ignore[typeddict-item]
+            "DATE_ORDER": "DMY" if calendar.order == "ask" else calendar.order,
             "PARSERS": ["absolute-time", "relative-time"],
         },
     )

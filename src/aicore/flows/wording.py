@@ -12,12 +12,34 @@ _DAYS = {
     "de": ("Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag"),
 }
 _MONTHS = {
-    "en": (
-        "January February March April May June July August September October November December"
-    ).split(),
-    "de": (
-        "Januar Februar März April Mai Juni Juli August September Oktober November Dezember"
-    ).split(),
+    "en": [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ],
+    "de": [
+        "Januar",
+        "Februar",
+        "März",
+        "April",
+        "Mai",
+        "Juni",
+        "Juli",
+        "August",
+        "September",
+        "Oktober",
+        "November",
+        "Dezember",
+    ],
 }
 
 _EN = {
@@ -36,7 +58,9 @@ _EN = {
     "stopped": "All right, I have stopped. Nothing was booked or sent.",
     "stopped_after": "All right, I have stopped here. What was already done stays as it is.",
     "more": "Is there anything else I can do for you?",
-    "okay": "Okay.",
+    "needed": "I am afraid I cannot go on without it.",
+    "nice_to_meet": "Nice to meet you, {name}.",
+    "noted": "Thank you, I have noted that.",
     "stopped_short": "All right, I have left that.",
     "resume": "Shall we go on with: {title}?",
     "resume_no": "All right, we leave it there. Is there anything else I can do for you?",
@@ -73,6 +97,9 @@ _EN = {
     "Could you check it? For example: ann@example.com",
     "bad_phone": "That does not look like a complete phone number. "
     "Could you check it, with the area code?",
+    "bad_contact": "That does not look complete. Please give me a phone number with the area code, "
+    "or an e-mail address.",
+    "hint_contact": "A phone number or an e-mail address is enough.",
     "bad_number": "Please give me a number.",
     "number_low": "It must be at least {least}.",
     "number_high": "It can be at most {most}.",
@@ -84,7 +111,8 @@ _EN = {
     "hint_text": "Just write it in your own words.",
     "confirm_hint": "Please answer yes or no, or tell me what should be different.",
     "unsure": "Take your time.",
-    "unclear_change": "What should be different?",
+    "unclear_change": "No problem, nothing is done yet. What should be different? "
+    'Just tell me, or write "stop".',
     "waiting": "A colleague is still looking at that. You will hear from us here.",
     "restart": "Sorry, something changed on our side and I have to begin again.",
     "handed": "I have left a note for a colleague, who will get back to you.",
@@ -119,7 +147,9 @@ _DE = {
     "stopped": "In Ordnung, ich habe abgebrochen. Es wurde nichts gebucht oder verschickt.",
     "stopped_after": "In Ordnung, ich höre hier auf. Was schon erledigt ist, bleibt so.",
     "more": "Kann ich sonst noch etwas für Sie tun?",
-    "okay": "In Ordnung.",
+    "needed": "Ohne das kann ich leider nicht weitermachen.",
+    "nice_to_meet": "Freut mich, {name}.",
+    "noted": "Danke, das habe ich notiert.",
     "stopped_short": "In Ordnung, das lassen wir.",
     "resume": "Machen wir weiter mit: {title}?",
     "resume_no": "In Ordnung, wir lassen es dabei. Kann ich sonst noch etwas für Sie tun?",
@@ -159,6 +189,9 @@ _DE = {
     "Zum Beispiel: anna@example.com",
     "bad_phone": "Das sieht nicht wie eine vollständige Telefonnummer aus. "
     "Bitte mit Vorwahl schreiben.",
+    "bad_contact": "Das sieht nicht vollständig aus. Bitte nennen Sie mir eine Telefonnummer mit "
+    "Vorwahl oder eine E-Mail-Adresse.",
+    "hint_contact": "Eine Telefonnummer oder eine E-Mail-Adresse genügt.",
     "bad_number": "Bitte nennen Sie mir eine Zahl.",
     "number_low": "Es müssen mindestens {least} sein.",
     "number_high": "Es können höchstens {most} sein.",
@@ -170,7 +203,8 @@ _DE = {
     "hint_text": "Schreiben Sie es einfach in Ihren Worten.",
     "confirm_hint": "Bitte antworten Sie mit Ja oder Nein, oder sagen Sie, was anders sein soll.",
     "unsure": "Lassen Sie sich Zeit.",
-    "unclear_change": "Was soll anders sein?",
+    "unclear_change": "Kein Problem, noch ist nichts passiert. Was soll anders sein? "
+    "Sagen Sie es einfach, oder schreiben Sie „Stopp“.",
     "waiting": "Das sieht sich gerade jemand aus dem Team an. Sie hören hier von uns.",
     "restart": "Entschuldigung, bei uns hat sich etwas geändert, ich muss neu beginnen.",
     "handed": "Ich habe dem Team eine Notiz hinterlassen, jemand meldet sich bei Ihnen.",

@@ -13,23 +13,22 @@ from rapidfuzz.distance import DamerauLevenshtein
 __all__ = ["clean", "content_words", "nearest", "phrase_score", "similar", "stem", "words"]
 
 _LONGEST = 1000
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
-_SUFFIX = re.compile(r"(?:'s|’s|ings?|ies|es|s|ed|en|er|e)\Z")
+_SUFFIX = re.compile(r"(?:'s|\u2019s|ings?|ies|es|s|ed|en|er|e)\Z")
 
-_STOP = frozenset(
-    "a about also am an and any are as at be been but by can could did do does don't for from "
-    "get give got had has have he hello hey hi how i i'd i'll i'm i've if in into is it it's its "
-    "just know let like may me might more much must my need of off on or our please she should "
-    "so some tell than thank thanks that that's the their them then there these they this those "
-    "to too up us want was we well were what what's when where which who why will with would "
-    "you your "
-    "aber als am an auch auf aus bei bin bitte brauche das dass dem den der des die dir doch du "
-    "ein eine einem einen einer es für gibt gern gerne haben hallo hat ich ihr ihre ihren im in "
-    "ist ja kann können man mein meine meinen mich mir mit möchte nach noch nur oder sein sich "
-    "sie sind so um und uns unser vom von war was wann warum welche wer werden wie will wir wird "
-    "wo wo's zu zum zur über".split()
-)
+_STOP_WORDS = """
+a about also am an and any are as at be been but by can could did do does don't for from get
+give got had has have he hello hey hi how i i'd i'll i'm i've if in into is it it's its just
+know let like may me might more much must my need of off on or our please she should so some
+tell than thank thanks that that's the their them then there these they this those to too up us
+want was we well were what what's when where which who why will with would you your aber als
+auch auf aus bei bin bitte brauche das dass dem den der des die dir doch du ein eine einem einen
+einer es für gibt gern gerne haben hallo hat ich ihr ihre ihren im ist ja kann können man mein
+meine meinen mich mir mit möchte nach noch nur oder sein sich sie sind um und uns unser vom von
+war wann warum welche wer werden wie wir wird wo wo's zu zum zur über
+"""
+_STOP = frozenset(_STOP_WORDS.split())
 
 
 def clean(text: str) -> str:
@@ -42,7 +41,7 @@ def clean(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """Give the words in lower case."""
-    return _WORD.findall(text.lower().replace("’", "'"))
+    return _WORD.findall(text.lower().replace("\u2019", "'"))
 
 
 @lru_cache(maxsize=4096)
