@@ -97,6 +97,8 @@ async def mail_read(
         "folder": last.row.folder,
         "from": last.row.sender,
         "to": last.row.to,
+        "cc": _people(reading.cc) or None,
+        "bcc": _people(reading.bcc) or None,
         "subject": last.row.subject,
         "at": last.row.at,
         "message_id": last.message_id or None,

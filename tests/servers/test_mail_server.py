@@ -123,3 +123,13 @@ async def test_errors_have_one_shape(in_process: Connect) -> None:
             answer = await desk(tool, **arguments)
             assert (answer.is_error, answer["code"]) == (True, code), (tool, arguments)
             assert (answer["retryable"], answer["outcome"]) == (False, "none")
+
+
+async def test_a_draft_shows_everybody_it_would_go_to(in_process: Connect) -> None:
+    """Who reviews a draft must see the hidden recipients too."""
+    async with in_process(create) as desk:
+        people = {"bcc": ["ann@example.com"], "cc": ["bob@example.com"]}
+        draft = await desk("mail_draft", body="x", **people)
+        read = await desk("mail_read", id=draft["draft_id"])
+    assert read["bcc"] == ["ann@example.com"]
+    assert read["cc"] == ["bob@example.com"]

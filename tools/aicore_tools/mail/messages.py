@@ -46,13 +46,14 @@ class Parsed:
     """What a message says. Broken parts are read as far as they can be; nothing raises.
 
     `text` is the plain text, made from HTML where that is all there is. `html` may be empty.
-    `headers` are the lines people look at, in order.
+    `headers` are the lines people look at, in order. `bcc` is known of drafts only.
     """
 
     sender: Address
     reply_to: Sequence[Address]
     to: Sequence[Address]
     cc: Sequence[Address]
+    bcc: Sequence[Address]
     subject: str
     message_id: str
     references: Sequence[str]
@@ -123,6 +124,7 @@ def parse(raw: bytes) -> Parsed:
         reply_to=_addresses(message, "Reply-To"),
         to=_addresses(message, "To"),
         cc=_addresses(message, "Cc"),
+        bcc=_addresses(message, "Bcc"),
         subject=_header(message, "Subject"),
         message_id=own[0] if own else "",
         references=ids,

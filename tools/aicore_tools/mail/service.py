@@ -60,7 +60,7 @@ class Reading:
     """A stretch of a mail's or thread's text.
 
     `next_offset` is where the rest begins, None at the end. `mails` are the mails read, oldest
-    first; `attachments` are those of a single mail.
+    first; `attachments` are those of a single mail; `cc` and `bcc` are those of the last.
     """
 
     mails: Sequence[Mail]
@@ -68,6 +68,8 @@ class Reading:
     offset: int
     total_chars: int
     attachments: Sequence[Attachment] = ()
+    cc: Sequence[Address] = ()
+    bcc: Sequence[Address] = ()
 
     @property
     def next_offset(self) -> int | None:
@@ -130,6 +132,8 @@ class MailService:
             offset=offset,
             total_chars=len(text),
             attachments=parsed[0].attachments if len(mails) == 1 else (),
+            cc=parsed[-1].cc,
+            bcc=parsed[-1].bcc,
         )
 
     async def draft(self, operation: Operation, given: DraftInput) -> Effect[Draft]:
