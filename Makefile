@@ -13,7 +13,7 @@ lint: .venv/.installed
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --no-cache
 
 bench: .venv/.installed
 	$(PY) bench/run.py
