@@ -100,7 +100,7 @@ def _measure(
             _progress(f"L: SQLite against memory, {SCENARIOS[key].title}")
             sized = _sized(SCENARIOS[key], quick=results.is_quick)
             results.logs[key] = side_by_side(sized, logs, model)
-    repeats = 1 if results.is_quick else 7
+    repeats = 1 if results.is_quick else 5
     if "import" in parts:
         _progress("import")
         results.imports = imports(_import_statements(pythons), repeats)
