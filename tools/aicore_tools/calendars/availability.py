@@ -21,7 +21,7 @@ MAX_SLOTS = 20
 MAX_MINUTES = 24 * 60
 _LONGEST_WINDOW = timedelta(days=400)
 _LOOK_AHEAD = timedelta(days=60)
-_CHUNK = timedelta(days=7)
+_FIRST_PIECE = timedelta(days=7)
 _NEXT_FREE = 3
 
 
@@ -135,13 +135,13 @@ class Availability:
     ) -> list[Span]:
         """Look through the window piece by piece, so that a far end costs nothing."""
         found: list[Span] = []
-        start = max(window.start, rules.now)
+        start, length = max(window.start, rules.now), _FIRST_PIECE
         while start < window.end and len(found) < count:
-            day = (start + _CHUNK).astimezone(rules.zone).replace(hour=0, minute=0, second=0)
+            day = (start + length).astimezone(rules.zone).replace(hour=0, minute=0, second=0)
             piece = Span(start, min(day.replace(microsecond=0).astimezone(UTC), window.end))
             busy = await self._agenda.busy(piece, calendars)
             found += islice(free_slots(piece, busy, rules), count - len(found))
-            start = piece.end
+            start, length = piece.end, length * 2
         return found
 
 

@@ -27,6 +27,8 @@ _PARTS = frozenset(
 _FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
 _UNTIL = re.compile(r"(\d{8})(T\d{6}Z?)?\Z", re.ASCII)
 _ENDS = ("COUNT", "UNTIL")
+_PLAIN = ("FREQ", "INTERVAL", "COUNT", "WKST")
+_WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _MOST_REPEATS = 1000
 _END_OF_TIME = datetime(2199, 12, 31)  # noqa: DTZ001 - wall time, the last year that is read
 _UNITS = {"DAILY": timedelta(days=1), "WEEKLY": timedelta(weeks=1)}
@@ -92,20 +94,30 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parsed:
-    """A rule without COUNT, in wall time. `period` is set where it can be jumped by."""
+    """A rule without COUNT, in wall time. `period` is set where it can be jumped by.
+
+    `is_plain`: the starts are `period` apart and no others, so that the rule itself, which is
+    slow to walk, is not needed.
+    """
 
     rule: rrule
     start: datetime
     until: datetime | None
     period: timedelta | None
+    is_plain: bool
 
     def starts_from(self, begin: datetime) -> Iterator[datetime]:
         """Give the starts from `begin` on, without walking there from the first where possible."""
-        rule = self.rule
+        jumped = timedelta()
         if self.period is not None and begin > self.start:
             jumped = (begin - self.start) // self.period * self.period
-            rule = rule.replace(dtstart=self.start + jumped)
-        for local in rule:
+        if self.period is not None and self.is_plain:
+            local = self.start + jumped
+            while local <= (self.until or _END_OF_TIME):
+                yield local
+                local += self.period
+            return
+        for local in self.rule.replace(dtstart=self.start + jumped) if jumped else self.rule:
             if local >= begin:
                 yield local
 
@@ -198,7 +210,9 @@ def _parse(text: str, start: datetime, tz: str) -> _Parsed:
     rule = rule.replace(until=until or _END_OF_TIME, count=None)
     unit = _UNITS.get(parts["FREQ"])
     period = unit * int(parts.get("INTERVAL", "1")) if unit else None
-    return _Parsed(rule=rule, start=local, until=until, period=period)
+    own_day = _WEEKDAYS[local.weekday()] if parts["FREQ"] == "WEEKLY" else None
+    is_plain = parts.keys() <= {*_PLAIN, "BYDAY"} and parts.get("BYDAY") in (None, own_day)
+    return _Parsed(rule=rule, start=local, until=until, period=period, is_plain=is_plain)
 
 
 def _until(text: str, zone: ZoneInfo) -> datetime:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import secrets
 import sqlite3
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -185,23 +187,16 @@ class LocalAgenda:
         )
         return effect.map(booked_from_json)
 
-    def _in_order(self, connection: sqlite3.Connection, query: EventQuery) -> list[Event]:
-        """Read single events and occurrences."""
-        events = list(singles_in(connection, self._business, query))
-        for stored in series_in(connection, self._business, query):
-            left = query.limit + 1
-            for span in stored.series.occurrences(query.window):
-                event = occurrence(stored.event, span)
-                if query.after is None or _cursor(event) > query.after:
-                    events.append(event)
-                    left -= 1
-                    if left == 0:
-                        break
-        return sorted(events, key=_cursor)
+    def _in_order(self, connection: sqlite3.Connection, query: EventQuery) -> Iterator[Event]:
+        """Read single events and occurrences; no further than is asked for."""
+        singles = sorted(singles_in(connection, self._business, query), key=_cursor)
+        series = series_in(connection, self._business, query)
+        merged = heapq.merge(singles, *(_occurrences(each, query) for each in series), key=_cursor)
+        return islice(merged, query.limit + 1)
 
     def _page(self, connection: sqlite3.Connection, query: EventQuery) -> EventPage:
-        events = self._in_order(connection, query)
-        page = tuple(events[: query.limit])
+        events = tuple(self._in_order(connection, query))
+        page = events[: query.limit]
         has_more = len(events) > query.limit
         return EventPage(events=page, next=_cursor(page[-1]) if has_more else None)
 
@@ -274,6 +269,13 @@ class LocalAgenda:
             connection, self._business, Stored(event=bumped(event), skipped=found.row.skipped)
         )
         return bumped(event)
+
+
+def _occurrences(series: Stored, query: EventQuery) -> Iterator[Event]:
+    for span in series.series.occurrences(query.window):
+        event = occurrence(series.event, span)
+        if query.after is None or _cursor(event) > query.after:
+            yield event
 
 
 def _cursor(event: Event) -> Cursor:
