@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from aicore.flows.contacts import email_in, name_only
@@ -13,7 +14,7 @@ from aicore.flows.slot_values import Ask, Value, field_of, mentioned, settle_whe
 from aicore.flows.whens import Calendar, When, understand_when
 from aicore.flows.words import similar, words
 
-__all__ = ["change_slots", "found_in", "moment_of", "slot_to_change"]
+__all__ = ["change_slots", "found_in", "moment_of", "same_week", "slot_to_change"]
 
 _TIMES = ("period", "datetime", "date")
 _WORDS_FOR = {
@@ -103,6 +104,8 @@ def _set_when(engine: Engine, name: str, when: When, changed: list[str]) -> bool
     """Set a time anew over the old one. False: a question is put instead."""
     frame, slot = engine.frame, engine.slot(name)
     older = _older(engine, name)
+    if older is not None:
+        when = same_week(when, older, engine.calendar.today)
     if older is not None and _repeats(when, older):
         return True
     answer = settle_when(slot, when.over(older), engine.business)
@@ -145,6 +148,15 @@ def moment_of(value: Any, calendar: Calendar) -> When | None:
     return When(days=(day, day), at=moment.time().replace(tzinfo=None))
 
 
+def same_week(when: When, older: When, today: date) -> When:
+    """A bare weekday, after another day was talked about, is the one of that week."""
+    if not when.is_weekday or when.day is None or older.days is None or when.is_past:
+        return when
+    first = older.days[0]
+    day = first + timedelta(days=when.day.weekday() - first.weekday())
+    return replace(when, days=(day, day)) if day >= today else when
+
+
 def _repeats(when: When, older: When) -> bool:
     if when.has_time and (when.at is None or when.at != older.at):
         return False
@@ -178,6 +190,7 @@ def _go_back(engine: Engine, changed: list[str]) -> bool:
     engine.state.misses = 0
     at = len(engine.said)
     engine.go(min([*targets, engine.frame.step]))
+    engine.unsay_found()
     engine.said.insert(at, _changed_to(engine, changed))
     return True
 

@@ -72,7 +72,8 @@ class Choices:
 
     def moment(self, row: dict[str, Any]) -> datetime | None:
         """When a row is, in the business's zone."""
-        return _moment_of(self.engine, row[self.options.value])
+        found = _moment_of(self.engine, row[self.options.value])
+        return found or _moment_of(self.engine, row.get("start"))
 
     def label(self, row: dict[str, Any]) -> str:
         """How a row reads."""
@@ -130,13 +131,27 @@ class Choices:
             target = datetime.fromisoformat(exact)
             order = sorted(range(count), key=lambda at: self._distance(at, target))
             return sorted(order[:_SHOWN])
+        at_clock = self._at_clock(wish)
+        if at_clock:
+            return at_clock[:_SHOWN]
         if wish and wish["when"]["any"]:
             return list(range(_SHOWN))
         return sorted({round(n * (count - 1) / (_SHOWN - 1)) for n in range(_SHOWN)})
 
+    def _at_clock(self, wish: dict[str, Any] | None) -> list[int]:
+        """The rows at the hour that was wished for on any of several days."""
+        at = wish and wish["when"]["at"]
+        moments = [self.moment(row) for row in self.rows] if at else []
+        return [n for n, one in enumerate(moments) if one and f"{one:%H:%M}" == at]
+
     def _distance(self, at: int, target: datetime) -> float:
         moment = self.moment(self.rows[at])
         return abs((moment - target).total_seconds()) if moment else float("inf")
+
+    def on_weekday(self, weekday: int) -> list[int]:
+        """The rows on a weekday, Monday being 0."""
+        moments = [self.moment(row) for row in self.rows]
+        return [at for at, one in enumerate(moments) if one and one.weekday() == weekday]
 
     def fitting(self, when: When) -> list[int]:
         """The rows that fit what the customer said about day and time."""

@@ -46,12 +46,12 @@ sorry looking here busy free available in at a an the just going trying interest
 happy fine good great late early sick ill unsure able unable having getting calling writing
 asking wondering thinking planning still also really so very too on off done ready back out from
 with without about after before only what when where who why how which is are was were do does
-did can could would will want need have has book booking appointment price cost open closed
+did can could would want need have has book booking appointment price cost open closed
 human person agent skip none nothing nobody anonymous it this that my your you me i we they he
 she them us and or but if of to for by as urgent allergic pregnant pain toothache currently
 driving working coming mine name wrong correct right never mind forget change same again
 tomorrow today morning evening afternoon monday tuesday wednesday thursday friday saturday
-sunday ja nein nö danke hallo bitte hilfe nicht krank neu hier am ein eine der die das ich sie
+sunday ja nein nö danke hallo bitte hilfe nicht krank neu hier am ein eine die das ich sie
 wir möchte brauche termin auf im zu und oder aber kein keine schon noch wann wo wie wer warum
 montag dienstag mittwoch donnerstag freitag samstag sonntag heute morgen mensch first second
 third last next one two three four five six later whatever actually make instead rather let oops
@@ -126,7 +126,13 @@ def name_only(text: str) -> str | None:
         return None
     if not re.fullmatch(rf"{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,4}}", bare):
         return None
-    return _kept(bare, strict=False)
+    parts = bare.split()
+    known = [part.lower() in _NO_NAMES for part in parts]
+    if any(known) and (
+        all(known) or len(parts) < 2 or not all(part[0].isupper() for part in parts)
+    ):
+        return None
+    return _written(bare) if any(known) else _kept(bare, strict=False)
 
 
 def _kept(name: str, *, strict: bool) -> str | None:
@@ -142,5 +148,10 @@ def _kept(name: str, *, strict: bool) -> str | None:
         return None
     if strict and not kept[0][0].isupper() and words(name)[0].endswith("ing"):
         return None
-    joined = " ".join(kept)
-    return joined.title() if joined.islower() else joined
+    return _written(" ".join(kept))
+
+
+def _written(name: str) -> str:
+    """Small or capital letters alone are made a name's."""
+    is_shouted = name.isupper() and len(name) > 3
+    return name.title() if name.islower() or is_shouted else name

@@ -378,12 +378,13 @@ def _month_end(today: date) -> _Found:
 def _weekdays_in(text: str, today: date) -> Days | None:
     found = list(_each_weekday(text, today))
     if found:
-        days = [day for day, _, _ in found]
-        start, end = min(at for _, at, _ in found), max(to for _, _, to in found)
+        days = [day for day, _, _, _ in found]
+        start, end = min(at for _, at, _, _ in found), max(to for _, _, to, _ in found)
         first, last = min(days), max(days)
         if len(days) > 1 and (last - first).days > 6:
             last = first
-        return Days(first, last, start, end, is_weekday=True)
+        is_bare = all(bare for _, _, _, bare in found)
+        return Days(first, last, start, end, is_weekday=is_bare)
     for form, read in _LAST_FORMS:
         for match in form.finditer(text):
             day = read(match, today, "")
@@ -392,18 +393,21 @@ def _weekdays_in(text: str, today: date) -> Days | None:
     return None
 
 
-def _each_weekday(text: str, today: date) -> Iterator[tuple[date, int, int]]:
+def _each_weekday(text: str, today: date) -> Iterator[tuple[date, int, int, bool]]:
+    """The weekdays of a text, where they stand, and whether they are said alone."""
     match = _WEEK_OF.search(text)
     if match:
         day = _coming(_WEEKDAY_OF[_name(match["day"])], today) + timedelta(weeks=1)
-        yield day, match.start(), match.end()
+        yield day, match.start(), match.end(), False
         return
     for match in _WEEKDAY.finditer(text):
-        yield _weekday(match, today), match.start(), match.end()
+        is_bare = not (match["next"] or match["last"] or match["later"])
+        yield _weekday(match, today), match.start(), match.end(), is_bare
     match = _SHORT_WEEKDAY.search(text)
     if match:
         weekday = _GERMAN_SHORT.index(match["day"] or match["short"])
-        yield _coming(weekday, today), match.start(), match.end("day" if match["day"] else "short")
+        end = match.end("day" if match["day"] else "short")
+        yield _coming(weekday, today), match.start(), end, True
 
 
 def _weekday(match: re.Match[str], today: date) -> date:

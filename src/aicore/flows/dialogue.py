@@ -43,7 +43,11 @@ from aicore.flows.words import clean, words
 
 __all__ = ["Dialogue"]
 
-_SENTENCE = re.compile(r"(?<=[?!.;])\s+")
+_SENTENCE = re.compile(
+    r"(?<=[?!.;])\s+|,?\s+(?:and|und|also)\s+"
+    r"(?=(?:can|could|may|do|is|are|how|what|when|where|i|kann|wie|was|wann|wo|ich)\b)",
+    re.IGNORECASE,
+)
 _INFO = re.compile(
     r"\b(?:how (?:much|long|many|far|often)|what|when|where|which|why|who|do you|does|is there|"
     r"are there|"
@@ -155,7 +159,7 @@ class Dialogue:
     def _start(self, flow: str, text: str) -> None:
         """Start a flow with what the text already says."""
         engine = self.engine
-        found = found_in(engine, flow, text, is_start=True)
+        found = found_in(engine, flow, self.state.said or text, is_start=True)
         engine.state.frame = Frame(flow=flow)
         for name, value in found.items():
             self._note(name, value)
@@ -180,8 +184,7 @@ class Dialogue:
             return text
         rest = []
         for sentence in sentences:
-            is_aside = is_question(sentence) and not self._wanted(sentence)
-            fact = self._fact(sentence, []) if is_aside else None
+            fact = self._fact(sentence, self._wanted(sentence)) if is_question(sentence) else None
             if fact is not None and fact.by_name:
                 self._tell(fact)
             elif not (courtesy(sentence) and len(sentences) > 1):

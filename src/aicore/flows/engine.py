@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from aicore.flows.assistant import Assistant
@@ -20,11 +20,12 @@ from aicore.flows.schema import (
     SayStep,
     SlotModel,
 )
+from aicore.flows.showing import show
 from aicore.flows.slot_values import Ask, Business, field_of
 from aicore.flows.state import Frame, State
 from aicore.flows.templates import Place, pick, render, render_value
 from aicore.flows.whens import Calendar
-from aicore.flows.wording import full, full_day, strftime
+from aicore.flows.wording import full_day
 from aicore.records import Message, Tool
 
 __all__ = ["Engine"]
@@ -50,6 +51,7 @@ class Engine:
         hours = {str(day): hours for day, hours in model.open.items()}
         self.business = Business(self.calendar, model.region, hours)
         self.said: list[str] = []
+        self._found = ""
         self.call: tuple[Tool, dict[str, Any]] | None = None
         self.wants_model = False
         self.has_model = False
@@ -134,6 +136,7 @@ class Engine:
             self._call(step, instruction)
         elif isinstance(step, ConfirmStep):
             self.state.wait = "confirm"
+            self.unsay_found()
             self.ask(self.text(step.confirm))
         elif isinstance(step, HandoffStep):
             self.hand_off(self.text(step.handoff))
@@ -192,10 +195,11 @@ class Engine:
             frame.slots[name] = known
         choices = self.choices(name)
         if choices is not None:
-            found = choices.settled(frame.slots.get(name))
-            frame.slots.pop(name, None)
+            old = frame.slots.pop(name, None)
+            found = choices.settled(old)
             if found is not None:
                 frame.slots[name] = found
+                self._tell_found(slot, is_new=old is None)
         if name in frame.slots:
             frame.step = instruction.next
             return
@@ -204,6 +208,17 @@ class Engine:
             self._nothing_to_offer(slot)
         else:
             self.ask(self.question(name))
+
+    def _tell_found(self, slot: SlotModel, *, is_new: bool) -> None:
+        """Say that the wished time is free, unless the next question says so anyway."""
+        if is_new and slot.found:
+            self._found = self.text(slot.found)
+            self.said.append(self._found)
+
+    def unsay_found(self) -> None:
+        """Take that back: something else says it."""
+        if self._found in self.said:
+            self.said.remove(self._found)
 
     def _known(self, slot: SlotModel) -> Any:
         known = self.state.known
@@ -417,49 +432,7 @@ class Engine:
 
     def show(self, value: Any, spec: str) -> str:
         """Write a value for the customer."""
-        if value is None:
-            return ""
-        if isinstance(value, bool):
-            return self.wording.say("yes" if value else "no")
-        if isinstance(value, dict) and "when" in value:
-            return self._period(value)
-        if spec.startswith("money") and isinstance(value, int | float):
-            return f"{value / 100:,.2f} {spec[6:]}"
-        moment = _moment(value) if spec else None
-        if moment is not None:
-            return self._moment(moment, spec)
-        if isinstance(value, dict | list):
-            value = json.dumps(value, ensure_ascii=False)
-        return str(value)[:_LONGEST_TEXT]
-
-    def _moment(self, moment: datetime, spec: str) -> str:
-        local = moment.astimezone(self.calendar.zone) if moment.tzinfo else moment
-        if spec == "full":
-            return full(local, self.wording.language)
-        if spec == "day":
-            return full_day(local, self.wording.language)
-        if spec == "time":
-            return f"{local:%H:%M}"
-        if spec[0] in "+-":
-            return (local + timedelta(days=int(spec[:-1]))).isoformat(timespec="seconds")
-        return strftime(local, spec, self.wording.language)
-
-    def _period(self, value: Mapping[str, Any]) -> str:
-        when, language = value["when"], self.wording.language
-        if not when["days"]:
-            return self.wording.say("any")
-        first, last = (datetime.fromisoformat(day) for day in when["days"])
-        day = full_day(first, language)
-        if first != last:
-            return self.wording.say("days", first=day, last=full_day(last, language))
-        if when["at"]:
-            return self.wording.say("at", day=day, time=when["at"])
-        key = {(True, True): "window", (True, False): "window_from", (False, True): "window_to"}
-        bounds = bool(when["after"]), bool(when["before"])
-        if bounds not in key:
-            return day
-        window = self.wording.say(key[bounds], start=when["after"], end=when["before"])
-        return self.wording.say("day_window", day=day, window=window)
+        return show(value, spec, self.wording, self.calendar)
 
 
 def _json(result: Message) -> Any:
@@ -483,12 +456,3 @@ def _bounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _bounded(item) for key, item in list(value.items())[:_MOST_ROWS]}
     return value[:_LONGEST_TEXT] if isinstance(value, str) else value
-
-
-def _moment(value: Any) -> datetime | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        return datetime.fromisoformat(value)
-    except ValueError:
-        return None

@@ -84,7 +84,7 @@ def _lint_slots(
 ) -> Iterator[Fault]:
     for name, slot in flow.slots.items():
         where = (*place, "slots", name)
-        yield from _templates([slot.ask, slot.hint, slot.taken], known, where)
+        yield from _templates([slot.ask, slot.hint, slot.taken, slot.found], known, where)
         if slot.type == "choice" and not slot.options:
             yield f"the choice {name!r} has no options", where
         if slot.type != "choice" and slot.options is not None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
-from aicore.flows.changes import moment_of
+from aicore.flows.changes import moment_of, same_week
 from aicore.flows.choices import Choices
 from aicore.flows.engine import Engine
 from aicore.flows.replies import chosen, is_more, is_none_of_these, yes_or_no
@@ -59,6 +57,8 @@ class Picker:
     def _found_by_day(self, name: str, text: str, choices: Choices) -> bool:
         when = understand_when(text, self.engine.calendar)
         fitting = choices.fitting(when) if when else []
+        if when is not None and when.is_weekday and when.day is not None and not fitting:
+            fitting = choices.on_weekday(when.day.weekday())
         if len(fitting) == 1:
             fill_and_go(self.engine, name, choices.rows[fitting[0]])
         return len(fitting) == 1
@@ -103,7 +103,7 @@ class Picker:
         old = engine.frame.slots.get(wish)
         older = When.from_json(old["when"]) if isinstance(old, dict) else None
         if older is not None and when.days is not None:
-            when = _within(when, older)
+            when = same_week(when, older, engine.calendar.today)
             older = When(at=older.at) if when.days != older.days else older
         answer = settle_when(engine.slot(wish), when.over(older), engine.business)
         engine.reopen(wish)
@@ -128,12 +128,3 @@ class Picker:
                     self._more(choices, text)
                 return True
         return False
-
-
-def _within(when: When, older: When) -> When:
-    """A bare weekday, after a stretch of days was talked about: the one in that stretch."""
-    if not when.is_weekday or when.day is None or older.days is None:
-        return when
-    first, last = older.days
-    day = first + timedelta(days=(when.day.weekday() - first.weekday()) % 7)
-    return replace(when, days=(day, day)) if first < last and day <= last else when

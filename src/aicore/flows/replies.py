@@ -187,7 +187,7 @@ _UNSURE = re.compile(
     r"\A(?:(?:hmm+|um+|er+|well|oh|so)[,. ]+)*(?:(?:i'?m |i am )?not sure(?: yet)?|maybe|"
     r"perhaps|possibly|(?:i )?don'?t know(?: yet)?|"
     r"(?:i )?do not know|idk|dunno|no idea|(?:(?:can|could) i|let me|i(?:'ll| will| need to|"
-    r" want to| have to| must)) think\b.*|hmm+|umm*|uh+m*|er+m*|let me (?:see|check|think)|"
+    r" want to| have to| must)) think\b.*|hm+|umm*|uh+m*|er+m*|let me (?:see|check|think)|"
     r"wait|one (?:moment|sec(?:ond)?)|"
     r"hold on|hang on|just a (?:moment|second|sec|minute)|vielleicht|weiß (?:ich )?nicht|"
     r"keine ahnung|moment(?: bitte)?|mal sehen)[.!? ]*\Z"

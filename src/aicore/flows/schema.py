@@ -75,7 +75,7 @@ class SlotModel(_Model):
 
     `refines` names a period slot: a choice of times found for that period; a different day or
     time sets the period again and goes back to it. `taken` is said when the wished time is not
-    among the choices.
+    among the choices, `found` when it is.
     """
 
     type: SlotType
@@ -86,6 +86,7 @@ class SlotModel(_Model):
     optional: bool = False
     refines: str | None = None
     taken: str = ""
+    found: str = ""
     least: int | None = None
     most: int | None = None
 

@@ -107,7 +107,7 @@ class When:
     `days` first and last. `at` the exact time; `after` and `before` a stretch. `other`: the
     date may also mean this one. `is_any`: whenever, as soon as possible. `is_past`,
     `is_far`, `is_unreal` (30 February): it cannot be booked. `is_weekday`: the day was said by
-    its weekday alone.
+    its weekday alone, without next or last.
     """
 
     days: tuple[date, date] | None = None
@@ -282,7 +282,8 @@ def _dated(when: When, days: Days, calendar: Calendar) -> When:
 
 def _other_languages(text: str, calendar: Calendar) -> Days | None:
     """Ask dateparser, for days only: it makes times up, and our rules have read those."""
-    if not 3 <= len(text) <= 40 or not re.search(r"[^\W\d_]{3}", text):
+    # Shorter words are names and abbreviations that mean a day in some language: Sam, Pia, Mar.
+    if len(text) > 40 or not re.search(r"[^\W\d_]{5}", text):
         return None
     import dateparser
 
