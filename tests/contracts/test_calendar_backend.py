@@ -143,6 +143,23 @@ async def test_events_are_in_order_and_only_those_that_overlap(opening: Open) ->
         assert len(await agenda.busy(window, [MAIN])) == 3
 
 
+@pytest.mark.parametrize("length", [23, 24, 25, 30, 60])
+async def test_an_event_is_found_at_its_last_moment(opening: Open, length: int) -> None:
+    async with opening() as agenda:
+        event = await book(agenda, timing=at(0, length * HOUR))
+        end = NINE + length * HOUR
+        assert await listed(agenda, Span(end - timedelta(minutes=1), end)) == [event]
+        assert await listed(agenda, Span(end, end + HOUR)) == []
+
+
+async def test_a_series_may_be_touched_in_its_middle(opening: Open) -> None:
+    async with opening() as agenda:
+        for hours in (24 - 1, 24 + 1):
+            await book(agenda, hours)
+        effect = await agenda.create(new(repeat="FREQ=DAILY;COUNT=3"), REJECT, op())
+        assert effect.result.clashes == ()
+
+
 async def test_pages_give_every_event_once(opening: Open) -> None:
     async with opening() as agenda:
         for number in range(7):

@@ -220,9 +220,10 @@ async def test_a_request_expires_and_late_money_still_counts(opening: Open) -> N
         other = await request_payment(ledger)
         assert await found(ledger, "link", status="expired") == []
     async with opening(now=NOW + timedelta(hours=1)) as ledger:
-        assert (await ledger.find(FindQuery(kind="link", status="expired"))).entries == (
-            await ledger.get(link.id),
-        )
+        (expired,) = (await ledger.find(FindQuery(kind="link", status="expired"))).entries
+        assert isinstance(expired, Link)
+        assert (expired.id, expired.status) == (link.id, "expired")
+        assert await ledger.get(link.id) == expired
         assert await found(ledger, "link", status="open") == [other.id]
         assert (await act(ledger, link.id, "mark_paid")).status == "paid"
 
