@@ -275,6 +275,95 @@ async def test_an_occurrence_and_the_following_are_cancelled(opening: Open) -> N
         assert again.result.event.status == "cancelled"
 
 
+async def test_a_series_ends_where_it_was_first_ended(opening: Open) -> None:
+    async with opening() as agenda:
+        await book(agenda, repeat="FREQ=DAILY;COUNT=9")
+        occurrences = await listed(agenda)
+        for number, scope in ((5, "this"), (2, "following"), (5, "following")):
+            await agenda.cancel(occurrences[number].id, scope=scope, terms=Terms(), operation=op())
+        assert await starts(agenda) == [0 * DAY, DAY]
+
+
+async def test_a_series_is_cancelled_by_an_occurrence_that_was_cancelled_alone(
+    opening: Open,
+) -> None:
+    async with opening() as agenda:
+        series = await book(agenda, repeat="FREQ=DAILY;COUNT=9")
+        second = (await listed(agenda))[1]
+        for scope in ("this", "all", "all"):
+            await agenda.cancel(second.id, scope=scope, terms=Terms(), operation=op())
+        assert await listed(agenda) == []
+        assert (await agenda.get(series.id)).status == "cancelled"
+
+
+async def test_the_first_and_the_following_are_the_whole_series(opening: Open) -> None:
+    async with opening() as agenda:
+        series = await book(agenda, repeat="FREQ=DAILY;COUNT=9")
+        first = (await listed(agenda))[0]
+        moved = await move(agenda, first, 2, "following")
+        assert (moved.id, (await starts(agenda))[0]) == (series.id, 2 * HOUR)
+        first = (await listed(agenda))[0]
+        await agenda.cancel(first.id, scope="following", terms=Terms(), operation=op())
+        assert (await agenda.get(series.id)).status == "cancelled"
+
+
+async def test_what_was_moved_goes_along_with_the_split_off_part(opening: Open) -> None:
+    async with opening() as agenda:
+        await book(agenda, repeat="FREQ=DAILY;COUNT=5")
+        occurrences = await listed(agenda)
+        await move(agenda, occurrences[1], 24 + 3, "this")
+        moved = await move(agenda, await agenda.get(occurrences[3].id), 3 * 24 + 3, "this")
+        split_at = await agenda.get(occurrences[2].id)
+        later = await move(agenda, split_at, 2 * 24 + 1, "following")
+        assert await starts(agenda) == [
+            0 * DAY,
+            DAY + 3 * HOUR,
+            2 * DAY + HOUR,
+            3 * DAY + 3 * HOUR,
+            4 * DAY + HOUR,
+        ]
+        assert (await agenda.get(moved.id)).series == later.id
+        await agenda.cancel(later.id, scope="all", terms=Terms(), operation=op())
+        assert await starts(agenda) == [0 * DAY, DAY + 3 * HOUR]
+
+
+async def test_a_moved_occurrence_can_begin_the_split_off_part(opening: Open) -> None:
+    async with opening() as agenda:
+        await book(agenda, repeat="FREQ=DAILY;COUNT=4")
+        second = (await listed(agenda))[1]
+        moved = await move(agenda, second, 24 + 3, "this")
+        await move(agenda, moved, 24 + 5, "following")
+        assert await starts(agenda) == [
+            0 * DAY,
+            DAY + 5 * HOUR,
+            2 * DAY + 5 * HOUR,
+            3 * DAY + 5 * HOUR,
+        ]
+
+
+async def test_a_whole_day_series_moves_as_whole_days(opening: Open) -> None:
+    async with opening() as agenda:
+        midnight = datetime(2027, 3, 26, 23, 0, tzinfo=UTC)
+        timing = Timing(span=Span(midnight, midnight + DAY), tz="Europe/Berlin", is_all_day=True)
+        series = await book(agenda, timing=timing, repeat="FREQ=DAILY;COUNT=3")
+        later = Timing(
+            span=Span(midnight + DAY, midnight + 2 * DAY - HOUR),
+            tz="Europe/Berlin",
+            is_all_day=True,
+        )
+        await agenda.change(
+            series.id,
+            EventChange(timing=later),
+            scope="all",
+            etag=series.etag,
+            terms=Terms(),
+            operation=op(),
+        )
+        found = await listed(agenda, Span(midnight, midnight + 9 * DAY))
+        assert [event.timing.span.start.hour for event in found] == [23, 22, 22]
+        assert [event.timing.span.end.hour for event in found] == [22, 22, 22]
+
+
 async def test_a_whole_series_is_cancelled_with_what_was_moved(opening: Open) -> None:
     async with opening() as agenda:
         await book(agenda, repeat="FREQ=DAILY;COUNT=4")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aicore_tools.calendars.reading import TimeGiven, read_timing
 from aicore_tools.calendars.records import Span
-from aicore_tools.calendars.recurrence import Series, checked_rule, ending_before
+from aicore_tools.calendars.recurrence import Series, checked_rule
 from aicore_tools.errors import InvalidInput
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -180,9 +180,10 @@ def test_a_far_window_shows_what_walking_there_would(
 def test_a_series_can_be_ended_before_an_occurrence() -> None:
     found = series("2026-11-24T09:00", "FREQ=DAILY;COUNT=10")
     third = list(found.occurrences(ALWAYS))[2].start
-    ended = Series(first=found.first, rule=ending_before(found.rule, third))
+    ended = Series(first=found.first, rule=found.rule_before(third))
     assert len(local_starts(ended)) == 2
     assert ended.last_end() == datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
+    assert ended.rule_before(third + timedelta(days=3)) == ended.rule
 
 
 def test_an_endless_series_has_no_last_end() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -19,7 +19,7 @@ from aicore_tools.calendars.records import Span, Timing
 from aicore_tools.errors import InvalidInput
 from aicore_tools.times import wall_time
 
-__all__ = ["Series", "checked_rule", "ending_before"]
+__all__ = ["Series", "checked_rule"]
 
 _PARTS = frozenset(
     {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", "BYMONTH", "BYMONTHDAY", "BYSETPOS"}
@@ -70,6 +70,15 @@ class Series:
             return None
         last = parsed.rule.before(parsed.until, inc=True)
         return self._span(last).end if last else self.first.span.end
+
+    def rule_before(self, moment: datetime) -> str:
+        """Give the rule, ending before the occurrence that starts at `moment`, or as it ends."""
+        until = self._parsed().until
+        if until is not None and until < moment.astimezone(self._zone).replace(tzinfo=None):
+            return self.rule
+        parts = {name: value for name, value in _parts(self.rule).items() if name not in _ENDS}
+        parts["UNTIL"] = (moment - timedelta(seconds=1)).strftime("%Y%m%dT%H%M%SZ")
+        return _joined(parts)
 
     def continued_rule(self, *, moved_by: timedelta) -> str:
         """Give the rule for a series that goes on from a later occurrence, moved on the clock."""
@@ -142,14 +151,6 @@ def checked_rule(text: str, first: Timing) -> str:
     if "UNTIL" in parts and _until(parts["UNTIL"], ZoneInfo(first.tz)) < local:
         raise InvalidInput("repeat: the rule ends (UNTIL) before the first occurrence.")
     return rule
-
-
-def ending_before(rule: str, moment: datetime) -> str:
-    """Give the same rule, ending before the occurrence that starts at `moment`."""
-    parts = {name: value for name, value in _parts(rule).items() if name not in _ENDS}
-    until = (moment - timedelta(seconds=1)).astimezone(UTC)
-    parts["UNTIL"] = until.strftime("%Y%m%dT%H%M%SZ")
-    return _joined(parts)
 
 
 def _parts(text: str) -> dict[str, str]:

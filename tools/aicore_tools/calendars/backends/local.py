@@ -252,23 +252,27 @@ class LocalAgenda:
 
     def _cancelled(self, connection: sqlite3.Connection, found: Found, scope: Scope) -> Event:
         event = replace(found.event, status="cancelled")
-        if found.event.status == "cancelled":
-            return event
         if found.series is not None and scope != "this":
-            start = None if scope == "all" or found.is_first else found.original_start
-            if start is not None and found.row is None:
-                take_out(connection, self._business, found, event)
-                found = find(connection, self._business, event.id)
-            if found.series is not None:
-                cancel_from(connection, self._business, found.series, start)
+            self._cancel_series(connection, found, scope)
+        elif found.event.status == "cancelled":
             return event
-        if found.row is None:
+        elif found.row is None:
             return take_out(connection, self._business, found, event)
-        _refuse_whole_series(found)
-        update_row(
-            connection, self._business, Stored(event=bumped(event), skipped=found.row.skipped)
-        )
-        return bumped(event)
+        else:
+            _refuse_whole_series(found)
+            event = bumped(event)
+            update_row(connection, self._business, Stored(event=event, skipped=found.row.skipped))
+        return event
+
+    def _cancel_series(self, connection: sqlite3.Connection, found: Found, scope: Scope) -> None:
+        start = None if scope == "all" or found.is_first else found.original_start
+        if start is not None and found.row is None:
+            # The occurrence keeps a row, so that it can still be read.
+            event = replace(found.event, status="cancelled")
+            take_out(connection, self._business, found, event)
+            found = find(connection, self._business, event.id)
+        if found.series is not None and found.series.event.status == "confirmed":
+            cancel_from(connection, self._business, found.series, start)
 
 
 def _occurrences(series: Stored, query: EventQuery) -> Iterator[Event]:

@@ -18,7 +18,7 @@ from aicore_tools.calendars.backends.local_rows import (
     update_row,
 )
 from aicore_tools.calendars.records import Event, EventChange, EventId, Span, Timing
-from aicore_tools.calendars.recurrence import checked_rule, ending_before
+from aicore_tools.calendars.recurrence import checked_rule
 from aicore_tools.errors import NotFound
 from aicore_tools.times import wall_time
 
@@ -109,7 +109,7 @@ def cancel_from(
     if start is None:
         event = replace(event, status="cancelled")
     else:
-        event = replace(event, repeat=ending_before(event.repeat, start))
+        event = replace(event, repeat=series.series.rule_before(start))
     update_row(connection, business, Stored(event=event, skipped=series.skipped))
     for override in overrides_of(connection, business, series.event.id):
         original = _start(override.event.id.rpartition("_")[2])
@@ -174,7 +174,7 @@ def split(
         _shifted(skipped, by, old.tz, first.tz) for skipped in series.skipped if skipped > start
     )
     stored = _checked(Stored(event=applied(rest, replace(change, timing=first)), skipped=later))
-    ended = replace(bumped(series.event), repeat=ending_before(series.event.repeat, start))
+    ended = replace(bumped(series.event), repeat=series.series.rule_before(start))
     update_row(connection, business, Stored(event=ended, skipped=series.skipped))
     insert_row(connection, business, stored)
     _hand_over(connection, business, found, stored.event.id)
