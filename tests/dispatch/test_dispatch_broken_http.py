@@ -170,6 +170,36 @@ async def test_others_on_the_same_connection_are_not_disturbed(
             assert dispatcher.health()[0].generation == 1
 
 
+async def test_a_forgotten_session_is_opened_anew(
+    shared_http_peer: Call, http_peer: Call, limits: DispatchLimits, call: Call
+) -> None:
+    peer, _ = shared_http_peer("2025")
+    other = http_peer("2025")
+    other.start()
+    async with road_to(peer.port) as road:
+        server = Server.http(f"http://127.0.0.1:{road.port}/mcp", name="peer")
+        async with Dispatcher([server], limits=limits) as dispatcher:
+            road.target = other.port
+            road.word, road.answer = b'"echo"', b""  # the open connection leads to the old one
+            assert not (await call(dispatcher, "echo", text="hi")).is_error
+            result = await call(dispatcher, "slow_effect", "key-1", seconds=0)
+            assert result.outcome == "done"
+            assert dispatcher.health()[0].generation == 2
+
+
+async def test_an_answer_without_an_end_is_cut_off(
+    shared_http_peer: Call, limits: DispatchLimits, call: Call
+) -> None:
+    peer, _ = shared_http_peer()
+    async with road_to(peer.port) as road:
+        server = Server.http(f"http://127.0.0.1:{road.port}/mcp", name="peer")
+        async with Dispatcher([server], limits=limits) as dispatcher:
+            road.word = b"slow_effect"
+            road.answer = http("200 OK", '"' + "x" * 17 * 1024 * 1024 + '"', "application/json")
+            assert (await call(dispatcher, "slow_effect", "k", seconds=0)).outcome == "unknown"
+            assert not (await call(dispatcher, "echo", text="hi")).is_error
+
+
 async def test_a_wrong_url_is_said_so(shared_http_peer: Call, limits: DispatchLimits) -> None:
     peer, _ = shared_http_peer()
     server = Server.http(f"http://127.0.0.1:{peer.port}/elsewhere")

@@ -150,7 +150,7 @@ async def test_start_failures_are_plain_sentences_and_stop_nobody(
 
 
 async def test_a_silent_server_delays_the_start_by_its_deadline_only(
-    local_peer: Call, call: Call
+    local_peer: Call, call: Call, until: Call
 ) -> None:
     silent = Server.stdio(sys.executable, "-c", SILENT, name="silent")
     limits = DispatchLimits(connect_s=0.5, retry_s=30, retry_max_s=30)
@@ -159,6 +159,8 @@ async def test_a_silent_server_delays_the_start_by_its_deadline_only(
         assert time.monotonic() - started < 2
         assert dispatcher.health()[0].state in ("connecting", "failed")
         assert not (await call(dispatcher, "echo", text="hi")).is_error
+        await until(dispatcher, lambda: dispatcher.health()[0].state == "failed")
+        assert dispatcher.health()[0].failure == "no answer within 0.5 s"
         leaving = time.monotonic()
     assert time.monotonic() - leaving < 3
 

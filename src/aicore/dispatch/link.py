@@ -314,7 +314,7 @@ class ServerLink:
             self._limits.retry_s * 2.0 ** min(self._failures, 30), self._limits.retry_max_s
         )
         jitter = random.uniform(0.75, 1.25)  # noqa: S311  # spreads clients, guards nothing
-        with anyio.move_on_after(delay_s * jitter):
+        with anyio.move_on_after(delay_s * jitter) as self._scope:
             # Whoever waits may cut a long pause short, but not the first one.
             await anyio.sleep(min(self._limits.retry_s, delay_s))
             await self._nudge.wait()

@@ -93,6 +93,9 @@ class Server:
     def local(cls, server: MCPServer[Any], *, name: str | None = None) -> Server:
         """Call a server that lives in this process. Without `name`, its own.
 
+        A tool of it that is not async and blocks cannot be cut off at its deadline: run such a
+        server with `stdio`.
+
         Raises: ConfigError for something that is not a server of the `mcp` package.
         """
         # By module name: importing mcp here would cost every start half a second.
