@@ -63,9 +63,7 @@ def test_the_environment_wins_over_the_file(
         ('policy = "none"\n', ["policy"]),
     ],
 )
-def test_a_mistake_is_named_with_what_to_do(
-    tmp_path: Path, text: str, words: list[str]
-) -> None:
+def test_a_mistake_is_named_with_what_to_do(tmp_path: Path, text: str, words: list[str]) -> None:
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
         load(path)
@@ -118,7 +116,7 @@ def test_a_provider_that_cannot_be_is_refused(provider: dict[str, object]) -> No
     ],
 )
 def test_a_server_that_cannot_be_is_refused_by_name(server: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="shop|ftp"):
+    with pytest.raises(ConfigError, match=r"shop|ftp"):
         build_server("shop", ServerSettings.model_validate(server))
 
 

@@ -16,7 +16,7 @@ def collected(entries: list[dict[str, Any]], **how: Any) -> tuple[list[ToolCall]
     collector = CallCollector()
     for entry in entries:
         collector.add(entry)
-    return collector.whole(**{"is_cut": False, "taken": (), **how})
+    return collector.whole(**{"is_cut": False, **how})
 
 
 def pieces(position: int, *, index: str, ids: str, size: int) -> list[dict[str, Any]]:
@@ -134,14 +134,13 @@ def test_rubbish_is_no_call(entry: Any) -> None:
     assert collected([entry])[0] == []
 
 
-def test_repeated_and_taken_ids_are_replaced() -> None:
+def test_missing_and_repeated_ids_are_replaced() -> None:
     entries = [
         {"index": at, "id": call_id, "function": {"name": "list", "arguments": "{}"}}
         for at, call_id in enumerate(["a", "a", "b", None])
     ]
-    calls, _ = collected(entries, taken={"b"})
+    calls, _ = collected(entries)
     ids = [call.id for call in calls]
 
     assert ids[0] == "a"
     assert len(set(ids)) == 4
-    assert "b" not in ids

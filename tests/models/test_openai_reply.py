@@ -12,14 +12,14 @@ from tests.models.fake_openai import DONE, call, chunk, event, streamed, usage_c
 
 from aicore.models.openai_reply import Asked, BrokenOffError, ErrorInReply, ReplyCollector
 from aicore.models.port import Completion, Price
-from aicore.records import Message, ToolCall, Usage
+from aicore.records import ToolCall, Usage
 
 CALLS = [call(0, "find", '{"name": "Änn"}'), call(1, "list", "{}")]
 FOUND = (ToolCall("call_0", "find", {"name": "Änn"}), ToolCall("call_1", "list", {}))
 
 
 def asked(**changes: Any) -> Asked:
-    fields: dict[str, Any] = {"model": "m", "body_bytes": 400, "tail": (), "price": None}
+    fields: dict[str, Any] = {"model": "m", "body_bytes": 400, "price": None}
     return Asked(**{**fields, **changes})
 
 
@@ -135,14 +135,6 @@ def test_missing_index_and_id_are_made_up(missing: set[str]) -> None:
         ]
         assert len({c.id for c in completion.calls}) == 2
         assert all(c.id for c in completion.calls)
-
-
-def test_id_that_the_conversation_used_already_is_replaced() -> None:
-    tail = [Message(role="assistant", calls=[ToolCall("call_0", "find", {})])]
-    completion = from_stream(streamed(calls=CALLS), tail=tail)
-
-    assert completion.calls[0].id != "call_0"
-    assert completion.calls[1].id == "call_1"
 
 
 def test_arguments_may_be_an_object() -> None:

@@ -139,9 +139,33 @@ def test_each_part_is_encoded_once() -> None:
     message.encoded["openai"] = b'{"role":"user","content":"kept"}'
     prefix.encoded["openai"] = b'"messages":['
 
-    assert read(Request(prefix=prefix, tail=[message]))["messages"] == [
-        {"role": "user", "content": "kept"}
+    other = Message(role="user", text="first")
+    assert read(Request(prefix=prefix, tail=[other, message]))["messages"] == [
+        {"role": "user", "content": "first"},
+        {"role": "user", "content": "kept"},
     ]
+
+
+def test_a_growing_conversation_is_joined_on_from_the_last_request() -> None:
+    tail = [Message(role="user", text="0")]
+    for number in range(1, 6):
+        encoded(Request(prefix=Prefix(""), tail=tail))
+        tail = [*tail, Message(role="assistant", text="a"), Message(role="user", text=str(number))]
+    last = encoded(Request(prefix=Prefix(""), tail=tail))
+
+    fresh = [Message(role=m.role, text=m.text) for m in tail]
+    assert last == encoded(Request(prefix=Prefix(""), tail=fresh))
+    assert sum(len(message.encoded) for message in tail) == len(tail) + 1
+
+
+def test_a_conversation_whose_beginning_was_summarized_is_joined_anew() -> None:
+    tail = [Message(role="user", text=str(number)) for number in range(4)]
+    encoded(Request(prefix=Prefix(""), tail=tail))
+    kept = [*tail[2:], Message(role="user", text="new")]
+
+    messages = read(Request(prefix=Prefix(""), tail=kept))["messages"]
+
+    assert [message["content"] for message in messages] == ["2", "3", "new"]
 
 
 def test_volatile_text_is_put_at_the_end_of_the_last_message() -> None:

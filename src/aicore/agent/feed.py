@@ -28,7 +28,7 @@ class Feed:
     def put(self, event: StreamEvent) -> None:
         """Add an event."""
         if event.__class__ is TextDelta:
-            self._texts.append(event.delta)  # type: ignore[union-attr]  # checked by its class
+            self._texts.append(event.delta)
         else:
             self._join_texts()
             self._events.append(event)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from aicore.agent.replies import CallRecord, Reply
-from aicore.agent.transcript import Transcript
+from aicore.agent.transcript import Transcript, short_id
 from aicore.errors import HeadMoved
 from aicore.log.events import (
     CLOSING,
@@ -194,14 +194,15 @@ class Session:
         """The same calls with ids that are safe, and new in this conversation.
 
         Local servers repeat ids (`call_0` in every answer); results are matched by id, so a
-        repeated one would answer the wrong call.
+        repeated one would answer the wrong call. Mistral takes ids of nine letters and digits
+        only, the others take anything.
         """
         seen: set[str] = set()
         unique = []
         for position, call in enumerate(calls):
             call_id = call.id
             if call_id in self._call_ids or call_id in seen or not _SAFE_ID.fullmatch(call_id):
-                call_id = f"call_{turn.id}_{len(turn.calls) + position}"
+                call_id = short_id(f"{turn.id} {len(turn.calls) + position}")
                 call = ToolCall(call_id, call.name, call.arguments)
             seen.add(call_id)
             unique.append(call)

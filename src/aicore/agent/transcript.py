@@ -12,6 +12,7 @@ Three rules make every transcript one that any provider accepts, and keep its pr
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from aicore.log.events import (
@@ -26,10 +27,15 @@ from aicore.log.events import (
 )
 from aicore.records import Message, ToolCall
 
-__all__ = ["Transcript"]
+__all__ = ["Transcript", "short_id"]
 
 _WAITS = "Not done yet: a colleague must approve this call first. The outcome will follow."
 _STOPPED = "Not finished: the turn was stopped. Do not assume that it was done."
+
+
+def short_id(identity: str) -> str:
+    """An id of nine letters and digits, always the same for the same identity."""
+    return hashlib.sha256(identity.encode()).hexdigest()[:9]
 
 
 class _Round:
@@ -109,7 +115,7 @@ class Transcript:
             self._close_round()
 
     def _show_late(self, call: ToolCall, result: Message) -> None:
-        again = ToolCall(f"{call.id}_late", call.name, call.arguments)
+        again = ToolCall(short_id(f"{call.id} again"), call.name, call.arguments)
         self.messages.append(Message(role="assistant", calls=(again,)))
         self.messages.append(
             Message(

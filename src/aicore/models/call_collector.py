@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,14 +56,14 @@ class CallCollector:
         elif arguments is not None:  # some servers send the object itself
             draft.pieces.append(json.dumps(arguments))
 
-    def whole(self, *, is_cut: bool, taken: Collection[str]) -> tuple[list[ToolCall], bool]:
+    def whole(self, *, is_cut: bool) -> tuple[list[ToolCall], bool]:
         """Give the usable calls, in order, and whether any had to be left out.
 
         `is_cut`: the answer hit its length limit, so a last call without arguments is not whole.
-        `taken`: ids that the conversation uses already; such an id is replaced.
+        An id that is missing, or repeated in this answer, is replaced.
         """
         calls: list[ToolCall] = []
-        used = set(taken)
+        used: set[str] = set()
         last = self._drafts[-1] if self._drafts else None
         for draft in self._drafts:
             text = draft.arguments.strip()

@@ -122,7 +122,7 @@ class OpenAICompatible:
             self._take_whole(reply, fetched.status, fetched.headers, fetched.body)
         except (ErrorInReply, BrokenOffError) as exc:
             raise self._translated(exc) from exc
-        return reply.completion(self._asked(request, body))
+        return reply.completion(self._asked(body))
 
     async def stream(self, request: Request) -> AsyncIterator[TextDelta | Completion]:
         """Answer as text deltas, one per read at most, then the Completion.
@@ -153,7 +153,7 @@ class OpenAICompatible:
         except (AicoreError, ErrorInReply, BrokenOffError) as exc:
             if not reply.is_complete:
                 self._fail(exc, "".join(shown))
-        yield reply.completion(self._asked(request, body))
+        yield reply.completion(self._asked(body))
 
     async def __aenter__(self) -> Self:
         from aicore.models.endpoint import Endpoint  # imports httpx2
@@ -180,11 +180,10 @@ class OpenAICompatible:
             raise NotOpenError(f"Enter {self._name} first: async with provider: ...")
         return self._endpoint
 
-    def _asked(self, request: Request, body: bytes) -> Asked:
+    def _asked(self, body: bytes) -> Asked:
         return Asked(
             model=self._backend.model,
             body_bytes=len(body),
-            tail=request.tail,
             price=self._capabilities.price,
         )
 

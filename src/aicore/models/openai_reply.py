@@ -7,7 +7,6 @@ counts is whether a call is there and its arguments parse.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from aicore.models.port import Completion, Finish, Price
 from aicore.models.prices import priced
 from aicore.models.sse import EventSplitter
 from aicore.models.wire_json import parse_json
-from aicore.records import Message, Usage
+from aicore.records import Usage
 
 __all__ = ["Asked", "BrokenOffError", "ErrorInReply", "ReplyCollector"]
 
@@ -42,7 +41,6 @@ class Asked:
 
     model: str
     body_bytes: int
-    tail: Iterable[Message]
     price: Price | None
 
 
@@ -113,9 +111,8 @@ class ReplyCollector:
 
     def completion(self, asked: Asked) -> Completion:
         """Give what was collected."""
-        taken = {call.id for message in asked.tail for call in message.calls}
         is_cut = self._reason == "length"
-        calls, has_broken = self._calls.whole(is_cut=is_cut, taken=taken)
+        calls, has_broken = self._calls.whole(is_cut=is_cut)
         finish: Finish = "stop"
         if self._is_refused or self._reason == "content_filter":
             finish = "refused"

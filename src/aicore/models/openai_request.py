@@ -11,7 +11,7 @@ had a hand in its text), and volatile text at the end of the last message.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aicore.models.port import Request
@@ -40,27 +40,47 @@ def encode_body(request: Request, head: bytes, *, limit_field: str) -> bytes:
     tail = request.tail
     if not tail or tail[-1].role == "assistant":
         raise ValueError("A request's tail must end with a user or tool message.")
-    messages = [message.encoded.get(_DIALECT) or _encode_message(message) for message in tail]
+    messages = _joined(tail)
     if request.summary is not None:
-        _put_summary(messages, request.summary)
+        messages = _with_summary(messages, request.summary)
     if request.volatile:
         context = _escaped(f"\n\n<context>\n{request.volatile}\n</context>")
-        messages[-1] = messages[-1][:-2] + context + b'"}'
+        messages = messages[:-2] + context + b'"}'
     limit = request.max_output_tokens
     end = b"]}" if limit is None else b'],"%s":%d}' % (limit_field.encode(), limit)
     prefix = request.prefix.encoded.get(_DIALECT) or _encode_prefix(request.prefix)
-    return b"".join((head, prefix, b",".join(messages), end))
+    return b"".join((head, prefix, messages, end))
 
 
-def _put_summary(messages: list[bytes], summary: Message) -> None:
+def _joined(tail: Sequence[Message]) -> bytes:
+    """Join all messages, going on from the join that an earlier request left at its last one.
+
+    So a request costs what is new in it, however long the conversation. A join is only good for
+    the conversation that begins with the same message object, hence the key; it moves along, so
+    that one is kept per conversation.
+    """
+    key = f"{_DIALECT} from {id(tail[0])}"
+    new: list[bytes] = []
+    for message in reversed(tail):
+        earlier = message.encoded.pop(key, None)
+        if earlier is not None:
+            new.append(earlier)
+            break
+        new.append(message.encoded.get(_DIALECT) or _encode_message(message))
+    new.reverse()
+    joined = b",".join(new)
+    tail[-1].encoded[key] = joined
+    return joined
+
+
+def _with_summary(messages: bytes, summary: Message) -> bytes:
     text = summary.encoded.get(_DIALECT)
     if text is None:
         text = _escaped(f"<summary>\n{summary.text}\n</summary>")
         summary.encoded[_DIALECT] = text
-    if messages[0].startswith(_USER):
-        messages[0] = _USER + text + rb"\n\n" + messages[0][len(_USER) :]
-    else:
-        messages.insert(0, _USER + text + b'"}')
+    if messages.startswith(_USER):
+        return _USER + text + rb"\n\n" + messages[len(_USER) :]
+    return _USER + text + b'"},' + messages
 
 
 def _encode_prefix(prefix: Prefix) -> bytes:
@@ -83,7 +103,7 @@ def _tool(tool: Tool) -> dict[str, Any]:
 
 
 def _encode_message(message: Message) -> bytes:
-    # `content` is the last key of user and tool messages: see `_put_summary` and `volatile`.
+    # `content` is the last key of user and tool messages: see `_with_summary` and `volatile`.
     if message.role == "user":
         encoded = to_json({"role": "user", "content": message.text})
     elif message.role == "tool":
