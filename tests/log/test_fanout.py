@@ -46,6 +46,23 @@ async def test_a_dropped_iterator_is_unsubscribed() -> None:
     assert len(fanout) == 0
 
 
+async def test_every_listener_gets_every_event() -> None:
+    fanout = Fanout()
+    seen: list[tuple[str, int]] = []
+
+    async def listen(name: str) -> None:
+        seen.extend([(name, one.seq) async for _, one in Subscription(fanout, None)])
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listen, "a")
+            tasks.start_soon(listen, "b")
+            await anyio.wait_all_tasks_blocked()
+            fanout.publish(SHOP, [event(1), event(2)])
+            fanout.close()
+    assert sorted(seen) == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
+
+
 async def test_a_subscription_closed_before_it_began_is_over() -> None:
     fanout = Fanout()
     subscription = Subscription(fanout, None)

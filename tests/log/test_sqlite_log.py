@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -87,6 +88,17 @@ def _foreign_mark(path: Path) -> None:
         connection.execute("PRAGMA application_id = 42")
 
 
+def _foreign_crashed(path: Path) -> None:
+    """Its program died: the file has a write-ahead log that is not ours to empty."""
+    original = path.with_name("original.db")
+    with other_connection(original) as connection:
+        connection.execute("PRAGMA application_id = 42")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE notes (id)")
+        shutil.copy(original, path)
+        shutil.copy(f"{original}-wal", f"{path}-wal")
+
+
 def _newer(path: Path) -> None:
     with other_connection(path) as connection:
         connection.execute("CREATE TABLE event (id)")
@@ -95,7 +107,16 @@ def _newer(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil", [_garbage, _short_garbage, _foreign_tables, _foreign_wal, _foreign_mark, _newer]
+    "spoil",
+    [
+        _garbage,
+        _short_garbage,
+        _foreign_tables,
+        _foreign_wal,
+        _foreign_mark,
+        _foreign_crashed,
+        _newer,
+    ],
 )
 async def test_a_file_that_is_not_ours_is_refused_and_left_as_it_was(
     path: Path, spoil: Callable[[Path], None]
@@ -167,7 +188,11 @@ async def test_a_file_cut_short_says_so(path: Path) -> None:
         ("reply_sent", "[]"),
         ("reply_sent", "not json"),
         ("message_received", "null"),
-        ("model_replied", '{"calls":[],"usage":{"cost_usd":"much"}}'),
+        ("model_replied", '{"calls":[],"usage":{}}'),
+        (
+            "model_replied",
+            '{"calls":[],"usage":{"cost_usd":"much","input":1,"cached":1,"output":1,"reported":0}}',
+        ),
     ],
 )
 async def test_an_event_of_a_newer_version_stops_reading_with_the_remedy(
@@ -429,6 +454,34 @@ async def test_cancelling_the_opening_leaves_a_log_that_can_be_opened(path: Path
             tasks.cancel_scope.cancel()
         async with log:
             assert not await log.read(SHOP)
+    await anyio.to_thread.run_sync(_join_threads, "aicore-log-log.db")
+
+
+def _join_threads(name: str) -> None:
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+async def test_a_log_that_could_not_be_opened_leaves_no_thread(path: Path) -> None:
+    _garbage(path)
+    await error_of(SQLiteLog(path))
+    await anyio.to_thread.run_sync(_join_threads, "aicore-log-log.db")
+
+
+async def test_a_reader_that_blocks_the_new_file_only_delays(path: Path) -> None:
+    """A file becomes a write-ahead one only while nobody else reads it."""
+    with other_connection(path) as other, anyio.fail_after(4):
+        other.execute("PRAGMA user_version = 0")
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM sqlite_schema").fetchall()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(make, path)
+            await anyio.wait_all_tasks_blocked()
+            other.execute("COMMIT")
+    async with SQLiteLog(path) as log:
+        assert len(await log.read(SHOP)) == 1
 
 
 async def test_a_call_cancelled_while_it_waits_for_the_disk_is_over_when_it_returns(

@@ -1,6 +1,7 @@
 """Several processes on one file: they race, hold, die and take over."""
 
 import json
+import os
 import socket
 import sqlite3
 import time
@@ -13,7 +14,7 @@ import anyio
 import pytest
 
 from aicore.errors import Fenced, StoreBusy
-from aicore.log import SQLiteLog
+from aicore.log import SQLiteLog, owner
 from aicore.log.events import CLOSING, Event, MessageReceived, ReplySent, ToolStarted
 from aicore.log.owner import Owner, this_process
 from aicore.records import ConversationId
@@ -246,10 +247,19 @@ def test_only_a_process_that_certainly_ended_counts_as_dead(
     changes: dict[str, object], is_dead: bool
 ) -> None:
     """Linux; elsewhere the boot and the start are empty and the process number decides."""
-    owner = _other(**changes)
-    assert owner.host == changes.get("host", socket.gethostname())
-    assert Owner.parse(str(owner)) == owner
-    assert owner.is_dead() is is_dead
+    other = _other(**changes)
+    assert other.host == changes.get("host", socket.gethostname())
+    assert Owner.parse(str(other)) == other
+    assert other.is_dead() is is_dead
+
+
+@pytest.mark.parametrize(("pid", "is_dead"), [(os.getpid(), False), (2**22 + 1, True)])
+def test_a_process_that_the_system_hides_is_asked_for_by_number(
+    monkeypatch: pytest.MonkeyPatch, pid: int, is_dead: bool
+) -> None:
+    """As with hidepid on Linux, and on systems without /proc."""
+    monkeypatch.setattr(owner, "_stat", lambda pid: None)
+    assert _other(pid=pid).is_dead() is is_dead
 
 
 async def test_an_owner_written_in_an_unknown_form_counts_as_alive(tmp_path: Path) -> None:
