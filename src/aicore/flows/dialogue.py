@@ -172,7 +172,7 @@ class Dialogue:
         if isinstance(value, When):
             settled = settle_when(engine.slot(name), value, engine.business)
             if isinstance(settled, Ask):
-                engine.put_off(name, settled)
+                engine.put_off(name, settled, is_noted=True)
                 return
             answer = settled
         engine.fill(name, answer.value)
@@ -317,10 +317,11 @@ class Dialogue:
 
     def _besides(self, name: str, text: str) -> None:
         """No answer: a second thought, a courtesy, a question, or nothing understood."""
-        before = dict(self.engine.frame.slots)
+        frame = self.engine.frame
+        before = {**frame.slots}, {**frame.partial}
         if self._second_thought(name, text):
             return
-        if before != self.engine.frame.slots:
+        if before != (frame.slots, frame.partial):
             self.engine.say("noted")
             self._again()
         elif self._wanted(text) and not is_question(text) and len(words(text)) < 4:

@@ -109,6 +109,7 @@ class Engine:
     def go(self, target: int) -> None:
         """Go on at a step (or the end) of the current flow."""
         self.state.wait = ""
+        self.frame.declined = None
         self.frame.step = target
         self.run()
 
@@ -248,15 +249,19 @@ class Engine:
         if slot.type in _KNOWN_TYPES and value is not None:
             self.state.known[slot.type] = value
 
-    def put_off(self, name: str, ask: Ask) -> str:
-        """Keep a half-read answer; give the question for the rest."""
+    def put_off(self, name: str, ask: Ask, *, is_noted: bool = False) -> str:
+        """Keep a half-read answer; give the question for the rest.
+
+        `is_noted`: it was said in passing; the question comes when it is the slot's turn.
+        """
         lines = [self.wording.say(ask.key, **ask.values)]
         partial = dict(ask.partial or {})
         for number, day in enumerate(partial.get("readings", ()), 1):
             when = date.fromisoformat(day)
             lines.append(f"{number}. {full_day(when, self.wording.language, year=True)}")
-        if partial:
+        if partial or is_noted:
             self.frame.partial[name] = {**partial, "ask": "\n".join(lines)}
+        if partial and not is_noted:
             self.state.prompt = "\n".join(lines)
         return "\n".join(lines)
 

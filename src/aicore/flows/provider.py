@@ -115,6 +115,8 @@ class FlowProvider:
         elif state.wait in ("call", "handoff"):
             state.wait = ""  # its result was lost: the step is taken again
             engine.run()
+        elif state.wait == "agent" and since.text is None and engine.has_model:
+            engine.wants_model = True  # it has called a tool and wants to go on
         if since.text is not None and engine.call is None and not engine.wants_model:
             Dialogue(engine).hear(since.text)
 
