@@ -470,18 +470,30 @@ async def test_a_log_that_could_not_be_opened_leaves_no_thread(path: Path) -> No
     await anyio.to_thread.run_sync(_join_threads, "aicore-log-log.db")
 
 
-async def test_a_reader_that_blocks_the_new_file_only_delays(path: Path) -> None:
-    """A file becomes a write-ahead one only while nobody else reads it."""
-    with other_connection(path) as other, anyio.fail_after(4):
+async def test_a_new_file_that_another_log_is_just_switching_only_delays(path: Path) -> None:
+    """SQLite refuses at once, without its own waiting, when two switch a file at one time."""
+    has_tried_twice = threading.Event()
+    tries: list[str] = []
+
+    def tried(statement: str) -> None:
+        tries.append(statement)
+        if len(tries) == 2:
+            has_tried_twice.set()
+
+    def switch() -> None:
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+            connection.set_trace_callback(tried)
+            sqlite_file._use_wal(connection, path)
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+    with other_connection(path) as other, anyio.fail_after(5):
         other.execute("PRAGMA user_version = 0")
         other.execute("BEGIN")
         other.execute("SELECT * FROM sqlite_schema").fetchall()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(make, path)
-            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(anyio.to_thread.run_sync, switch)
+            assert await anyio.to_thread.run_sync(has_tried_twice.wait, 4)
             other.execute("COMMIT")
-    async with SQLiteLog(path) as log:
-        assert len(await log.read(SHOP)) == 1
 
 
 async def test_a_call_cancelled_while_it_waits_for_the_disk_is_over_when_it_returns(
