@@ -31,9 +31,14 @@ _ADVANCE = """
     INSERT INTO conversation (business, id, head, epoch) VALUES (?, ?, 1, 0)
     ON CONFLICT DO UPDATE SET head = head + 1 RETURNING head
 """
-_ADD_INBOUND = "INSERT INTO inbound VALUES (?, ?, ?, ?, ?)"
-_ADD_EVENT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)"
-_OPEN_TURN = "INSERT OR IGNORE INTO open_turn VALUES (?, ?, ?)"
+_ADD_INBOUND = """
+    INSERT INTO inbound (business, channel, message_id, conversation, seq) VALUES (?, ?, ?, ?, ?)
+"""
+_ADD_EVENT = """
+    INSERT INTO event (business, conversation, seq, turn, kind, at_ms, data)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+_OPEN_TURN = "INSERT OR IGNORE INTO open_turn (business, conversation, turn) VALUES (?, ?, ?)"
 _CLOSE_TURN = "DELETE FROM open_turn WHERE business = ? AND conversation = ? AND turn = ?"
 _READ = """
     SELECT seq, turn, at_ms, kind, data FROM event

@@ -17,7 +17,8 @@ LEASE_MS = 120_000
 
 # A lease that ends later than any lease can was given before the clock was set back.
 _CLAIM = """
-    INSERT INTO conversation VALUES (:business, :id, 0, 1, :owner, :now + :lease)
+    INSERT INTO conversation (business, id, head, epoch, owner, lease_until_ms)
+    VALUES (:business, :id, 0, 1, :owner, :now + :lease)
     ON CONFLICT DO UPDATE SET epoch = epoch + 1, owner = :owner, lease_until_ms = :now + :lease
     WHERE owner IS NULL OR owner IN (:owner, :dead)
         OR lease_until_ms <= :now OR lease_until_ms > :now + 2 * :lease
