@@ -49,24 +49,27 @@ SCRIPTS = {
         ! busy 2026-11-24 15:00
         > book a checkup tuesday 3pm
         < Sorry, Tuesday 24 November at 15:00 is not free.
-        < 1. Tue 24 Nov, 16:00
-        > the second one
+        < 3. Tue 24 Nov, 14:30
+        < 4. Tue 24 Nov, 16:00
+        - 15:30
+        > the third one
         < What is your name?
         > Bob Stone
         > bob@example.com
-        < Check-up, Tuesday 24 November 2026 at 16:30
+        < Check-up, Tuesday 24 November 2026 at 14:30
         """,
     "somebody_was_quicker": """
         ! sneaky 2026-11-24 10:00
         > book a checkup tomorrow at 10, Ann Lee, ann@example.com
         < Check-up, Tuesday 24 November 2026 at 10:00
         > yes
-        = calendar_create calendar_free
+        = calendar_create calendar_free calendar_free
         < Sorry, Tuesday 24 November at 10:00 is not free.
-        < 1. Tue 24 Nov, 10:30
+        < Tue 24 Nov, 09:30
+        < Tue 24 Nov, 10:30
         - Nov, 10:00
-        > 2
-        < Tuesday 24 November 2026 at 11:00
+        > 10:30
+        < Tuesday 24 November 2026 at 10:30
         > yes
         < Done
         """,
@@ -256,6 +259,29 @@ SCRIPTS = {
         > ok
         = calendar_update crm_log
         < now on Thursday 26 November 2026 at 09:00
+        """,
+    "asks_to_be_called": """
+        > I'm interested in braces, can someone call me?
+        < What is your name?
+        > Max Power
+        < Which phone number
+        > 0151
+        < does not look like a complete phone number
+        > 0151 23456789
+        > no
+        > my son's braces
+        = crm_upsert crm_log
+        < will call you on +4915123456789
+        """,
+    "comes_back_to_a_booking_that_was_left_for_something_else": """
+        > book a cleaning thursday 4pm
+        > can I pay a deposit first
+        < What is the deposit for?
+        > book
+        < What is your name?
+        > Ann
+        > ann@example.com
+        < Cleaning, Thursday 26 November 2026 at 16:00
         """,
     "leaves_details": """
         > can you take a message?

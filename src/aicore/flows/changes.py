@@ -109,7 +109,9 @@ def _set_when(engine: Engine, name: str, when: When, changed: list[str]) -> bool
     if older is not None and _repeats(when, older):
         return True
     answer = settle_when(slot, when.over(older), engine.business)
-    if isinstance(answer, Ask) and name not in frame.slots:
+    is_ahead = engine.program.labels.get(name, frame.step) > frame.step
+    if isinstance(answer, Ask) and (name not in frame.slots or is_ahead):
+        engine.forget([name])
         engine.put_off(name, answer, is_noted=True)
         return True
     if isinstance(answer, Ask):

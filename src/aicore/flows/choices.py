@@ -29,6 +29,7 @@ class Choices:
     slot: SlotModel
     options: OptionsFrom
     rows: list[dict[str, Any]]
+    is_first_source: bool = True
 
     @classmethod
     def of(cls, engine: Engine, name: str, slot: SlotModel) -> Choices | None:
@@ -47,7 +48,7 @@ class Choices:
             if slot.refines:
                 rows = [row for row in rows if _is_offerable(engine, row.get(options.value))]
             if rows:
-                return cls(engine, name, slot, options, rows)
+                return cls(engine, name, slot, options, rows, source == sources[0])
         return cls(engine, name, slot, options, [])
 
     def settled(self, old: Any) -> dict[str, Any] | None:
@@ -90,7 +91,7 @@ class Choices:
         if not frame.shown or max(frame.shown) >= len(self.rows):
             wish = self._wish()
             missed = (wish and wish.get("time")) or frame.gone.get(self.name)
-            if slot.taken and missed and not self._has_wished(wish):
+            if slot.taken and missed and self.is_first_source and not self._has_wished(wish):
                 lines.append(self.engine.text(slot.taken))
             self.put(self._pick(wish))
         lines.append(self.engine.text(slot.ask))

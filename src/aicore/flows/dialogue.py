@@ -26,6 +26,7 @@ from aicore.flows.replies import (
     is_question,
     is_skip,
     is_unsure,
+    wants_call,
     wants_person,
     yes_or_no,
 )
@@ -72,7 +73,8 @@ class Dialogue:
         state, text = self.state, clean(raw)
         state.said, state.calls = text[:500], 0
         menu, state.menu = state.menu, []
-        if wants_person(text, self.engine.assistant.model.person.keywords):
+        asks_for_person = wants_person(text, self.engine.assistant.model.person.keywords)
+        if asks_for_person or (wants_call(text) and not self._wanted(text)):
             self._to_person()
             return
         at: dict[str, Callable[[str], None]] = {
@@ -343,7 +345,7 @@ class Dialogue:
         engine.frame.gone.clear()
         if engine.slot(name).type in engine.state.known:
             engine.state.known.pop(engine.slot(name).type)
-        engine.go(engine.program.labels[name])
+        engine.go(min(engine.program.labels[name], engine.frame.step))
 
     def _again(self) -> None:
         """Put the open question again."""
@@ -424,8 +426,13 @@ class Dialogue:
         if state.frame is not None and state.frame.slots and not state.frame.done:
             paused.append(state.frame)
             self.engine.say("switch")
+        again = next((one for one in state.paused if one.flow == flow), None)
         state.paused = paused[-_MOST_PAUSED:]
-        self._start(flow, text)
+        if again is None:
+            self._start(flow, text)
+            return
+        state.frame, state.misses = again, 0
+        self.engine.go(again.step)
 
     def _at_resume(self, text: str) -> None:
         state, answer = self.state, yes_or_no(text)
@@ -439,12 +446,14 @@ class Dialogue:
         if answer:
             self.engine.run()
             return
-        state.wait = self._wait_of(frame)
+        step = self.engine.instruction.step
+        if isinstance(step, ConfirmStep):
+            state.wait, state.prompt = "confirm", self.engine.text(step.confirm)
+        else:
+            state.wait = "collect"
+            name = self.engine.open_slot
+            state.prompt = self.engine.question(name) if name else ""
         self.hear(text)
-
-    def _wait_of(self, frame: Frame) -> Any:
-        step = self.engine.program.code[frame.step].step
-        return "confirm" if isinstance(step, ConfirmStep) else "collect"
 
     def _at_agent(self, text: str) -> None:
         if not self._leaves(text):

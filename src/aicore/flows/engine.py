@@ -422,8 +422,15 @@ class Engine:
             "summary": self.state.summary,
             "said": self.state.said,
             "reason": self.state.reason,
+            "exact": self._exact(),
         }
         return simple.get(name)
+
+    def _exact(self) -> Any:
+        """The exact time that is wished for, where one is."""
+        slots = self.state.frame.slots.values() if self.state.frame else ()
+        wishes = (one for one in slots if isinstance(one, dict) and "when" in one)
+        return next((one["exact"] for one in wishes), None)
 
     def lookup(self, place: Place) -> Any:
         """The value of a place of a template."""

@@ -24,9 +24,7 @@ from aicore.flows.templates import find_places
 
 __all__ = ["ALWAYS_KNOWN", "Fault", "lint_assistant", "lint_flow"]
 
-ALWAYS_KNOWN = frozenset(
-    {"now", "zone", "business", "summary", "said", "error", "reason", "customer_text"}
-)
+ALWAYS_KNOWN = frozenset({"now", "zone", "business", "summary", "said", "error", "reason", "exact"})
 """Names that every template may use."""
 
 Fault = tuple[str, Place]

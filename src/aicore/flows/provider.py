@@ -137,6 +137,8 @@ class FlowProvider:
     def _completion(self, engine: Engine, usage: Usage, calls: Sequence[ToolCall]) -> Completion:
         state = engine.state
         said = [part.strip() for part in engine.said if part.strip()]
+        if not said and not calls:
+            said = [engine.state.prompt or engine.wording.say("fallback_1")]
         if said and not state.greeted:
             said.insert(0, self.assistant.model.disclosure)
             state.greeted = True

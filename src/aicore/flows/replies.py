@@ -20,6 +20,7 @@ __all__ = [
     "is_refusal",
     "is_skip",
     "is_unsure",
+    "wants_call",
     "wants_person",
     "yes_or_no",
 ]
@@ -33,7 +34,7 @@ _YES = re.compile(
     r"all right|"
     r"absolutely|definitely|certainly|of course|correct|right|exactly|indeed|perfect|great|"
     r"good|fine|"
-    r"wonderful|lovely|cool|super|please do|please|go ahead|go for it|do it|do that|book it|book|"
+    r"wonderful|lovely|cool|super|please do|please|go ahead|go for it|do it|do that|book it|"
     r"confirm(?:ed)?|agreed?|deal|sounds? (?:good|great|fine|perfect|right)|looks? (?:good|"
     r"great|fine|right)|"
     r"that(?:'s| is)? (?:right|fine|good|great|perfect|correct|it|works?|ok(?:ay)?)|that works|"
@@ -117,14 +118,14 @@ _PERSON = re.compile(
     r"(?:real |live |actual )?(?:person|human|agent|operator|representative|receptionist)|"
     r"(?:real|actual|live|human) (?:person|human|being|agent|someone|people)|"
     r"(?:person|human|agent|operator|representative|staff|receptionist) please|"
-    r"call me(?: back)?(?! \w)|(?:can|could) (?:someone|somebody|you) (?:please )?(?:call|ring|"
-    r"phone) me|"
-    r"(?:call|ring|phone) me back|"
     r"(?:mit|an|einen?|einem) (?:echten |richtigen )?(?:menschen?|mitarbeiter(?:in)?|person|"
     r"kolleg(?:en|in))"
     r"(?: .{0,20})?(?:sprechen|reden|verbinden|schreiben)|"
-    r"(?:echte[rn]?|richtige[rn]?) (?:mensch|person|mitarbeiter)|"
-    r"(?:bitte )?rückruf|rufen sie mich|ruft mich)\b"
+    r"(?:echte[rn]?|richtige[rn]?) (?:mensch|person|mitarbeiter))\b"
+)
+_CALL = re.compile(
+    r"\b(?:call me(?: back)?(?! \w)|(?:can|could) (?:someone|somebody|you) (?:please )?"
+    r"(?:call|ring|phone) me|(?:call|ring|phone) me back|rückruf|rufen sie mich|ruft mich)\b"
 )
 _PERSON_ALONE = re.compile(
     r"(?:a |an |the |real |live )*(?:person|human|agent|operator|staff|someone|somebody|"
@@ -289,6 +290,11 @@ def wants_person(text: str, keywords: Sequence[str]) -> bool:
         for phrase in keywords
         if words(phrase)
     )
+
+
+def wants_call(text: str) -> bool:
+    """Say whether somebody asks to be called back."""
+    return bool(_CALL.search(_low(text)))
 
 
 def is_help(text: str) -> bool:

@@ -13,6 +13,8 @@ from aicore.flows.wording import Wording, full, full_day, strftime
 __all__ = ["show"]
 
 _LONGEST = 4000
+_WHOLE = frozenset({"CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF"})
+"""Currencies without a minor unit (ISO 4217, read 2026-11)."""
 
 
 def show(value: Any, spec: str, wording: Wording, calendar: Calendar) -> str:
@@ -24,7 +26,8 @@ def show(value: Any, spec: str, wording: Wording, calendar: Calendar) -> str:
     if isinstance(value, dict) and "when" in value:
         return _period(value, wording)
     if spec.startswith("money") and isinstance(value, int | float):
-        return f"{value / 100:,.2f} {spec[6:]}"
+        currency = spec[6:]
+        return f"{value:,} {currency}" if currency in _WHOLE else f"{value / 100:,.2f} {currency}"
     moment = _moment(value) if spec else None
     if moment is not None:
         local = moment.astimezone(calendar.zone) if moment.tzinfo else moment

@@ -231,17 +231,17 @@ class Wording:
 
     def __init__(self, language: str) -> None:
         self.language = language
-        self._texts = _TEXTS[language]
+        self.texts = _TEXTS[language]
 
     def say(self, key: str, **values: object) -> str:
         """Give a sentence, filled in."""
-        return self._texts[key].format(**values)
+        return self.texts[key].format(**values)
 
     def join(self, items: Sequence[str]) -> str:
         """Write a list as in speech: a, b or c."""
         if len(items) < 2:
             return "".join(items)
-        return f"{', '.join(items[:-1])} {self._texts['or']} {items[-1]}"
+        return f"{', '.join(items[:-1])} {self.texts['or']} {items[-1]}"
 
 
 def day_name(day: date, language: str) -> str:
