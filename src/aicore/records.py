@@ -7,10 +7,10 @@ encoded once in its life, a request is joined from such bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal, NewType
+from typing import Any, Literal, NewType, Self
 
 __all__ = [
     "ApprovalId",
@@ -22,6 +22,7 @@ __all__ = [
     "Principal",
     "PrincipalKind",
     "Role",
+    "Tail",
     "Tool",
     "ToolCall",
     "ToolResult",
@@ -122,6 +123,22 @@ class Message:
     provider: str = ""
     state: Any = None
     encoded: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
+
+
+class Tail(tuple[Message, ...]):
+    """Messages of one transcript, which is only appended to for as long as `joined` is the same.
+
+    `joined` is a cache by dialect name: how many messages from the first on, and their bytes.
+    Whoever changes messages makes another sequence, which has no such cache.
+    """
+
+    joined: dict[str, tuple[int, bytes]]
+
+    def __new__(cls, messages: Iterable[Message], joined: dict[str, tuple[int, bytes]]) -> Self:
+        """Take the messages so far, and the cache that goes with their transcript."""
+        tail = super().__new__(cls, messages)
+        tail.joined = joined
+        return tail
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,5 +1,6 @@
 """Request bodies: the same as the naive encoding, and shared byte for byte between requests."""
 
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from pydantic import TypeAdapter
 
 from aicore.models.openai_request import encode_body, encode_head
 from aicore.models.port import Request
-from aicore.records import Message, Prefix, Tool, ToolCall
+from aicore.records import Message, Prefix, Tail, Tool, ToolCall
 
 HEAD = encode_head("m", is_stream=False, options={})
 TOOL = Tool(
@@ -146,26 +147,41 @@ def test_each_part_is_encoded_once() -> None:
     ]
 
 
-def test_a_growing_conversation_is_joined_on_from_the_last_request() -> None:
-    tail = [Message(role="user", text="0")]
-    for number in range(1, 6):
-        encoded(Request(prefix=Prefix(""), tail=tail))
-        tail = [*tail, Message(role="assistant", text="a"), Message(role="user", text=str(number))]
-    last = encoded(Request(prefix=Prefix(""), tail=tail))
+def test_a_growing_tail_gives_the_same_bytes_as_a_fresh_one() -> None:
+    joined: dict[str, tuple[int, bytes]] = {}
+    messages: list[Message] = []
+    summaries = [None, Message(role="user", text="before")]
+    for number in range(8):
+        messages.append(Message(role="user", text=f"é{number}"))
+        fresh = [Message(role=m.role, text=m.text) for m in messages]
+        for summary, volatile in itertools.product(summaries, ["", "now"]):
+            more: dict[str, Any] = {"summary": summary, "volatile": volatile}
+            kept = encoded(Request(prefix=Prefix(""), tail=Tail(messages, joined), **more))
+            assert kept == encoded(Request(prefix=Prefix(""), tail=fresh, **more))
+        messages.append(Message(role="assistant", text=f"a{number}"))
+    assert joined["openai"][0] == 15
 
-    fresh = [Message(role=m.role, text=m.text) for m in tail]
-    assert last == encoded(Request(prefix=Prefix(""), tail=fresh))
-    assert sum(len(message.encoded) for message in tail) == len(tail) + 1
+
+def test_an_earlier_and_shorter_tail_can_be_sent_again() -> None:
+    joined: dict[str, tuple[int, bytes]] = {}
+    messages = [Message(role="user", text=str(number)) for number in range(3)]
+    long, short = Tail(messages, joined), Tail(messages[:2], joined)
+    read(Request(prefix=Prefix(""), tail=long))
+    assert len(read(Request(prefix=Prefix(""), tail=short))["messages"]) == 2
+    assert len(read(Request(prefix=Prefix(""), tail=long))["messages"]) == 3
 
 
-def test_a_conversation_whose_beginning_was_summarized_is_joined_anew() -> None:
-    tail = [Message(role="user", text=str(number)) for number in range(4)]
-    encoded(Request(prefix=Prefix(""), tail=tail))
-    kept = [*tail[2:], Message(role="user", text="new")]
+def test_messages_that_somebody_changed_are_never_sent_as_they_were() -> None:
+    """Whoever masks a message in the middle must not find it in the bytes again."""
+    joined: dict[str, tuple[int, bytes]] = {}
+    first, secret, last = (Message(role="user", text=text) for text in ("a", "SECRET", "z"))
+    read(Request(prefix=Prefix(""), tail=Tail([first, secret, last], joined)))
+    masked = Message(role="user", text="[masked]")
 
-    messages = read(Request(prefix=Prefix(""), tail=kept))["messages"]
+    body = encoded(Request(prefix=Prefix(""), tail=(first, masked, last)))
 
-    assert [message["content"] for message in messages] == ["2", "3", "new"]
+    assert b"SECRET" not in body
+    assert b"[masked]" in body
 
 
 def test_volatile_text_is_put_at_the_end_of_the_last_message() -> None:

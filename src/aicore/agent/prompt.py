@@ -37,7 +37,7 @@ class Prompt:
         return Request(
             prefix=self._prefix,
             summary=transcript.summary,
-            tail=tuple(transcript.messages),
+            tail=transcript.tail(),
             volatile=f"Now: {self._now():%A %d %B %Y, %H:%M %Z}",
             max_output_tokens=max_output_tokens,
         )

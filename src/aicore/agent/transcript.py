@@ -25,7 +25,7 @@ from aicore.log.events import (
     TurnFailed,
     TurnWaiting,
 )
-from aicore.records import Message, ToolCall
+from aicore.records import Message, Tail, ToolCall
 
 __all__ = ["Transcript", "short_id"]
 
@@ -52,10 +52,15 @@ class Transcript:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.summary: Message | None = None
+        self._joined: dict[str, tuple[int, bytes]] = {}
         self._arrived: dict[int, str] = {}
         self._round: _Round | None = None
         self._placeheld: dict[str, ToolCall] = {}
         self._turn_starts: list[tuple[int, int]] = []
+
+    def tail(self) -> Tail:
+        """The messages so far, for a request."""
+        return Tail(self.messages, self._joined)
 
     def begin(self, turn: int) -> None:
         """Show the message that opened `turn`, if it is not shown yet."""
@@ -150,6 +155,7 @@ class Transcript:
             (at for turn, at in self._turn_starts if turn > body.covers_seq), len(self.messages)
         )
         del self.messages[:first_kept]
+        self._joined = {}
         self._turn_starts = [
             (turn, at - first_kept) for turn, at in self._turn_starts if turn > body.covers_seq
         ]

@@ -16,7 +16,7 @@ from typing import Any
 
 from aicore.models.port import Request
 from aicore.models.wire_json import to_json, to_json_text
-from aicore.records import Message, Prefix, Tool, ToolCall
+from aicore.records import Message, Prefix, Tail, Tool, ToolCall
 
 __all__ = ["encode_body", "encode_head"]
 
@@ -53,23 +53,19 @@ def encode_body(request: Request, head: bytes, *, limit_field: str) -> bytes:
 
 
 def _joined(tail: Sequence[Message]) -> bytes:
-    """Join all messages, going on from the join that an earlier request left at its last one.
+    """Join all messages; a Tail keeps the join, so that the next request costs what is new.
 
-    So a request costs what is new in it, however long the conversation. A join is only good for
-    the conversation that begins with the same message object, hence the key; it moves along, so
-    that one is kept per conversation.
+    Only a Tail may: a sequence that somebody else made can hold the same messages between
+    others, and must not get bytes that were left out of it.
     """
-    key = f"{_DIALECT} from {id(tail[0])}"
-    new: list[bytes] = []
-    for message in reversed(tail):
-        earlier = message.encoded.pop(key, None)
-        if earlier is not None:
-            new.append(earlier)
-            break
-        new.append(message.encoded.get(_DIALECT) or _encode_message(message))
-    new.reverse()
-    joined = b",".join(new)
-    tail[-1].encoded[key] = joined
+    if not isinstance(tail, Tail):
+        return b",".join(map(_encoded, tail))
+    count, joined = tail.joined.get(_DIALECT, (0, b""))
+    if not 0 < count <= len(tail):
+        joined = b",".join(map(_encoded, tail))
+    elif count < len(tail):
+        joined = b",".join((joined, *map(_encoded, tail[count:])))
+    tail.joined[_DIALECT] = len(tail), joined
     return joined
 
 
@@ -100,6 +96,10 @@ def _tool(tool: Tool) -> dict[str, Any]:
     parameters = {"type": "object", "properties": {}, **tool.parameters}
     function = {"name": tool.name, "description": tool.description, "parameters": parameters}
     return {"type": "function", "function": function}
+
+
+def _encoded(message: Message) -> bytes:
+    return message.encoded.get(_DIALECT) or _encode_message(message)
 
 
 def _encode_message(message: Message) -> bytes:
