@@ -2,19 +2,17 @@
 
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 import anyio
 import pytest
 
-from aicore.errors import Fenced, HeadMoved, NotOpenError, TemporaryError
-from aicore.log import Claim, EventLog, MemoryLog, OpenTurn, SQLiteLog
+from aicore.errors import Fenced, HeadMoved, NotOpenError
+from aicore.log import Claim, EventLog, OpenTurn
 from aicore.log.events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -29,7 +27,6 @@ from aicore.log.events import (
     TurnRetried,
     TurnWaiting,
 )
-from aicore.log.fanout import MAX_BEHIND, Subscription
 from aicore.records import (
     ApprovalId,
     ConversationId,
@@ -44,34 +41,7 @@ OTHER = ConversationId("web:2")
 ANN = Principal("customer", "ann")
 
 
-class MakeLog(Protocol):
-    """Makes logs over one and the same store."""
-
-    def __call__(self, *, business: str = "default") -> EventLog: ...
-
-
-def _memory(folder: Path) -> MakeLog:
-    logs: dict[str, MemoryLog] = {}
-
-    def make(*, business: str = "default") -> EventLog:
-        return logs.setdefault(business, MemoryLog(business=business))
-
-    return make
-
-
-def _sqlite(folder: Path) -> MakeLog:
-    def make(*, business: str = "default") -> EventLog:
-        return SQLiteLog(folder / "log.db", business=business)
-
-    return make
-
-
-LOGS: dict[str, Callable[[Path], MakeLog]] = {"memory": _memory, "sqlite": _sqlite}
-
-
-@pytest.fixture(params=sorted(LOGS))
-def make_log(request: pytest.FixtureRequest, tmp_path: Path) -> MakeLog:
-    return LOGS[request.param](tmp_path)
+MakeLog = Callable[..., EventLog]
 
 
 def said(
@@ -524,123 +494,3 @@ async def test_leaving_waits_for_what_was_asked_before(make_log: MakeLog) -> Non
     assert sorted(one.seq for one in received) == list(range(1, 51))
     async with log:
         await assert_whole(log)
-
-
-# Live events
-
-
-async def _start(subscription: AsyncIterator[Any], into: list[Any], log: EventLog) -> None:
-    """Take one event, so that the subscription has begun."""
-    async with anyio.create_task_group() as tasks:
-
-        async def first() -> None:
-            into.append(await anext(subscription))
-
-        tasks.start_soon(first)
-        await anyio.wait_all_tasks_blocked()
-        await log.receive(SHOP, said("first"))
-
-
-async def test_a_subscriber_gets_events_from_its_first_anext_on_in_order(make_log: MakeLog) -> None:
-    seen: list[Any] = []
-    async with make_log() as log:
-        await log.receive(SHOP, said("before"))
-        subscription = log.subscribe()
-        await log.receive(SHOP, said("between"))
-        with anyio.fail_after(5):
-            await _start(subscription, seen, log)
-            claim = await log.append(await log.claim(SHOP), 1, [replied(), ReplySent(text="x")])
-            await log.receive(OTHER, said("elsewhere"))
-            seen += [await anext(subscription) for _ in range(3)]
-        stored = list(await log.read(SHOP, after=2)) + list(await log.read(OTHER))
-    assert [event for _, event in seen] == stored
-    assert [conversation for conversation, _ in seen] == [SHOP, SHOP, SHOP, OTHER]
-    assert claim.head == 5
-
-
-async def test_a_subscriber_of_one_conversation_gets_no_other(make_log: MakeLog) -> None:
-    seen: list[Any] = []
-    async with make_log() as log:
-        subscription = log.subscribe(SHOP)
-        with anyio.fail_after(5):
-            await _start(subscription, seen, log)
-            await log.receive(OTHER, said("not for you"))
-            await log.receive(SHOP, said("for you"))
-            seen.append(await anext(subscription))
-    assert [event.body.text for _, event in seen] == ["first", "for you"]
-
-
-async def test_a_message_delivered_again_and_a_refused_append_are_not_announced(
-    make_log: MakeLog,
-) -> None:
-    seen: list[Any] = []
-    async with make_log() as log:
-        await log.receive(SHOP, said(message_id="m1"))
-        zombie = await log.claim(SHOP)
-        subscription = log.subscribe()
-        with anyio.fail_after(5):
-            await _start(subscription, seen, log)
-            await log.receive(SHOP, said(message_id="m1"))
-            with pytest.raises(Fenced):
-                await log.append(zombie, 1, [ReplySent(text="x")])
-            await log.receive(SHOP, said("last"))
-            assert (await anext(subscription))[1].body == said("last")
-
-
-async def test_a_cancelled_anext_loses_no_event(make_log: MakeLog) -> None:
-    seen: list[Any] = []
-    async with make_log() as log:
-        subscription = log.subscribe()
-        with anyio.fail_after(5):
-            await _start(subscription, seen, log)
-            with anyio.move_on_after(0):
-                await anext(subscription)
-            await log.receive(SHOP, said("kept"))
-            assert (await anext(subscription))[1].body == said("kept")
-
-
-async def test_a_subscription_ends_when_the_log_closes(make_log: MakeLog) -> None:
-    seen: list[Any] = []
-
-    async def listen(subscription: AsyncIterator[Any]) -> None:
-        seen.extend([event async for _, event in subscription])
-
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as tasks, make_log() as log:
-            tasks.start_soon(listen, log.subscribe())
-            await anyio.wait_all_tasks_blocked()
-            await log.receive(SHOP, said("last"))
-    assert [event.body for event in seen] == [said("last")]
-
-
-async def test_a_closed_subscription_takes_no_more_events(make_log: MakeLog) -> None:
-    seen: list[Any] = []
-    async with make_log() as log:
-        with anyio.fail_after(5):
-            async with aclosing(cast("Subscription", log.subscribe())) as subscription:
-                await _start(subscription, seen, log)
-                await log.receive(SHOP, said("dropped"))
-            await log.receive(SHOP, said("unheard"))
-            assert [one async for one in subscription] == []
-
-
-async def test_a_slow_subscriber_is_cut_off_without_a_gap_and_told(make_log: MakeLog) -> None:
-    seen: list[Any] = []
-    async with make_log() as log:
-        subscription = log.subscribe()
-        with anyio.fail_after(20):
-            await _start(subscription, seen, log)
-            claim = await log.claim(SHOP)
-            claim = await log.append(claim, 1, [ReplySent(text="x")] * (MAX_BEHIND - 1))
-            claim = await log.append(claim, 1, [ReplySent(text="x")] * 5)
-            for _ in range(MAX_BEHIND):
-                seen.append(await anext(subscription))
-            with pytest.raises(TemporaryError):
-                await anext(subscription)
-            with pytest.raises(StopAsyncIteration):
-                await anext(subscription)
-        last = seen[-1][1].seq
-        assert [event.seq for _, event in seen] == list(range(1, last + 1))
-        assert [event.seq for event in await log.read(SHOP, after=last)] == [
-            last + number for number in range(1, claim.head - last + 1)
-        ]
