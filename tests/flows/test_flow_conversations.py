@@ -283,6 +283,31 @@ SCRIPTS = {
         > ann@example.com
         < Cleaning, Thursday 26 November 2026 at 16:00
         """,
+    "looks_an_appointment_up": """
+        ! booked 2026-12-01 10:00 ann@example.com
+        > what time is my appointment?
+        > ann@example.com
+        = calendar_events
+        < Cleaning: Ann Lee, Tuesday 1 December 2026 at 10:00
+        """,
+    "has_no_preference": """
+        > book a cleaning
+        > i dont have a preference
+        = calendar_free
+        < 1. Mon 23 Nov, 11:00
+        > whatever
+        < What is your name?
+        """,
+    "is_angry": """
+        > you are useless
+        < sorry that I am not of more help
+        < "person"
+        """,
+    "says_something_and_asks_something": """
+        > hello i am new here. do you take new patients?
+        < (from: First visit)
+        - did not understand
+        """,
     "leaves_details": """
         > can you take a message?
         > Max Power
@@ -355,7 +380,7 @@ SCRIPTS = {
         < 1. Book an appointment
         > qwertz
         < not sure what you mean
-        < 6. Talk to a person
+        < 7. Talk to a person
         > blub
         < "person"
         < +49 30 901820

@@ -85,17 +85,18 @@ class Choices:
         return render(self.options.label, lookup, self.engine.show)
 
     def question(self, slot: SlotModel) -> str:
-        """The slot's question over the rows on the screen; picks them if none are."""
+        """The slot's question over the rows on the screen; picks them if none are.
+
+        Then it is also said, before the question, that the wished time is taken.
+        """
         frame = self.engine.frame
-        lines = []
         if not frame.shown or max(frame.shown) >= len(self.rows):
             wish = self._wish()
             missed = (wish and wish.get("time")) or frame.gone.get(self.name)
             if slot.taken and missed and self.is_first_source and not self._has_wished(wish):
-                lines.append(self.engine.text(slot.taken))
+                self.engine.said.append(self.engine.text(slot.taken))
             self.put(self._pick(wish))
-        lines.append(self.engine.text(slot.ask))
-        return "\n".join([*lines, *self.numbered()])
+        return "\n".join([self.engine.text(slot.ask), *self.numbered()])
 
     def _has_wished(self, wish: dict[str, Any] | None) -> bool:
         exact = wish.get("exact") if wish else None

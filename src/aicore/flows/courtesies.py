@@ -40,6 +40,8 @@ class Courtesies:
         engine, kind = self._engine, courtesy(text)
         if kind == "hello" or is_help(text):
             self._greet(kind)
+        elif kind == "anger":
+            engine.said.append(f"{engine.wording.say('anger')} {engine.wording.say('ask_person')}")
         elif kind == "thanks":
             engine.say("thanks_more" if "bye" not in text.lower() else "thanks")
         elif kind == "bye" or is_refusal_alone(text):
@@ -124,6 +126,8 @@ class Courtesies:
             engine.said.append(f"{self._hint()} {engine.wording.say('help_open')}")
         elif kind == "hello":
             engine.say("hello_open")
+        elif kind == "anger":
+            engine.said.append(f"{engine.wording.say('anger')} {engine.wording.say('ask_person')}")
         elif kind == "thanks":
             engine.say("thanks")
         elif is_unsure(text):
@@ -142,6 +146,9 @@ class Courtesies:
     def missed(self, text: str) -> bool:
         """Nothing was understood: say so, say what would be, ask again in other words."""
         engine, state = self._engine, self._state
+        if engine.said:  # a part of the message was answered
+            engine.said.append(state.prompt)
+            return True
         state.misses += 1
         if not re.search(r"\w", text) and not text:
             start = engine.wording.say("empty")

@@ -119,7 +119,7 @@ class Dialogue:
             self._tell(fact)
         elif wanted:
             self._begin(wanted, text)
-        elif not self._is_about_time(text):
+        elif not self._is_about_time(text) and not self.engine.said:
             self.courtesies.at_rest(text)
 
     def _is_about_time(self, text: str) -> bool:
@@ -329,7 +329,7 @@ class Dialogue:
         elif self._wanted(text) and not is_question(text) and len(words(text)) < 4:
             self._again()
         elif not self.courtesies.in_flow(text):
-            fact = self._fact(text, []) if is_question(text) else None
+            fact = self._fact(text, [])
             if fact is not None:
                 self._tell(fact)
                 self._again()

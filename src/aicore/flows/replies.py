@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 Courtesy = str
-"""`hello`, `thanks` or `bye`."""
+"""`hello`, `thanks`, `bye` or `anger`."""
 
 _YES = re.compile(
     r"\A(?:(?:oh|well|hmm?|um|uh|ah|and)[,. ]+)*"
@@ -174,6 +174,11 @@ _BYE = re.compile(
     r"that'?s it|nothing(?: else)?|no,? (?:that'?s (?:all|it)|nothing(?: else)?|i'?m good|"
     r"all good)|das war'?s|das ist alles)\W*\Z"
 )
+_ANGER = re.compile(
+    r"\b(?:useless|stupid|idiot|moron|dumb|hate (?:you|this)|fuck\w*|shit\w*|wtf|rubbish|"
+    r"you suck|annoying|(?:terrible|worst|bad) (?:bot|robot|service)|scheiß\w*|blöd\w*|"
+    r"nutzlos|idiotisch)\b"
+)
 _QUESTION = re.compile(
     r"\A(?:(?:hi|hello|hey|ok(?:ay)?|and|but|so|well|wait|sorry|quick question|also|first|btw|"
     r"by the way|"
@@ -303,12 +308,14 @@ def is_help(text: str) -> bool:
 
 
 def courtesy(text: str) -> Courtesy | None:
-    """Read a greeting, thanks or goodbye that is nothing else."""
+    """Read a greeting, thanks, a goodbye or plain anger that is nothing else."""
     low = _low(text)
     if _BYE.match(low):
         return "bye"
     if _THANKS.match(low):
         return "thanks"
+    if _ANGER.search(low) and len(words(low)) < 8:
+        return "anger"
     match = _HELLO.match(low)
     return "hello" if match and match.end() == len(low) else None
 

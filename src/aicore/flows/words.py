@@ -13,6 +13,7 @@ from rapidfuzz.distance import DamerauLevenshtein
 __all__ = ["clean", "content_words", "nearest", "phrase_score", "similar", "stem", "words"]
 
 _LONGEST = 1000
+_GAP = 2
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
 _SUFFIX = re.compile(r"(?:'s|\u2019s|ings?|ies|es|s|ed|en|er|e)\Z")
@@ -69,11 +70,21 @@ def similar(left: str, right: str) -> bool:
 
 
 def phrase_score(phrase: str, said: Sequence[str]) -> int:
-    """Say how many words of `phrase` were said; 0 unless all of them were."""
+    """Say how many words of `phrase` were said; 0 unless all were, in order, close together."""
     wanted = words(phrase)
-    if wanted and all(any(similar(word, other) for other in said) for word in wanted):
-        return len(wanted)
-    return 0
+    starts = (at for at, word in enumerate(said) if wanted and similar(wanted[0], word))
+    return len(wanted) if any(_goes_on(wanted[1:], said[at + 1 :]) for at in starts) else 0
+
+
+def _goes_on(wanted: Sequence[str], said: Sequence[str]) -> bool:
+    """The rest of a phrase follows, with at most `_GAP` other words before each of its words."""
+    if not wanted:
+        return True
+    near = said[: _GAP + 1]
+    return any(
+        similar(wanted[0], word) and _goes_on(wanted[1:], said[at + 1 :])
+        for at, word in enumerate(near)
+    )
 
 
 def nearest(said: str, names: Iterable[str], *, least: float) -> list[int]:
