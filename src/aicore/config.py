@@ -66,7 +66,7 @@ class LogSettings(_Section):
     """Where conversations are kept: a SQLite file, or memory when `path` is None."""
 
     path: Path | None = None
-    business: str = "default"
+    business: str = "main"
 
 
 class LimitSettings(_Section):

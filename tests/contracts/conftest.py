@@ -14,20 +14,20 @@ from aicore.log import EventLog, MemoryLog, SQLiteLog
 class MakeLog(Protocol):
     """Makes logs over one and the same store."""
 
-    def __call__(self, *, business: str = "default") -> EventLog: ...
+    def __call__(self, *, business: str = "main") -> EventLog: ...
 
 
 def _memory(folder: Path) -> MakeLog:
     logs: dict[str, MemoryLog] = {}
 
-    def make(*, business: str = "default") -> EventLog:
+    def make(*, business: str = "main") -> EventLog:
         return logs.setdefault(business, MemoryLog(business=business))
 
     return make
 
 
 def _sqlite(folder: Path) -> MakeLog:
-    def make(*, business: str = "default") -> EventLog:
+    def make(*, business: str = "main") -> EventLog:
         return SQLiteLog(folder / "log.db", business=business)
 
     return make

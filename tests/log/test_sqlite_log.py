@@ -553,3 +553,16 @@ def test_importing_the_core_does_not_load_sqlite() -> None:
     program = "import sys, aicore.log; print('sqlite3' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert ended.stdout.strip() == b"False"
+
+
+async def test_a_turn_at_rest_is_left_to_other_processes_at_once(path: Path) -> None:
+    """A person decides in one process on what another process asked."""
+    async with SQLiteLog(path) as one, SQLiteLog(path) as other:
+        received = await one.receive(
+            SHOP, MessageReceived(text="hello", principal=Principal("customer"))
+        )
+        claim = await one.claim(SHOP)
+        with pytest.raises(StoreBusy):
+            await other.claim(SHOP)
+        await one.append(claim, received.seq, [ReplySent(text="hi")])
+        assert (await other.claim(SHOP)).head == 2

@@ -269,7 +269,7 @@ async def test_an_owner_written_in_an_unknown_form_counts_as_alive(tmp_path: Pat
             for number, text in enumerate(["?", "[1]", "7", '["a","b","c","x","e","f"]']):
                 row = (f"c{number}", text, int(time.time() * 1000) + 60_000)
                 connection.execute(
-                    "INSERT INTO conversation VALUES ('default', ?, 0, 1, ?, ?)", row
+                    "INSERT INTO conversation VALUES ('main', ?, 0, 1, ?, ?)", row
                 )
         for number in range(4):
             with pytest.raises(StoreBusy):

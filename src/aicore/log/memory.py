@@ -35,7 +35,7 @@ class MemoryLog:
     hold a conversation: `claim` never raises StoreBusy and `release` does nothing.
     """
 
-    def __init__(self, *, business: str = "default") -> None:
+    def __init__(self, *, business: str = "main") -> None:
         self.business = business
         self._conversations: dict[ConversationId, _Stored] = {}
         self._delivered: dict[tuple[str, str], int] = {}

@@ -70,7 +70,8 @@ class EventLog(Protocol):
         """Append events of a turn, numbered after `claim.head`, all or none.
 
         Returns the claim with its new head. Raises Fenced when the epoch moved, HeadMoved when
-        only the head did; then nothing was written.
+        only the head did; then nothing was written. When the last of them closes the turn,
+        another process may claim at once.
         """
 
     async def release(self, claim: Claim) -> None:

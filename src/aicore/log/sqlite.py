@@ -69,7 +69,7 @@ class SQLiteLog:
         self,
         path: str | Path,
         *,
-        business: str = "default",
+        business: str = "main",
         clock: Callable[[], float] = time.time,
     ) -> None:
         if str(path) == ":memory:":
