@@ -290,6 +290,15 @@ SCRIPTS = {
         = calendar_events
         < Cleaning: Ann Lee, Tuesday 1 December 2026 at 10:00
         """,
+    "takes_a_better_time_without_saying_sorry": """
+        > book a checkup thursday 10am
+        < What is your name?
+        > 10:30 would be better
+        < Thursday 26 November 2026 at 10:30
+        > what about friday
+        < Friday 27 November 2026 at 10:30
+        < What is your name?
+        """,
     "has_no_preference": """
         > book a cleaning
         > i dont have a preference

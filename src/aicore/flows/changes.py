@@ -75,11 +75,8 @@ def change_slots(engine: Engine, text: str, open_slot: str | None) -> bool:
     """
     frame = engine.frame
     found = found_in(engine, frame.flow, text, skip=open_slot)
-    is_marked = open_slot is None or is_change(text)
     changed: list[str] = []
     for name, value in found.items():
-        if name in frame.slots and isinstance(value, When) and not is_marked:
-            continue
         if isinstance(value, When):
             if not _set_when(engine, name, value, changed):
                 return True

@@ -199,7 +199,8 @@ _UNSURE = re.compile(
     r"keine ahnung|moment(?: bitte)?|mal sehen)[.!? ]*\Z"
 )
 _CHANGE = re.compile(
-    r"\b(?:actually|instead|make (?:it|that)|change|correct(?:ion)?|rather|i meant?|meant|"
+    r"\b(?:actually|instead|make (?:it|that)|change|correct(?:ion)?|rather|better|prefer|"
+    r"i meant?|meant|"
     r"sorry|wait|oops|"
     r"wrong|different|update|switch|move it|not .{1,20}\bbut|should (?:be|have been)|"
     r"doch|stattdessen|lieber|statt|ändern?|korrektur|meinte|sondern)\b|\A(?:no|nein|nope)[,. ]+\w"
