@@ -120,12 +120,29 @@ async def test_a_call_that_waits_for_staff_is_told_and_taken_up_later() -> None:
     assert not completion.calls
 
     tail += [user("is it booked?"), ours(completion, provider)]
-    late = ToolCall(f"{call.id}_late", call.name, call.arguments)
+    late = ToolCall("again_1", call.name, call.arguments)
     tail.append(Message(role="assistant", calls=(late,)))
     result: Any = {"event": {"id": "e1"}, "clashes": []}
     tail.append(Message(role="tool", call_id=late.id, text=json.dumps(result)))
     completion = await ask(provider, *tail)
     assert completion.calls[0].name == "crm_upsert"
+
+
+async def test_a_message_shown_again_beside_its_late_result_is_not_heard_twice() -> None:
+    provider = fresh()
+    tail, call = await called(provider)
+    refused: Any = {"code": "conflict", "message": "", "outcome": "none"}
+    text = json.dumps(refused)
+    tail.append(Message(role="tool", call_id=call.id, text=text, is_error=True, structured=refused))
+    found = await ask(provider, *tail, user("yes"))
+    slot = {"start": "2026-11-26T16:00:00+01:00", "end": "2026-11-26T16:45:00+01:00"}
+    free: Any = {"slots": [slot]}
+    while found.calls:
+        tail += [ours(found, provider)]
+        tail.append(Message(role="tool", call_id=found.calls[0].id, text="", structured=free))
+        found = await ask(provider, *tail)
+
+    assert "1. Thu 26 Nov, 16:00" in found.text
 
 
 async def test_a_call_that_staff_refused_goes_the_way_of_an_error() -> None:

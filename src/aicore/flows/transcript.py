@@ -42,7 +42,13 @@ def read_tail(tail: Sequence[Message], name: str) -> Since:
     result = _result(tail[called + 1 :], tail[called].calls[0])
     if result is not None and _is_placeholder(result):
         return Since(state, text=text, is_waiting=True)
+    if text is not None and text == _asked_before(tail, called):
+        text = None  # shown again because its turn goes on; it was heard before the call
     return Since(state, result=result, text=text)
+
+
+def _asked_before(tail: Sequence[Message], called: int) -> str | None:
+    return next((one.text for one in reversed(tail[:called]) if one.role == "user"), None)
 
 
 def _typed(tail: Sequence[Message], last: int) -> str | None:
@@ -62,11 +68,17 @@ def _typed(tail: Sequence[Message], last: int) -> str | None:
 
 
 def _result(after: Sequence[Message], call: ToolCall) -> Message | None:
-    """A call's result; the late one where there is one."""
-    results = [
-        one for one in after if one.role == "tool" and one.call_id in (call.id, f"{call.id}_late")
-    ]
+    """A call's result; where it came late, it belongs to the same call shown once more."""
+    ids = {call.id}
+    for message in after:
+        if message.role == "assistant" and not message.provider:
+            ids |= {one.id for one in message.calls if _is_same(one, call)}
+    results = [one for one in after if one.role == "tool" and one.call_id in ids]
     return results[-1] if results else None
+
+
+def _is_same(one: ToolCall, other: ToolCall) -> bool:
+    return one.name == other.name and one.arguments == other.arguments
 
 
 def _is_placeholder(result: Message) -> bool:
