@@ -15,7 +15,7 @@ import pytest
 
 from aicore.errors import Fenced, StoreBusy
 from aicore.log import SQLiteLog, owner
-from aicore.log.events import CLOSING, Event, MessageReceived, ReplySent, ToolStarted
+from aicore.log.events import CLOSING, Event, MessageReceived, ReplySent, TurnRetried, ToolStarted
 from aicore.log.owner import Owner, this_process
 from aicore.records import ConversationId
 
@@ -186,7 +186,7 @@ async def test_a_lease_lasts_two_minutes_from_the_last_append(tmp_path: Path) ->
     async with SQLiteLog(path, clock=clock) as one, SQLiteLog(path, clock=clock) as two:
         claim = await one.claim(SHOP)
         clock.now_s += 100
-        claim = await one.append(claim, 1, [ReplySent(text="x")])
+        claim = await one.append(claim, 1, [TurnRetried()])
         clock.now_s += 119
         with pytest.raises(StoreBusy) as busy:
             await two.claim(SHOP)
@@ -268,9 +268,7 @@ async def test_an_owner_written_in_an_unknown_form_counts_as_alive(tmp_path: Pat
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             for number, text in enumerate(["?", "[1]", "7", '["a","b","c","x","e","f"]']):
                 row = (f"c{number}", text, int(time.time() * 1000) + 60_000)
-                connection.execute(
-                    "INSERT INTO conversation VALUES ('main', ?, 0, 1, ?, ?)", row
-                )
+                connection.execute("INSERT INTO conversation VALUES ('main', ?, 0, 1, ?, ?)", row)
         for number in range(4):
             with pytest.raises(StoreBusy):
                 await log.claim(ConversationId(f"c{number}"))

@@ -55,10 +55,10 @@ class SQLiteLog:
     The file is made if it is missing, readable by its owner only; its folder must exist and be
     on a local disk. `clock` gives seconds since 1970 UTC, for the times of events and leases.
     One process writes with one thread; several processes may share the file, and each
-    conversation then belongs to the one that claimed it, until that releases it, closes its
-    log, dies (seen at once on the same machine) or appends nothing for two minutes. A clock that
-    is set back makes others wait for at most four; set forward, it ends leases early, and the
-    fence still keeps two writers apart.
+    conversation then belongs to the one that claimed it, until that ends the turn, releases it,
+    closes its log, dies (seen at once on the same machine) or appends nothing for two minutes. A
+    clock that is set back makes others wait for at most four; set forward, it ends leases early,
+    and the fence still keeps two writers apart.
 
     Events survive a loss of power. Claims and releases survive a crash of the process only:
     after a loss of power no holder is left. A lone surrogate in a text is kept as it is; two
@@ -131,7 +131,9 @@ class SQLiteLog:
         is_open = turn_left_open(bodies)
 
         def work(connection: sqlite3.Connection) -> int:
-            at_ms = opened.leases.advance(connection, claim, len(bodies))
+            at_ms = opened.leases.advance(
+                connection, claim, len(bodies), is_at_rest=is_open is False
+            )
             rows = [
                 (*place, seq, turn, kind, at_ms, data)
                 for seq, (kind, data) in enumerate(encoded, claim.head + 1)

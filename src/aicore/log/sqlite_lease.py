@@ -61,14 +61,19 @@ class Leases:
         epoch, head = row
         return Claim(conversation, epoch, head)
 
-    def advance(self, connection: sqlite3.Connection, claim: Claim, count: int) -> int:
+    def advance(
+        self, connection: sqlite3.Connection, claim: Claim, count: int, *, is_at_rest: bool
+    ) -> int:
         """Move head by `count`, renew the lease, and give the time in ms.
+
+        A turn that came to rest needs no lease: other processes may go on at once.
 
         Raises: Fenced, HeadMoved.
         """
         now_ms = self._now_ms()
         place = (self._business, claim.conversation)
-        values = (count, now_ms + LEASE_MS, *place, claim.epoch, claim.head)
+        lease_until_ms = now_ms if is_at_rest else now_ms + LEASE_MS
+        values = (count, lease_until_ms, *place, claim.epoch, claim.head)
         if not connection.execute(_ADVANCE, values).rowcount:
             row = connection.execute(_EPOCH, place).fetchone()
             if row is None or row[0] != claim.epoch:
