@@ -15,7 +15,7 @@ import pytest
 
 from aicore.errors import Fenced, StoreBusy
 from aicore.log import SQLiteLog, owner
-from aicore.log.events import CLOSING, Event, MessageReceived, ReplySent, TurnRetried, ToolStarted
+from aicore.log.events import CLOSING, Event, MessageReceived, ReplySent, ToolStarted, TurnRetried
 from aicore.log.owner import Owner, this_process
 from aicore.records import ConversationId
 
