@@ -13,6 +13,7 @@ import anyio
 import pytest
 from tests.models.fake_openai import Asked, Play, answering, call, serving
 
+from aicore.flows import FlowProvider
 from aicore.models import (
     Capabilities,
     Completion,
@@ -62,8 +63,19 @@ async def openai_compatible() -> AsyncIterator[Provider]:
         yield provider
 
 
+@asynccontextmanager
+async def flows() -> AsyncIterator[Provider]:
+    steps = [
+        {"call": "find", "with": {"name": "Ann"}, "on_error": "go_on"},
+        {"say": "Found."},
+    ]
+    flow = {"flow": "look", "triggers": ["find Ann"], "steps": steps}
+    async with FlowProvider(flow) as provider:
+        yield provider
+
+
 Row = Callable[[], AbstractAsyncContextManager[Provider]]
-ROWS: list[Row] = [scripted, openai_compatible]
+ROWS: list[Row] = [scripted, openai_compatible, flows]
 
 pytestmark = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.__name__)
 
