@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +23,7 @@ from aicore.agent.runner import Resumed, Runner
 from aicore.agent.turn import Parts
 from aicore.dispatch.dispatcher import Dispatcher, ServerHealth
 from aicore.dispatch.server import Server
-from aicore.errors import AicoreError, ApprovalError, ConfigError, CustomerError, NotOpenError
+from aicore.errors import ApprovalError, ConfigError, CustomerError, NotOpenError
 from aicore.log.events import ApprovalDecided, MessageReceived
 from aicore.log.memory import MemoryLog
 from aicore.log.port import EventLog
@@ -59,7 +60,7 @@ class Agent:
         zone: str | None = None,
         resume_on_enter: bool = True,
     ) -> None:
-        limits = limits or Limits()
+        limits = Limits() if limits is None else limits
         if limits.cost_usd is not None and provider.capabilities.price is None:
             raise ConfigError(
                 f"Limits.cost_usd is set, but the price of {provider.name} is not known. "
@@ -70,13 +71,14 @@ class Agent:
         self._parts = Parts(
             provider=provider,
             dispatcher=self._dispatcher,
-            policy=policy or AllowAll(),
+            policy=AllowAll() if policy is None else policy,
             log=self._log,
             limits=limits,
             prompt=Prompt(instructions, _clock(zone)),
         )
         self._runner = Runner(self._parts)
         self._resume_on_enter = resume_on_enter
+        self._was_entered = False
         self._stack: AsyncExitStack | None = None
         self._tasks: anyio.abc.TaskGroup | None = None
 
@@ -91,14 +93,15 @@ class Agent:
         return build_agent(Path(path))
 
     async def __aenter__(self) -> Self:
-        if self._stack is not None:
-            raise NotOpenError("This agent is open already; enter each agent once at a time.")
+        if self._was_entered:
+            raise NotOpenError("An agent is entered once: make a new one.")
+        self._was_entered = True
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._log)
             await stack.enter_async_context(self._parts.provider)
             await stack.enter_async_context(self._dispatcher)
-            tasks = await stack.enter_async_context(anyio.create_task_group())
-            stack.callback(tasks.cancel_scope.cancel)
+            tasks = await anyio.create_task_group().__aenter__()
+            stack.push_async_exit(partial(_end, tasks))
             self._tasks = tasks
             self._stack = stack.pop_all()
         if self._resume_on_enter:
@@ -199,8 +202,8 @@ class Agent:
     async def _resume_in_background(self) -> None:
         try:
             await self._runner.resume()
-        except AicoreError as error:
-            _log.warning("resume_failed error=<%s> | open turns stay open", error.code)
+        except Exception:  # noqa: BLE001  boundary: must not end the agent
+            _log.exception("resume_failed | open turns stay open")
 
     def _opened(self) -> anyio.abc.TaskGroup:
         if self._tasks is None:
@@ -217,11 +220,27 @@ class Agent:
         with scope:
             try:
                 reply = await self._runner.handle(conversation, message, feed.put)
-            except Exception as error:  # noqa: BLE001  boundary: handed to the reader of the stream
-                feed.end(error)
-            else:
                 feed.put(Replied(reply))
                 feed.end()
+            except Exception as error:  # noqa: BLE001  boundary: handed to the reader of the stream
+                feed.end(error)
+            finally:
+                feed.end(NotOpenError("The agent was left during this turn, which stays open."))
+
+
+async def _end(
+    tasks: anyio.abc.TaskGroup,
+    exc_type: type[BaseException] | None,
+    exc: BaseException | None,
+    traceback: TracebackType | None,
+) -> bool | None:
+    """End the tasks of an agent that is left."""
+    tasks.cancel_scope.cancel()
+    if isinstance(exc, anyio.get_cancelled_exc_class()):
+        return await tasks.__aexit__(exc_type, exc, traceback)
+    # The task group is no business of whoever raised: it would wrap the error in a group.
+    await tasks.__aexit__(None, None, None)
+    return None
 
 
 def _inbound(
@@ -233,8 +252,13 @@ def _inbound(
 ) -> MessageReceived:
     if not text.strip():
         raise CustomerError("The message is empty.")
+    for what, value in (("conversation", conversation), ("message_id", message_id or "")):
+        if not value.isascii() and not _is_unicode(value):
+            raise CustomerError(f"The {what} {value!r} is no valid Unicode text.")
     if not conversation:
         raise ConfigError("conversation is empty: give each thread an id of its own.")
+    if message_id == "":
+        raise ConfigError("message_id is empty: give the channel's own id, or None.")
     return MessageReceived(
         text=text,
         principal=principal or Principal("customer", conversation),
@@ -243,12 +267,21 @@ def _inbound(
     )
 
 
+def _is_unicode(text: str) -> bool:
+    """Whether it has a UTF-8 form, as every store and server needs: no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _clock(zone: str | None) -> Callable[[], datetime]:
     if zone is None:
         return lambda: datetime.now().astimezone()
     try:
         info = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ConfigError(
             f"zone {zone!r} is not an IANA time zone such as Europe/Berlin."
         ) from error

@@ -29,7 +29,7 @@ def build_agent(path: Path, *, provider: Provider | None = None) -> Agent:
     """
     settings = load(path)
     return Agent(
-        provider=provider or build_provider(settings.provider),
+        provider=build_provider(settings.provider) if provider is None else provider,
         servers=[build_server(name, one) for name, one in settings.servers.items()],
         instructions=_instructions(settings),
         log=build_log(settings),

@@ -148,9 +148,13 @@ class CallRunner:
             async def run_one(state: CallState) -> None:
                 done.append(await self._send(state))
 
-            async with anyio.create_task_group() as group:
-                for state in reads:
-                    group.start_soon(run_one, state)
+            try:
+                async with anyio.create_task_group() as group:
+                    for state in reads:
+                        group.start_soon(run_one, state)
+            except ExceptionGroup as errors:
+                # The first cancelled the others; callers see it as they would see a single one.
+                raise errors.exceptions[0] from None
         done.sort(key=lambda one: one.state.index)
         await self._journal.append(self._turn.id, *map(_finished, done))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 import anyio
+import anyio.lowlevel
 
 from aicore.agent.replies import StreamEvent, TextDelta
 
@@ -36,7 +37,9 @@ class Feed:
             self._reader.set()
 
     def end(self, error: BaseException | None = None) -> None:
-        """No more events; the reader gets `error` after the last one."""
+        """No more events; the reader gets `error` after the last one. The first end counts."""
+        if self._is_ended:
+            return
         self._is_ended = True
         self._error = error
         if self._reader is not None:
@@ -47,6 +50,8 @@ class Feed:
         while not self._events and not self._texts:
             if self._is_ended:
                 if self._error is not None:
+                    # Where the reader was cancelled as well, that is what it must see.
+                    await anyio.lowlevel.checkpoint_if_cancelled()
                     raise self._error
                 return None
             self._reader = anyio.Event()

@@ -28,16 +28,20 @@ class Prompt:
         self._prefix = Prefix(instructions)
 
     def build(
-        self, transcript: Transcript, tools: Sequence[Tool], max_output_tokens: int | None
+        self,
+        transcript: Transcript,
+        turn: int,
+        tools: Sequence[Tool],
+        max_output_tokens: int | None,
     ) -> Request:
-        """The next request of a conversation. `tools` is compared by identity."""
+        """The next request of a turn. `tools` is compared by identity."""
         if tools is not self._tools:
             self._tools = tools
             self._prefix = self._make_prefix(tools)
         return Request(
             prefix=self._prefix,
             summary=transcript.summary,
-            tail=transcript.tail(),
+            tail=transcript.tail(turn),
             volatile=f"Now: {self._now():%A %d %B %Y, %H:%M %Z}",
             max_output_tokens=max_output_tokens,
         )

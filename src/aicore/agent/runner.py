@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import anyio
 
 from aicore.agent.calls import Emit
-from aicore.agent.replies import Reply, TextDelta
+from aicore.agent.replies import Reply, TextDelta, Waiting
 from aicore.agent.session import Journal, Session, Sessions, TurnState
 from aicore.agent.turn import Parts, run_turn
 from aicore.errors import (
@@ -17,7 +18,9 @@ from aicore.errors import (
     ApprovalError,
     CustomerError,
     Fenced,
+    NotOpenError,
     StoreBusy,
+    StoreError,
     TemporaryError,
 )
 from aicore.log.events import ApprovalDecided, MessageReceived, TurnFailed, TurnRetried
@@ -28,6 +31,10 @@ __all__ = ["Resumed", "Runner"]
 _log = logging.getLogger(__name__)
 
 _RESUME_AT_ONCE = 8
+_LOG_ERRORS = (Fenced, StoreBusy, StoreError, NotOpenError)
+"""After these nothing can be recorded: a turn stays open, however far its calls had come."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,37 +60,41 @@ class Runner:
     ) -> Reply:
         """Record a message, run its turn after any older open one, return how it came out."""
         received = await self._log.receive(conversation, message)
-        session = self._sessions.get(conversation)
-        async with session.lock:
-            journal = await self._claim(session)
-            try:
-                for older in session.open_turns():
-                    if older.id < received.seq:
-                        await self._resume_turn(session, journal, older)
-                turn = session.turns.get(received.seq)
-                if turn is None:
-                    return await self._recorded(conversation, received.seq, message, emit)
-                if turn.waiting and not turn.is_open:
+
+        async def work(session: Session, journal: Journal) -> Reply:
+            await self._continue_others(session, journal, received.seq)
+            turn = session.turns.get(received.seq)
+            if turn is None:
+                turn = await self._read_back(conversation, received.seq)
+            if turn is None or not (received.is_new or _is_same(turn.message, message)):
+                raise CustomerError(
+                    f"Message {message.message_id} was delivered before, in another conversation. "
+                    "Give every message of a channel an id of its own."
+                )
+            if not turn.is_open:
+                if turn.is_replied or turn.waiting:
                     return _show(turn.reply(), emit)
-                if not turn.is_open:
-                    await journal.append(turn.id, TurnRetried())
-                return await self._run(session, journal, turn, emit)
-            except BaseException:
-                await _release(journal)
-                raise
+                session.turns[turn.id] = turn
+                await journal.append(turn.id, TurnRetried())
+            return await self._run(session, journal, turn, emit)
+
+        session = self._sessions.get(conversation)
+        session.attended.add(received.seq)
+        try:
+            return await self._with_claim(session, work)
+        finally:
+            session.attended.discard(received.seq)
 
     async def decide(self, conversation: ConversationId, decided: ApprovalDecided) -> Reply:
         """Record a decision and continue the turn that waits for it. Raises: ApprovalError."""
-        session = self._sessions.get(conversation)
-        async with session.lock:
-            journal = await self._claim(session)
-            try:
-                turn = _turn_waiting_for(session, decided.approval_id)
-                await journal.append(turn.id, decided)
-                return await self._run(session, journal, turn, None)
-            except BaseException:
-                await _release(journal)
-                raise
+
+        async def work(session: Session, journal: Journal) -> Reply:
+            turn = _turn_waiting_for(session, decided.approval_id)
+            await self._continue_others(session, journal, turn.id)
+            await journal.append(turn.id, decided)
+            return await self._run(session, journal, turn, None)
+
+        return await self._with_claim(self._sessions.get(conversation), work)
 
     async def resume(self) -> Sequence[Resumed]:
         """Continue every open turn; see `Agent.resume`."""
@@ -100,10 +111,27 @@ class Runner:
                 group.start_soon(resume_one, conversation)
         return resumed
 
-    async def _claim(self, session: Session) -> Journal:
-        journal = Journal(self._log, session, await self._log.claim(session.conversation))
-        await journal.catch_up()
-        return journal
+    async def _with_claim(
+        self, session: Session, work: Callable[[Session, Journal], Awaitable[T]]
+    ) -> T:
+        """Do `work` with the conversation for us alone, here and among processes."""
+        async with session.lock:
+            journal = Journal(self._log, session, await self._log.claim(session.conversation))
+            try:
+                await journal.catch_up()
+                result = await work(session, journal)
+            except BaseException:
+                with anyio.move_on_after(2, shield=True):
+                    await _release(journal)
+                raise
+            await _release(journal)
+            return result
+
+    async def _continue_others(self, session: Session, journal: Journal, turn: int) -> None:
+        """First finish turns that came earlier, or were cut off in the middle."""
+        for other in session.open_turns():
+            if other.id < turn or (other.id > turn and other.rounds):
+                await self._resume_turn(session, journal, other, Fenced)
 
     async def _run(
         self,
@@ -113,10 +141,10 @@ class Runner:
         emit: Emit | None,
         stays_open_on: type[AicoreError] = Fenced,
     ) -> Reply:
-        """Run a turn; any error but `stays_open_on` ends it, recorded, and is raised."""
+        """Run a turn. Its errors end it, recorded, but for those of the log and one kind more."""
         try:
             return await run_turn(self._parts, session, journal, turn, emit)
-        except stays_open_on:
+        except (*_LOG_ERRORS, stays_open_on):
             raise
         except AicoreError as error:
             await journal.append(turn.id, TurnFailed(code=error.code, message=str(error)))
@@ -128,38 +156,41 @@ class Runner:
             raise
 
     async def _resume_conversation(self, conversation: ConversationId) -> list[Resumed]:
-        session = self._sessions.get(conversation)
-        async with session.lock:
-            try:
-                journal = await self._claim(session)
-            except StoreBusy:
-                return []
-            try:
-                return [
-                    await self._resume_turn(session, journal, turn) for turn in session.open_turns()
-                ]
-            finally:
-                await _release(journal)
+        resumed: list[Resumed] = []
 
-    async def _resume_turn(self, session: Session, journal: Journal, turn: TurnState) -> Resumed:
-        """Run a turn that nobody waits for: what may pass leaves it open for the next time."""
+        async def work(session: Session, journal: Journal) -> None:
+            for turn in session.open_turns():
+                if turn.id in session.attended:
+                    continue
+                resumed.append(await self._resume_turn(session, journal, turn, TemporaryError))
+                if turn.is_open:
+                    return  # later messages are answered after this one
+
         try:
-            reply = await self._run(session, journal, turn, None, TemporaryError)
-        except Fenced:
+            await self._with_claim(self._sessions.get(conversation), work)
+        except AicoreError as error:
+            _log.info("conversation_not_resumed error=<%s> | it stays open", error.code)
+        return resumed
+
+    async def _resume_turn(
+        self,
+        session: Session,
+        journal: Journal,
+        turn: TurnState,
+        stays_open_on: type[AicoreError],
+    ) -> Resumed:
+        """Run a turn that nobody waits for. Raises errors of the log only."""
+        try:
+            reply = await self._run(session, journal, turn, None, stays_open_on)
+        except _LOG_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001  boundary of a turn: `_run` recorded it
             _log.warning("turn_not_resumed turn=<%d> error=<%s>", turn.id, type(error).__name__)
             return Resumed(session.conversation, turn.id, None, error)
         return Resumed(session.conversation, turn.id, reply)
 
-    async def _recorded(
-        self,
-        conversation: ConversationId,
-        turn_id: int,
-        message: MessageReceived,
-        emit: Emit | None,
-    ) -> Reply:
-        """The reply of a turn that was finished before."""
+    async def _read_back(self, conversation: ConversationId, turn_id: int) -> TurnState | None:
+        """A turn at rest, folded from the log; None if there is none of this number."""
         turn: TurnState | None = None
         for event in await self._log.read(conversation, turn_id - 1):
             body = event.body
@@ -167,30 +198,34 @@ class Runner:
                 turn = TurnState(turn_id, body)
             elif turn is not None and event.turn == turn_id:
                 turn.apply(body)
-        if turn is None or turn.message.message_id != message.message_id:
-            raise CustomerError(
-                f"Message {message.message_id} was delivered before, in another conversation."
-            )
-        return _show(turn.reply(), emit)
+        return turn
+
+
+def _is_same(one: MessageReceived, other: MessageReceived) -> bool:
+    return (one.channel, one.message_id) == (other.channel, other.message_id)
 
 
 def _turn_waiting_for(session: Session, approval_id: ApprovalId) -> TurnState:
     for turn in session.turns.values():
         if approval_id in turn.waiting:
             return turn
-    raise ApprovalError(f"Nothing waits for approval {approval_id}: unknown, or decided already.")
+    raise ApprovalError(
+        f"Nothing waits for approval {approval_id!r}: it is unknown, or was decided already. "
+        "Reply.waiting names those that are open."
+    )
 
 
 def _show(reply: Reply, emit: Emit | None) -> Reply:
     if emit is not None and reply.text:
         emit(TextDelta(reply.text))
+    if emit is not None and reply.waiting:
+        emit(Waiting(reply.waiting))
     return reply
 
 
 async def _release(journal: Journal) -> None:
-    """Give the conversation back after a failure, even while being cancelled."""
-    with anyio.move_on_after(2, shield=True):
-        try:
-            await journal.release()
-        except AicoreError as error:
-            _log.warning("release_failed error=<%s>", error.code)
+    """Give the conversation back: other processes must not wait for a lease to run out."""
+    try:
+        await journal.release()
+    except AicoreError as error:
+        _log.warning("release_failed error=<%s>", error.code)

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import anyio
 
@@ -71,12 +72,10 @@ class TurnState:
     id: int
     message: MessageReceived
     is_open: bool = True
-    failure: str | None = None
     rounds: int = 0
     calls: list[CallState] = field(default_factory=list)
     usage: Usage | None = None
     said: list[str] = field(default_factory=list)
-    last_reply: ModelReplied | None = None
     is_replied: bool = False
 
     @property
@@ -130,7 +129,6 @@ class TurnState:
     def _replied(self, body: ModelReplied) -> None:
         self.rounds += 1
         self.add_usage(body.usage)
-        self.last_reply = body
         if body.text:
             self.said.append(body.text)
         for call in body.calls:
@@ -154,7 +152,11 @@ def _result(body: ToolFinished) -> ToolResult:
 
 
 class Session:
-    """One conversation in memory: transcript and unfinished turns, up to event `seq`."""
+    """One conversation in memory, up to event `seq`: its transcript and unfinished turns.
+
+    `turns` holds those that are open or wait for a person. One at rest is read back from the log
+    when it is asked for. `attended` are turns whose sender waits here for them to be run.
+    """
 
     def __init__(self, conversation: ConversationId) -> None:
         self.conversation = conversation
@@ -162,6 +164,7 @@ class Session:
         self.seq = 0
         self.transcript = Transcript()
         self.turns: dict[int, TurnState] = {}
+        self.attended: set[int] = set()
         self._call_ids: set[str] = set()
 
     def apply(self, events: Iterable[Event]) -> None:
@@ -183,7 +186,7 @@ class Session:
         turn.apply(body)
         if isinstance(body, ModelReplied):
             self._call_ids.update(call.id for call in body.calls)
-        if turn.is_replied:
+        if not turn.is_open and not turn.waiting:
             del self.turns[event.turn]
 
     def open_turns(self) -> list[TurnState]:
@@ -199,13 +202,14 @@ class Session:
         """
         seen: set[str] = set()
         unique = []
-        for position, call in enumerate(calls):
-            call_id = call.id
-            if call_id in self._call_ids or call_id in seen or not _SAFE_ID.fullmatch(call_id):
-                call_id = short_id(f"{turn.id} {len(turn.calls) + position}")
-                call = ToolCall(call_id, call.name, call.arguments)
+        for index, call in enumerate(calls, len(turn.calls)):
+            call_id, identity = call.id, f"{turn.id} {index}"
+            while call_id in self._call_ids or call_id in seen or not _SAFE_ID.fullmatch(call_id):
+                call_id, identity = short_id(identity), f"{identity} again"
             seen.add(call_id)
-            unique.append(call)
+            unique.append(
+                call if call_id == call.id else ToolCall(call_id, call.name, call.arguments)
+            )
         return tuple(unique)
 
 
@@ -262,16 +266,17 @@ class Sessions:
         """The session of a conversation, empty if it was not in memory."""
         session = self._sessions.get(conversation)
         if session is None:
-            session = self._sessions[conversation] = Session(conversation)
             self._shrink()
+            session = self._sessions[conversation] = Session(conversation)
         else:
             self._sessions.move_to_end(conversation)
         return session
 
     def _shrink(self) -> None:
-        excess = len(self._sessions) - self._capacity
+        """Make room for one more. One that is used is never let go: its lock must stay the one."""
+        excess = len(self._sessions) + 1 - self._capacity
         if excess <= 0:
             return
-        idle = [key for key, one in self._sessions.items() if not one.lock.locked()]
-        for key in idle[:excess]:
+        idle = (key for key, one in self._sessions.items() if not one.lock.locked())
+        for key in list(islice(idle, excess)):
             del self._sessions[key]

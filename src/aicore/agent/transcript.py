@@ -1,13 +1,17 @@
 """A conversation as a provider reads it, folded from events, append-only.
 
-Three rules make every transcript one that any provider accepts, and keep its prefix stable:
+Whatever the events, and in whatever order turns interleave, the result is one that any provider
+accepts, with a stable prefix:
 
 - a customer's message appears where its turn begins, not where it arrived in the middle of
-  another turn;
-- every call is followed by exactly one result. A call that waits for approval, or was cut off
-  by a failed turn, gets a placeholder; its true result later appears as a second call and
-  result of its own (a customer can forge text, but never that);
+  another turn; it appears again when the turn goes on after somebody else was answered;
+- every call is followed by exactly one result. A call that waits for approval, or was cut off,
+  gets a placeholder; its true result later appears as a second call and result of its own (a
+  customer can forge text, but never that);
 - nothing that was once shown is changed, except by a summary.
+
+Only events change a transcript, so one that was kept and one that is read from the log again
+are the same.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from aicore.log.events import (
     ReplySent,
     Summarized,
     ToolFinished,
+    ToolStarted,
     TurnFailed,
     TurnWaiting,
 )
@@ -31,6 +36,10 @@ __all__ = ["Transcript", "short_id"]
 
 _WAITS = "Not done yet: a colleague must approve this call first. The outcome will follow."
 _STOPPED = "Not finished: the turn was stopped. Do not assume that it was done."
+_IN_DOUBT = (
+    "It is not known whether this was done: the turn was stopped while it was under way. Do not "
+    "repeat it: look up first what happened, or ask a colleague."
+)
 
 
 def short_id(identity: str) -> str:
@@ -41,8 +50,10 @@ def short_id(identity: str) -> str:
 class _Round:
     """One model reply's calls, until each has a result."""
 
-    def __init__(self, calls: Sequence[ToolCall]) -> None:
+    def __init__(self, turn: int, calls: Sequence[ToolCall]) -> None:
+        self.turn = turn
         self.calls = calls
+        self.started: set[str] = set()
         self.results: dict[str, Message] = {}
 
 
@@ -53,47 +64,70 @@ class Transcript:
         self.messages: list[Message] = []
         self.summary: Message | None = None
         self._joined: dict[str, tuple[int, bytes]] = {}
-        self._arrived: dict[int, str] = {}
+        self._ahead: Message | None = None
+        self._unanswered: dict[int, Message] = {}
+        self._begun: set[int] = set()
+        self._starts: list[tuple[int, int]] = []
         self._round: _Round | None = None
         self._placeheld: dict[str, ToolCall] = {}
-        self._turn_starts: list[tuple[int, int]] = []
 
-    def tail(self) -> Tail:
-        """The messages so far, for a request."""
-        return Tail(self.messages, self._joined)
-
-    def begin(self, turn: int) -> None:
-        """Show the message that opened `turn`, if it is not shown yet."""
-        text = self._arrived.pop(turn, None)
-        if text is not None:
-            self._turn_starts.append((turn, len(self.messages)))
-            self.messages.append(Message(role="user", text=text))
+    def tail(self, turn: int) -> Tail:
+        """The messages that a model is sent to go on with `turn`, one that has no reply yet."""
+        opening = self._opening(turn)
+        if opening is not self._ahead and self._ahead is not None:
+            self._joined = {}
+        self._ahead = opening
+        if opening is None:
+            return Tail(self.messages, self._joined)
+        return Tail((*self.messages, opening), self._joined)
 
     def apply(self, event: Event) -> None:
         """Take in the next event of the conversation."""
         body = event.body
         if isinstance(body, MessageReceived):
-            self._arrived[event.turn] = body.text
+            self._unanswered[event.turn] = Message(role="user", text=body.text)
             return
         if isinstance(body, Summarized):
             self._summarize(body)
             return
-        self.begin(event.turn)
+        if self._round is not None and self._round.turn != event.turn:
+            self._settle(_STOPPED)
         if isinstance(body, ModelReplied):
-            self._replied(body)
-        elif isinstance(body, ToolFinished):
-            self._finished(body)
+            self._replied(event, body)
+        elif isinstance(body, ToolStarted | ToolFinished):
+            self._called(body)
         elif isinstance(body, TurnWaiting):
             self._settle(_WAITS)
             if body.text:
-                self.messages.append(Message(role="assistant", text=body.text))
+                self._show(Message(role="assistant", text=body.text))
         elif isinstance(body, TurnFailed):
-            self._settle(_STOPPED)
+            self._failed(event)
         elif isinstance(body, ReplySent):
-            self._round = None
+            self._unanswered.pop(event.turn, None)
+            self._begun.discard(event.turn)
 
-    def _replied(self, body: ModelReplied) -> None:
-        self.messages.append(
+    def _show(self, *messages: Message) -> None:
+        if self._ahead is not None and messages[0] is not self._ahead:
+            self._joined = {}
+        self._ahead = None
+        self.messages.extend(messages)
+
+    def _opening(self, turn: int) -> Message | None:
+        """The turn's message, where a model would not see it last or at all."""
+        is_seen = turn in self._begun and self.messages and self.messages[-1].role != "assistant"
+        return None if is_seen else self._unanswered.get(turn)
+
+    def _begin(self, event: Event) -> None:
+        opening = self._opening(event.turn)
+        if opening is not None:
+            self._begun.add(event.turn)
+            self._starts.append((event.seq, len(self.messages)))
+            self._show(opening)
+
+    def _replied(self, event: Event, body: ModelReplied) -> None:
+        self._settle(_STOPPED)
+        self._begin(event)
+        self._show(
             Message(
                 role="assistant",
                 text=body.text,
@@ -102,41 +136,31 @@ class Transcript:
                 state=body.state,
             )
         )
-        self._round = _Round(body.calls) if body.calls else None
+        if body.calls:
+            self._round = _Round(event.turn, body.calls)
+
+    def _failed(self, event: Event) -> None:
+        if event.turn not in self._begun:
+            self._begin(event)
+        self._settle(_STOPPED)
+
+    def _called(self, body: ToolStarted | ToolFinished) -> None:
+        if isinstance(body, ToolFinished):
+            self._finished(body)
+        elif self._round is not None:
+            self._round.started.add(body.call_id)
 
     def _finished(self, body: ToolFinished) -> None:
-        result = Message(
-            role="tool",
-            call_id=body.call_id,
-            text=body.text,
-            is_error=body.is_error,
-            structured=body.structured,
-        )
         late = self._placeheld.pop(body.call_id, None)
         if late is not None:
-            self._show_late(late, result)
+            call_id = short_id(f"{late.id} again")
+            again = ToolCall(call_id, late.name, late.arguments)
+            self._settle(_STOPPED)
+            self._show(Message(role="assistant", calls=(again,)), _result(body, call_id))
         elif self._round is not None:
-            self._round.results[body.call_id] = result
-            self._close_round()
-
-    def _show_late(self, call: ToolCall, result: Message) -> None:
-        again = ToolCall(short_id(f"{call.id} again"), call.name, call.arguments)
-        self.messages.append(Message(role="assistant", calls=(again,)))
-        self.messages.append(
-            Message(
-                role="tool",
-                call_id=again.id,
-                text=result.text,
-                is_error=result.is_error,
-                structured=result.structured,
-            )
-        )
-
-    def _close_round(self) -> None:
-        if self._round is None or len(self._round.results) < len(self._round.calls):
-            return
-        self.messages.extend(self._round.results[call.id] for call in self._round.calls)
-        self._round = None
+            self._round.results[body.call_id] = _result(body, body.call_id)
+            if len(self._round.results) == len(self._round.calls):
+                self._close_round(self._round)
 
     def _settle(self, placeholder: str) -> None:
         """Give every call without a result a placeholder, so that none is orphaned."""
@@ -144,19 +168,33 @@ class Transcript:
             return
         for call in self._round.calls:
             if call.id not in self._round.results:
+                text = _IN_DOUBT if call.id in self._round.started else placeholder
                 self._placeheld[call.id] = call
                 self._round.results[call.id] = Message(
-                    role="tool", call_id=call.id, text=placeholder, is_error=True
+                    role="tool", call_id=call.id, text=text, is_error=True
                 )
-        self._close_round()
+        self._close_round(self._round)
+
+    def _close_round(self, closed: _Round) -> None:
+        self._show(*(closed.results[call.id] for call in closed.calls))
+        self._round = None
 
     def _summarize(self, body: Summarized) -> None:
+        self._settle(_STOPPED)
         first_kept = next(
-            (at for turn, at in self._turn_starts if turn > body.covers_seq), len(self.messages)
+            (at for seq, at in self._starts if seq > body.covers_seq), len(self.messages)
         )
         del self.messages[:first_kept]
         self._joined = {}
-        self._turn_starts = [
-            (turn, at - first_kept) for turn, at in self._turn_starts if turn > body.covers_seq
-        ]
+        self._starts = [(seq, at - first_kept) for seq, at in self._starts if at >= first_kept]
         self.summary = Message(role="user", text=body.text)
+
+
+def _result(body: ToolFinished, call_id: str) -> Message:
+    return Message(
+        role="tool",
+        call_id=call_id,
+        text=body.text,
+        is_error=body.is_error,
+        structured=body.structured,
+    )

@@ -74,7 +74,8 @@ class _Turn:
 
     async def run(self) -> Reply:
         turn = self._turn
-        self._session.transcript.begin(turn.id)
+        if turn.said and self._emit is not None:
+            self._emit(TextDelta("\n\n".join(turn.said)))
         while True:
             if any(call.is_ready for call in turn.calls):
                 await self._calls.run()
@@ -89,12 +90,14 @@ class _Turn:
         parts.limits.check(rounds=turn.rounds, usage=turn.usage or Usage())
         request = parts.prompt.build(
             self._session.transcript,
+            turn.id,
             parts.dispatcher.tools,
             parts.limits.output_tokens_per_request,
         )
         completion = await self._within_time(request)
         calls = self._session.unique_calls(completion.calls, turn)
-        if not (completion.text or calls or turn.said or turn.calls):
+        was_cut = completion.finish == "length"
+        if not (completion.text or calls) and (was_cut or not (turn.said or turn.calls)):
             raise ModelError(_nothing_said(completion))
         replied = ModelReplied(
             text=completion.text,
