@@ -234,11 +234,12 @@ def _use_wal(connection: sqlite3.Connection) -> None:
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-            return
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > deadline:
                 raise
-        time.sleep(_SWITCH_PAUSE_S)
+            time.sleep(_SWITCH_PAUSE_S)
+        else:
+            return
 
 
 def _opened(connection: sqlite3.Connection | None) -> sqlite3.Connection:
