@@ -90,6 +90,20 @@ async def test_an_email_finds_its_contact_again(opening: Open) -> None:
         assert (third.status, third.id) == ("unchanged", first.id)
 
 
+async def test_by_a_phone_alone_one_person_never_overwrites_another(opening: Open) -> None:
+    async with opening() as directory:
+        first, same, other, again = await put(
+            directory,
+            {"name": "Bob Stone", "phone": "+49301234567"},
+            {"name": "bob stone", "phone": "+49301234567", "city": "Berlin"},
+            {"name": "Mia Stone", "phone": "+49301234567"},
+            {"name": "Mia Stone", "phone": "+49301234567", "city": "Ulm"},
+        )
+    statuses = [result.status for result in (first, same, other, again)]
+    assert statuses == ["created", "updated", "created", "updated"]
+    assert first.id == same.id != other.id == again.id
+
+
 async def test_a_phone_finds_a_contact_unless_the_emails_differ(opening: Open) -> None:
     async with opening() as directory:
         ann, same, son = await put(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from sqlite3 import Connection
 from typing import Any
 
@@ -109,27 +109,38 @@ class Writer:
         if item.id is not None:
             return self._live(Ref(record_type, item.id))
         if item.key is not None:
-            return self._one(record_type, *item.key)
+            field, value = item.key
+            seqs = self._having(record_type, field, value)
+            return _only(seqs, record_type, field) if seqs else None
         for field in KEY_FIELDS[record_type]:
             value = item.fields.get(field)
-            seq = None if value is None else self._one(record_type, field, value)
-            if seq is not None and self._is_same(seq, record_type, item.fields, field):
-                return seq
+            if value is None:
+                continue
+            seqs = [
+                seq
+                for seq in self._having(record_type, field, value)
+                if self._is_same(seq, record_type, item.fields, field)
+            ]
+            if seqs:
+                return _only(seqs, record_type, field)
         return None
 
-    def _one(self, record_type: RecordType, field: str, value: str) -> int | None:
-        ids = find(self._connection, self._business, record_type, field, value)
-        if len(ids) > 1:
-            named = ", ".join(ids[:5])
-            raise _Refused(f"Several {record_type} records have this {field}: {named}. Give an id.")
-        return int(ids[0]) if ids else None
+    def _having(self, record_type: RecordType, field: str, value: str) -> list[int]:
+        found = find(self._connection, self._business, record_type, field, value)
+        return [int(record_id) for record_id in found]
 
     def _is_same(
         self, seq: int, record_type: RecordType, fields: Mapping[str, Any], matched: str
     ) -> bool:
-        """Say whether the stronger keys agree: two people may share a phone, not an e-mail."""
+        """Say whether the stronger keys agree: two people may share a phone, not an e-mail.
+
+        By a phone alone somebody of another name is another person, not to be overwritten.
+        """
         present = self._fields(seq)
         order = KEY_FIELDS[record_type]
+        names = [text.casefold() for text in (fields.get("name"), present.get("name")) if text]
+        if matched == "phone" and len(set(names)) > 1:
+            return False
         return all(
             fields.get(key) is None or present.get(key) is None or fields[key] == present[key]
             for key in order[: order.index(matched)]
@@ -254,6 +265,13 @@ class Writer:
 
 def _id(seq: int) -> RecordId:
     return RecordId(str(seq))
+
+
+def _only(seqs: Sequence[int], record_type: RecordType, field: str) -> int:
+    if len(seqs) > 1:
+        named = ", ".join(str(seq) for seq in seqs[:5])
+        raise _Refused(f"Several {record_type} records have this {field}: {named}. Give an id.")
+    return seqs[0]
 
 
 def _result(status: Status, seq: int, changed: list[str] | None = None) -> dict[str, Any]:
