@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from aicore.log.events import (
     Event,
@@ -57,6 +58,14 @@ class _Round:
         self.results: dict[str, Message] = {}
 
 
+class _Start(NamedTuple):
+    """Where the message of a turn was shown: by which event, and at which index."""
+
+    seq: int
+    turn: int
+    at: int
+
+
 class Transcript:
     """Messages in the order a provider reads them, and the summary before them."""
 
@@ -66,8 +75,9 @@ class Transcript:
         self._joined: dict[str, tuple[int, bytes]] = {}
         self._ahead: Message | None = None
         self._unanswered: dict[int, Message] = {}
-        self._begun: set[int] = set()
-        self._starts: list[tuple[int, int]] = []
+        self._shown: set[int] = set()
+        self._in_view: set[int] = set()
+        self._starts: list[_Start] = []
         self._round: _Round | None = None
         self._placeheld: dict[str, ToolCall] = {}
 
@@ -95,7 +105,7 @@ class Transcript:
         if isinstance(body, ModelReplied):
             self._replied(event, body)
         elif isinstance(body, ToolStarted | ToolFinished):
-            self._called(body)
+            self._called(event.turn, body)
         elif isinstance(body, TurnWaiting):
             self._settle(_WAITS)
             if body.text:
@@ -104,7 +114,7 @@ class Transcript:
             self._failed(event)
         elif isinstance(body, ReplySent):
             self._unanswered.pop(event.turn, None)
-            self._begun.discard(event.turn)
+            self._shown.discard(event.turn)
 
     def _show(self, *messages: Message) -> None:
         if self._ahead is not None and messages[0] is not self._ahead:
@@ -113,15 +123,16 @@ class Transcript:
         self.messages.extend(messages)
 
     def _opening(self, turn: int) -> Message | None:
-        """The turn's message, where a model would not see it last or at all."""
-        is_seen = turn in self._begun and self.messages and self.messages[-1].role != "assistant"
+        """The turn's message, where a model would not see it, or not since its last answer."""
+        is_seen = turn in self._in_view and self.messages[-1].role != "assistant"
         return None if is_seen else self._unanswered.get(turn)
 
     def _begin(self, event: Event) -> None:
         opening = self._opening(event.turn)
         if opening is not None:
-            self._begun.add(event.turn)
-            self._starts.append((event.seq, len(self.messages)))
+            self._shown.add(event.turn)
+            self._in_view.add(event.turn)
+            self._starts.append(_Start(event.seq, event.turn, len(self.messages)))
             self._show(opening)
 
     def _replied(self, event: Event, body: ModelReplied) -> None:
@@ -136,27 +147,29 @@ class Transcript:
                 state=body.state,
             )
         )
+        self._in_view = {event.turn}
         if body.calls:
             self._round = _Round(event.turn, body.calls)
 
     def _failed(self, event: Event) -> None:
-        if event.turn not in self._begun:
-            self._begin(event)
         self._settle(_STOPPED)
+        if event.turn not in self._shown:
+            self._begin(event)
 
-    def _called(self, body: ToolStarted | ToolFinished) -> None:
+    def _called(self, turn: int, body: ToolStarted | ToolFinished) -> None:
         if isinstance(body, ToolFinished):
-            self._finished(body)
+            self._finished(turn, body)
         elif self._round is not None:
             self._round.started.add(body.call_id)
 
-    def _finished(self, body: ToolFinished) -> None:
+    def _finished(self, turn: int, body: ToolFinished) -> None:
         late = self._placeheld.pop(body.call_id, None)
         if late is not None:
             call_id = short_id(f"{late.id} again")
             again = ToolCall(call_id, late.name, late.arguments)
             self._settle(_STOPPED)
             self._show(Message(role="assistant", calls=(again,)), _result(body, call_id))
+            self._in_view.add(turn)
         elif self._round is not None:
             self._round.results[body.call_id] = _result(body, body.call_id)
             if len(self._round.results) == len(self._round.calls):
@@ -181,12 +194,13 @@ class Transcript:
 
     def _summarize(self, body: Summarized) -> None:
         self._settle(_STOPPED)
-        first_kept = next(
-            (at for seq, at in self._starts if seq > body.covers_seq), len(self.messages)
-        )
-        del self.messages[:first_kept]
+        kept = [start for start in self._starts if start.seq > body.covers_seq]
+        first = kept[0].at if kept else len(self.messages)
+        del self.messages[:first]
         self._joined = {}
-        self._starts = [(seq, at - first_kept) for seq, at in self._starts if at >= first_kept]
+        self._starts = [_Start(start.seq, start.turn, start.at - first) for start in kept]
+        self._shown.intersection_update(start.turn for start in kept)
+        self._in_view &= self._shown
         self.summary = Message(role="user", text=body.text)
 
 
