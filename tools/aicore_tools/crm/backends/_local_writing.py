@@ -109,9 +109,9 @@ class Writer:
         if item.id is not None:
             return self._live(Ref(record_type, item.id))
         if item.key is not None:
-            field, value = item.key
-            seqs = self._having(record_type, field, value)
-            return _only(seqs, record_type, field) if seqs else None
+            key, sought = item.key
+            seqs = self._having(record_type, key, sought)
+            return _only(seqs, record_type, key) if seqs else None
         for field in KEY_FIELDS[record_type]:
             value = item.fields.get(field)
             if value is None:
