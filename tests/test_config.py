@@ -61,6 +61,8 @@ def test_the_environment_wins_over_the_file(
         ("[servers.crm]\n", ["servers.crm", "exactly one"]),
         ('[serverz.crm]\nurl = "http://x"\n', ["serverz", "servers"]),
         ('policy = "none"\n', ["policy"]),
+        ("_cli_parse_args = true\n", ["_cli_parse_args"]),
+        ('_env_file = "x"\n', ["_env_file"]),
     ],
 )
 def test_a_mistake_is_named_with_what_to_do(tmp_path: Path, text: str, words: list[str]) -> None:
@@ -71,6 +73,15 @@ def test_a_mistake_is_named_with_what_to_do(tmp_path: Path, text: str, words: li
     assert str(path) in message
     assert all(word in message for word in words), message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("value", ["7", "[", '"x"', "{"])
+def test_an_environment_variable_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("AICORE_LIMITS", value)
+    with pytest.raises(ConfigError, match="limits"):
+        load(written(tmp_path, ""))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from aicore.errors import ConfigError
@@ -121,8 +122,16 @@ def load(path: Path) -> Settings:
         raise ConfigError(f"{path} cannot be read: {error}.") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+    for name in data:
+        if name.startswith("_"):  # would be an option of Settings itself
+            raise ConfigError(f"{path}: there is no setting {name}. Remove it.")
     try:
         settings = Settings(**data)
+    except SettingsError as error:
+        raise ConfigError(
+            f"An environment variable is not what it sets: {error}. Set the parts one by one, such "
+            "as AICORE_LIMITS__ROUNDS=3, or unset it."
+        ) from error
     except ValidationError as error:
         raise ConfigError(f"{path}: {_explain(error)}") from error
     return _absolute(settings, path.resolve().parent)
