@@ -1,7 +1,8 @@
 """A process that runs one conversation and kills itself with SIGKILL at a chosen point.
 
 Imports are done once; every run is a fork, so that hundreds of kills take seconds. Commands on
-standard input, one a line: `FOLDER POINT` with POINT the number of the point to die at (0: none).
+standard input, one a line: `FOLDER STORY POINT` with POINT the number of the point to die at (0:
+none). Stories: `plain`; `approval`, where staff must approve the effects `c` and `d` and do.
 Answers on standard output, one a line: the points passed, as JSON, or `killed`.
 
 The points are every step outwards: before and after each write of the log, each model request
@@ -30,7 +31,8 @@ from aicore.log import SQLiteLog
 from aicore.log.events import Body, MessageReceived
 from aicore.log.port import Claim, Received
 from aicore.models.port import Capabilities, Completion, Request, TextDelta
-from aicore.records import ConversationId, ToolCall, Usage
+from aicore.records import Conversation, ConversationId, Tool, ToolCall, Usage
+from aicore.trust import Allow, Ask, Decision
 
 CONVERSATION = "web:42"
 ROUNDS: list[Completion] = [
@@ -113,7 +115,7 @@ class RoundProvider:
                 continue
             assert not open_calls, f"orphan calls {open_calls}"
             if message.role == "assistant":
-                answered += 1
+                answered += message.provider == self.name  # not what the core adds itself
                 open_calls = [call.id for call in message.calls]
         assert not open_calls, f"orphan calls {open_calls}"
         self._points.note(f"asked {answered}")
@@ -173,22 +175,35 @@ def make_server(points: Points) -> MCPServer[Any]:
     return server
 
 
-async def converse(points: Points) -> None:
+class AsksOnce:
+    """Asks about the effects of the first reply."""
+
+    async def decide(self, call: ToolCall, tool: Tool, conversation: Conversation) -> Decision:
+        return Ask("staff decides") if call.id in ("c", "d") else Allow()
+
+
+async def converse(points: Points, story: str) -> None:
     log = PointedLog(points.folder / "log.db")
     log.points = points
     agent = Agent(
         provider=RoundProvider(points),
         servers=[Server.local(make_server(points))],
         log=log,
+        policy=AsksOnce() if story == "approval" else None,
         resume_on_enter=False,
     )
     async with agent:
         await agent.resume()
         reply = await agent.send("go", conversation=CONVERSATION, message_id="m1")
-        assert reply.text == "One moment.\n\nAll done.", reply.text
+        while reply.waiting:
+            points.reach("before decide")
+            reply = await agent.decide(reply.waiting[0], approved=True, by="staff:ann")
+            points.reach("after decide")
+        said = "All done." if story == "approval" else "One moment.\n\nAll done."
+        assert reply.text == said, reply.text
 
 
-def run_forked(folder: Path, die_at: int) -> str:
+def run_forked(folder: Path, story: str, die_at: int) -> str:
     points = Points(folder, die_at)
     read_end, write_end = os.pipe()
     pid = os.fork()
@@ -196,7 +211,7 @@ def run_forked(folder: Path, die_at: int) -> str:
         os.close(read_end)
         code = 1
         try:
-            anyio.run(converse, points)
+            anyio.run(converse, points, story)
             os.write(write_end, json.dumps(points.passed).encode())
             code = 0
         finally:
@@ -212,8 +227,8 @@ def run_forked(folder: Path, die_at: int) -> str:
 
 def main() -> None:
     for line in sys.stdin:
-        folder, _, die_at = line.rstrip("\n").rpartition(" ")
-        print(run_forked(Path(folder), int(die_at)), flush=True)
+        folder, story, die_at = line.rstrip("\n").rsplit(" ", 2)
+        print(run_forked(Path(folder), story, int(die_at)), flush=True)
 
 
 if __name__ == "__main__":

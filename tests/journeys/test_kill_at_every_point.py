@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 CHILD = Path(__file__).with_name("kill_child.py")
-POINTS = 40
-REPEATS = 60
+STORIES = ["plain", "approval"]
+POINTS = 60
+REPEATS = 30
 
 
 class Killer:
@@ -24,11 +25,11 @@ class Killer:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def run(self, folder: Path, die_at: int = 0) -> str:
+    def run(self, folder: Path, story: str, die_at: int = 0) -> str:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         folder.mkdir(exist_ok=True)
-        self._process.stdin.write(f"{folder} {die_at}\n")
+        self._process.stdin.write(f"{folder} {story} {die_at}\n")
         self._process.stdin.flush()
         return self._process.stdout.readline().strip()
 
@@ -76,12 +77,16 @@ def effects(folder: Path) -> Counter[str]:
         connection.close()
 
 
-def check_after_recovery(folder: Path) -> None:
+def check_after_recovery(folder: Path, story: str) -> None:
     log = events(folder)
     kinds = Counter(kind for kind, _ in log)
     assert kinds["message_received"] == 1
     assert kinds["model_replied"] == 3
     assert kinds["reply_sent"] == 1
+    asked = ["c", "d"] if story == "approval" else []
+    for kind in ("approval_requested", "approval_decided"):
+        approvals = [str(data["approval_id"]) for one, data in log if one == kind]
+        assert sorted(approvals) == [f"web:42#{call_id}" for call_id in asked]
     finished = [data for kind, data in log if kind == "tool_finished"]
     assert sorted(str(data["call_id"]) for data in finished) == ["a", "b", "c", "d", "e"]
     done = effects(folder)
@@ -95,16 +100,16 @@ def check_after_recovery(folder: Path) -> None:
     assert len(keys) == len(set(keys)) == 3
 
 
-def crash_and_recover(killer: Killer, folder: Path, die_at: int) -> None:
-    assert killer.run(folder, die_at) == "killed"
+def crash_and_recover(killer: Killer, folder: Path, story: str, die_at: int) -> None:
+    assert killer.run(folder, story, die_at) == "killed"
     recorded = events(folder)
     asked_before = notes(folder)
     finished = {str(data["call_id"]) for kind, data in recorded if kind == "tool_finished"}
     replied = sum(kind == "model_replied" for kind, _ in recorded)
 
-    assert killer.run(folder).startswith("[")
+    assert killer.run(folder, story).startswith("[")
 
-    check_after_recovery(folder)
+    check_after_recovery(folder, story)
     seen = notes(folder)
     for number in range(replied):
         assert seen[f"asked {number}"] == asked_before[f"asked {number}"]
@@ -116,34 +121,37 @@ def crash_and_recover(killer: Killer, folder: Path, die_at: int) -> None:
     assert seen["called keyless second"] <= 1
 
 
+@pytest.mark.parametrize("story", STORIES)
 def test_without_a_crash_the_turn_passes_every_kind_of_point(
-    killer: Killer, tmp_path: Path
+    killer: Killer, tmp_path: Path, story: str
 ) -> None:
-    passed = json.loads(killer.run(tmp_path / "calm"))
-    check_after_recovery(tmp_path / "calm")
+    passed = json.loads(killer.run(tmp_path / "calm", story))
+    check_after_recovery(tmp_path / "calm", story)
     assert len(set(passed)) >= 23
     assert len(passed) < POINTS
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("story", STORIES)
 def test_killed_at_each_point_the_next_process_finishes_the_turn(
-    killer: Killer, tmp_path: Path
+    killer: Killer, tmp_path: Path, story: str
 ) -> None:
-    passed = json.loads(killer.run(tmp_path / "calm"))
+    passed = json.loads(killer.run(tmp_path / "calm", story))
     for die_at in range(1, len(passed) + 1):
-        crash_and_recover(killer, tmp_path / f"at-{die_at}", die_at)
+        crash_and_recover(killer, tmp_path / f"at-{die_at}", story, die_at)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("story", STORIES)
 def test_killed_again_and_again_the_turn_still_finishes_once(
-    killer: Killer, tmp_path: Path
+    killer: Killer, tmp_path: Path, story: str
 ) -> None:
     """Each recovery is killed too, at a random point, until one gets through."""
     chance = random.Random(20261121)
     for number in range(REPEATS):
         folder = tmp_path / f"run-{number}"
         for _ in range(chance.randint(1, 4)):
-            if killer.run(folder, chance.randint(1, 30)) != "killed":
+            if killer.run(folder, story, chance.randint(1, 40)) != "killed":
                 break
-        assert killer.run(folder).startswith("[")
-        check_after_recovery(folder)
+        assert killer.run(folder, story).startswith("[")
+        check_after_recovery(folder, story)
