@@ -118,7 +118,7 @@ class Practice:
     ) -> Any:
         begin, until = datetime.fromisoformat(start), datetime.fromisoformat(end)
         if not self._is_free(begin, until):
-            return {"error": "conflict"}
+            return {"error": "slot_taken"}
         key = self._add(title, begin, until, more.get("attendees", []))
         return {"event": {"id": key, "title": title}, "clashes": []}
 
@@ -144,11 +144,13 @@ class Practice:
         start = datetime.fromisoformat(set["start"])
         end = start + (event["end"] - event["start"])
         if not self._is_free(start, end, but=id):
-            return {"error": "conflict"}
+            return {"error": "slot_taken"}
         event.update(start=start, end=end)
         return {"event": {"id": id}, "clashes": []}
 
-    def _crm_upsert(self, type: str, records: list[dict[str, Any]]) -> Any:
+    def _crm_upsert(
+        self, type: str, records: list[dict[str, Any]], on_match: str = "update"
+    ) -> Any:
         self.contacts += [one["set"] for one in records]
         return {"results": [{"id": str(len(self.contacts)), "status": "created"}]}
 

@@ -257,7 +257,7 @@ SCRIPTS = {
         > thursday 9am
         < Shall I move it to Thursday 26 November 2026 at 09:00?
         > ok
-        = calendar_update crm_log
+        = calendar_update crm_log mail_draft mail_send
         < now on Thursday 26 November 2026 at 09:00
         """,
     "asks_to_be_called": """

@@ -131,7 +131,7 @@ async def test_a_call_that_waits_for_staff_is_told_and_taken_up_later() -> None:
 async def test_a_message_shown_again_beside_its_late_result_is_not_heard_twice() -> None:
     provider = fresh()
     tail, call = await called(provider)
-    refused: Any = {"code": "conflict", "message": "", "outcome": "none"}
+    refused: Any = {"code": "slot_taken", "message": "", "outcome": "none"}
     text = json.dumps(refused)
     tail.append(Message(role="tool", call_id=call.id, text=text, is_error=True, structured=refused))
     found = await ask(provider, *tail, user("yes"))

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from aicore.flows.clock import NUMBER, number_of
 from aicore.flows.words import words
 
-__all__ = ["email_in", "looks_like_email", "name_in", "name_only", "number_in", "phone_in"]
+__all__ = [
+    "email_in",
+    "is_contact_only",
+    "looks_like_email",
+    "name_in",
+    "name_only",
+    "number_in",
+    "phone_in",
+]
 
 _EMAIL = re.compile(
     r"(?<![\w.+@-])[\w+'-]{1,40}(?:\.[\w+'-]{1,40}){0,5}@"
@@ -22,21 +31,35 @@ _DIGITS = re.compile(r"\d")
 _WHOLE_NUMBER = re.compile(rf"(?<![\w.,@])(?:{NUMBER}|\d{{1,9}})(?![\w@]|[.,]\d)")
 
 _LETTER = r"[^\W\d_]"
-_NAME_WORD = rf"(?:{_LETTER}(?:{_LETTER}|['\u2019.-])*)"
+_MARKS = r"\u0300-\u036f\u0591-\u05c7\u064b-\u0670\u0900-\u0dff\u0e30-\u0e4e"  # on letters
+_NAME_WORD = rf"(?:{_LETTER}(?:{_LETTER}|[{_MARKS}'\u2019.-])*)"
 _INTRODUCED = re.compile(
     rf"\b(?P<lead>(?:my|the)\s+(?:full\s+)?name\s+is|my\s+name'?s|name\s*(?:is|:)|i\s+am\s+called|"
-    rf"call\s+me|i['\u2019]?m|i\s+am|this\s+is|it'?s|mein\s+name\s+ist|ich\s+hei(?:ß|ss)e|ich\s+bin|"
+    rf"call\s+me|it['\u2019]?s\s+me,?|i['\u2019]?m|i\s+am|this\s+is|it'?s|mein\s+name\s+ist|ich\s+hei(?:ß|ss)e|ich\s+bin|"
     rf"hier\s+ist|(?:under|for|auf)\s+(?:the\s+|den\s+)?name[n]?)\s+"
     rf"(?P<name>{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,4}})",
     re.IGNORECASE,
 )
-_TITLE = re.compile(r"\A(?:mr|mrs|ms|miss|dr|herr|frau)\b\.?\s+", re.IGNORECASE)
+_RELATIVE = re.compile(
+    r"\b(?:for|für)\s+(?:my|our|meinen?|meine[rn]?|unsere?n?)\s+(?:\w+\s+)?"
+    r"(?:son|daughter|husband|wife|partner|mother|father|mum|mom|dad|brother|sister|friend|child|"
+    r"kid|girl|boy|boyfriend|girlfriend|sohn|tochter|mann|frau|mutter|vater|kind)\s*,?\s+"
+    rf"(?:called\s+|named\s+)?(?P<name>{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,3}})",
+    re.IGNORECASE,
+)
+_TITLE = re.compile(r"\A(?:mr|mrs|ms|miss|herr|frau)\b\.?\s+", re.IGNORECASE)
+_OPENING = re.compile(
+    r"\A(?:(?:ok(?:ay)?|yes|yeah|sure|well|sorry|of course|ja|klar|me)(?:\s*[,.:!]\s*|"
+    r"\s+(?=(?-i:[^\W\d_a-zäöüß]))))+",
+    re.IGNORECASE,
+)
+_NUMBER_OF_PHONE = re.compile(r"\+?\d[\d\s()/.-]{4,}")
 _CONTRACTION = re.compile(
     r"(?:i|it|that|this|you|we|he|she|what|who|there)['\u2019]\w+\b", re.IGNORECASE
 )
 _SURE_LEADS = ("name", "call", "heiße", "heisse")
 _TAIL = re.compile(
-    r"\s*(?:,|;|\.(?=\s|\Z)|!|\s(?:and|und|but|aber|please|bitte|here|hier|my|meine|thanks|danke|"
+    r"\s*(?:,|;|(?<!\b\w)(?<!\bdr)(?<!\bprof)\.(?=\s|\Z)|!|\s(?:and|und|but|aber|please|bitte|here|hier|my|meine|thanks|danke|"
     r"mail|e-?mail|phone|tel|speaking|from|by the way)\b).*\Z",
     re.IGNORECASE,
 )
@@ -56,6 +79,8 @@ wir möchte brauche termin auf im zu und oder aber kein keine schon noch wann wo
 montag dienstag mittwoch donnerstag freitag samstag sonntag heute morgen mensch first second
 third last next one two three four five six later whatever actually make instead rather let oops
 hang hold wait moment ich'm privat egal weiß idk dunno lol haha hmm asdf test blah nonsense
+bye goodbye ciao tschüss tschau cheers cool perfect nice super prima awesome lovely exactly
+absolutely its email mail e-mail phone mobile contact reach ring ignore
 """
 _NO_NAMES = frozenset(_NO_NAME_WORDS.split())
 
@@ -66,6 +91,11 @@ def email_in(text: str) -> str | None:
     if match is None:
         match = _EMAIL.search(_SPELT_DOT.sub(".", _SPELT_AT.sub("@", text)))
     return match[0].strip("'").lower() if match else None
+
+
+def is_contact_only(text: str) -> bool:
+    """Say whether a text is an e-mail address or a phone number and nothing else."""
+    return bool(_EMAIL.fullmatch(text.strip(" .,<>")) or _NUMBER_OF_PHONE.fullmatch(text.strip()))
 
 
 def looks_like_email(text: str) -> bool:
@@ -112,6 +142,10 @@ def name_in(text: str) -> str | None:
         name = _kept(_TAIL.sub("", match["name"]), strict=not is_sure)
         if name:
             return name
+    for match in _RELATIVE.finditer(text):  # small letters: more likely no name but a day, a wish
+        name = _kept(_TAIL.sub("", match["name"]), strict=True)
+        if name and match["name"][0].isupper():
+            return name
     return None
 
 
@@ -120,7 +154,11 @@ def name_only(text: str) -> str | None:
     introduced = name_in(text)
     if introduced:
         return introduced
-    bare = _TITLE.sub("", text.strip())
+    if re.search(r"\bname is\b", text.lower()):  # and what follows is none
+        return None
+    bare = _NUMBER_OF_PHONE.sub(",", re.sub(r"\S*@\S*", ",", text))
+    bare = "".join(" " if unicodedata.category(sign)[0] == "S" else sign for sign in bare)
+    bare = _TITLE.sub("", _OPENING.sub("", bare.strip(" ,\ufe0f")))
     bare = _TAIL.sub("", bare).strip(" .!,;:\"'()-")
     if _CONTRACTION.match(bare):
         return None

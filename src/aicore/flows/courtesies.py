@@ -7,7 +7,16 @@ from collections.abc import Sequence
 
 from aicore.flows.contacts import name_in
 from aicore.flows.engine import Engine
-from aicore.flows.replies import courtesy, is_abort, is_help, is_question, is_unsure, yes_or_no
+from aicore.flows.replies import (
+    courtesy,
+    is_abort,
+    is_change,
+    is_help,
+    is_question,
+    is_unsure,
+    yes_or_no,
+)
+from aicore.flows.words import words
 
 __all__ = ["Courtesies"]
 
@@ -25,6 +34,7 @@ _HINTS = {
     "choice": "pick",
 }
 _MOST_TOPICS = 3
+_NO = re.compile(r"\A(?:no|nope|nein|not?)\b[,. ]*")
 
 
 class Courtesies:
@@ -45,7 +55,7 @@ class Courtesies:
         elif kind == "thanks":
             engine.say("thanks_more" if "bye" not in text.lower() else "thanks")
         elif kind == "bye" or is_refusal_alone(text):
-            self._goodbye()
+            self.goodbye()
         elif is_abort(text):
             engine.say("nothing_running")
             self._menu_again()
@@ -61,7 +71,8 @@ class Courtesies:
         else:
             self._lost(text)
 
-    def _goodbye(self) -> None:
+    def goodbye(self) -> None:
+        """Say goodbye."""
         own = self._model.goodbye
         self._engine.said.append(
             own or self._engine.wording.say("bye", business=self._model.assistant)
@@ -175,5 +186,6 @@ class Courtesies:
 
 
 def is_refusal_alone(text: str) -> bool:
-    """Say whether a text is a no to "anything else?"."""
-    return yes_or_no(text) is False
+    """Say whether a text is a no to "anything else?", and not the beginning of a second thought."""
+    rest = _NO.sub("", text.lower())
+    return yes_or_no(text) is False and len(words(text)) < 5 and not is_change(rest)

@@ -37,6 +37,13 @@ _MONTHS = (
     ("november", "nov"),
     ("december", "dec", "dezember", "dez"),
 )
+_FEASTS = {
+    "christmas eve": (12, 24), "heiligabend": (12, 24), "heilig abend": (12, 24),
+    "christmas day": (12, 25), "christmas": (12, 25), "xmas": (12, 25), "weihnachten": (12, 25),
+    "boxing day": (12, 26), "new year's eve": (12, 31), "new years eve": (12, 31),
+    "silvester": (12, 31), "new year's day": (1, 1), "new years day": (1, 1),
+    "new year's": (1, 1), "new year": (1, 1), "neujahr": (1, 1),
+}  # fmt: skip
 _WEEKDAY_OF = {name: at for at, names in enumerate(_WEEKDAYS) for name in names}
 _MONTH_OF = {name: at for at, names in enumerate(_MONTHS, 1) for name in names}
 _LONG = [
@@ -193,6 +200,11 @@ def _named(match: re.Match[str], today: date, order: str) -> _Found | None:
     return day, day, other, is_rolled
 
 
+def _feast(match: re.Match[str], today: date, order: str) -> _Found | None:
+    month, day = _FEASTS[match["feast"]]
+    return _one(_rolled(today, None, month, day)[0])
+
+
 def _whole_month(match: re.Match[str], today: date, order: str) -> _Found | None:
     month = _MONTH_OF[match["month"].rstrip(".")]
     year = today.year if month >= today.month else today.year + 1
@@ -308,6 +320,10 @@ _FORMS: tuple[tuple[re.Pattern[str], _Read], ...] = tuple(
             r"(?<![\d.:/])(?P<left>\d{1,2})(?P<mark>[./])(?P<right>\d{1,2})(?P<year>)"
             r"(?:\.(?!\d)|(?![\d.:/]|\s*(?:uhr|h\b|[ap]\.?m\b)))",
             _numeric,
+        ),
+        (
+            rf"(?<!happy )(?<!merry )(?<!frohe )(?<!frohes )\b(?P<feast>{'|'.join(_FEASTS)})\b",
+            _feast,
         ),
         (r"\bday\s+after\s+(?:tomorrow|tmrw)\b|\bübermorgen\b|\buebermorgen\b", _shift(2)),
         (

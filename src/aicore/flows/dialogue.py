@@ -10,17 +10,19 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from aicore.flows.changes import change_slots, found_in, slot_to_change
+from aicore.flows.asides import Asides
+from aicore.flows.changes import change_slots, found_in, moment_of, slot_to_change
+from aicore.flows.contacts import is_contact_only
 from aicore.flows.courtesies import Courtesies
 from aicore.flows.engine import Engine
-from aicore.flows.facts import Found
-from aicore.flows.intents import Wanted, is_negated, wanted_flows
+from aicore.flows.intents import Wanted, is_negated, wanted_flows, wishes
 from aicore.flows.picking import Picker, fill_and_go
 from aicore.flows.replies import (
     chosen,
     courtesy,
     is_abort,
     is_change,
+    is_goodbye,
     is_help,
     is_more,
     is_question,
@@ -44,18 +46,6 @@ from aicore.flows.words import clean, words
 
 __all__ = ["Dialogue"]
 
-_SENTENCE = re.compile(
-    r"(?<=[?!.;])\s+|,?\s+(?:and|und|also)\s+"
-    r"(?=(?:can|could|may|do|is|are|how|what|when|where|i|kann|wie|was|wann|wo|ich)\b)",
-    re.IGNORECASE,
-)
-_INFO = re.compile(
-    r"\b(?:how (?:much|long|many|far|often)|what|when|where|which|why|who|do you|does|is there|"
-    r"are there|"
-    r"are you|is it|is the|are the|is parking|have you got|was kostet|wie viel|wie lange|wann|"
-    r"wo|was|"
-    r"haben sie|gibt es|nehmen sie|kann ich (?:mit|bei))\b|\A(?:is|are)\b"
-)
 _MOST_PAUSED = 2
 
 
@@ -65,6 +55,7 @@ class Dialogue:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.state = engine.state
+        self.asides = Asides(engine)
         self.courtesies = Courtesies(engine)
         self.picker = Picker(engine)
 
@@ -73,6 +64,7 @@ class Dialogue:
         state, text = self.state, clean(raw)
         state.said, state.calls = text[:500], 0
         menu, state.menu = state.menu, []
+        self.asides.warn(text)
         asks_for_person = wants_person(text, self.engine.assistant.model.person.keywords)
         if asks_for_person or (wants_call(text) and not self._wanted(text)):
             self._to_person()
@@ -97,7 +89,7 @@ class Dialogue:
         ):
             self._open_menu(menu[number[0]])
             return
-        rest = self._answer_asides(text)
+        rest = self.asides.answer(text)
         if rest is None:
             self.courtesies.anything_else()
             return
@@ -111,16 +103,31 @@ class Dialogue:
 
     def _understand(self, text: str) -> None:
         wanted = [] if is_negated(text) else self._wanted(text)
-        fact = self._fact(text, wanted)
-        is_small = courtesy(text) or is_help(text) or (is_abort(text) and not wanted)
-        if is_small or not re.search(r"\w", text):
+        fact = self.asides.fact(text, wanted)
+        is_small = courtesy(text) not in (None, "anger") or is_help(text)
+        if is_small or (is_abort(text) and not wanted) or not re.search(r"\w", text):
             self.courtesies.at_rest(text)
         elif fact is not None:
-            self._tell(fact)
+            self.asides.tell(fact)
         elif wanted:
             self._begin(wanted, text)
-        elif not self._is_about_time(text) and not self.engine.said:
+        elif not (self._regrets(text) or self._is_about_time(text) or self.engine.said):
             self.courtesies.at_rest(text)
+
+    def _regrets(self, text: str) -> bool:
+        """A second thought about what was done just now: another time, or a wrong detail."""
+        ended = self.state.ended
+        if not ended or not is_change(text) or is_question(text):
+            return False
+        found = found_in(self.engine, ended["flow"], text)
+        mover = self.engine.assistant.programs[ended["flow"]].flow.moved_by
+        if mover is not None and any(isinstance(value, When) for value in found.values()):
+            self._start(mover, text, moment_of(ended["when"], self.engine.calendar))
+            return True
+        if found or re.search(r"\b(?:wrong|falsch|correct|change)", text.lower()):
+            self.engine.say("too_late")
+            return True
+        return False
 
     def _is_about_time(self, text: str) -> bool:
         """A day or an hour, and nothing else: the first flow that needs one is meant."""
@@ -136,35 +143,28 @@ class Dialogue:
     def _wanted(self, text: str) -> list[Wanted]:
         return wanted_flows(text, self.engine.assistant.model.flows)
 
-    def _fact(self, text: str, wanted: list[Wanted]) -> Found | None:
-        """The fact to answer with, unless the text rather asks for a flow."""
-        found = self.engine.assistant.facts.search(text)
-        if found is None:
-            return None
-        if not wanted:
-            return found if found.by_name or is_question(text) else None
-        is_info = bool(_INFO.search(text.lower()))
-        return found if found.by_name and is_info else None
-
-    def _tell(self, fact: Found) -> None:
-        source = self.engine.wording.say("from_source", source=fact.source)
-        self.engine.said.append(f"{fact.text}\n{source}")
-        self.state.misses = 0
-
     def _begin(self, wanted: list[Wanted], text: str) -> None:
+        wished = wishes(self.state.said, self.engine.assistant.model.flows)
+        if len(wished) > 1:
+            self._start(wished[0], text)
+            self.state.paused += [Frame(flow=flow) for flow in wished[1 : _MOST_PAUSED + 1]]
+            titles = ", ".join(self.engine.title(flow) for flow in wished[1 : _MOST_PAUSED + 1])
+            self.engine.said.insert(0, self.engine.wording.say("later", titles=titles))
+            return
+        wanted = [one for one in wanted if one.flow in wished] or wanted
         best = [one for one in wanted if one.score == wanted[0].score]
         if len(best) > 1 and best[0].at == best[1].at:
             self.courtesies.menu([one.flow for one in best], "which")
             return
         self._start(best[0].flow, text)
 
-    def _start(self, flow: str, text: str) -> None:
-        """Start a flow with what the text already says."""
+    def _start(self, flow: str, text: str, older: When | None = None) -> None:
+        """Start a flow with what the text already says; `older`: a time that it speaks of."""
         engine = self.engine
         found = found_in(engine, flow, self.state.said or text, is_start=True)
         engine.state.frame = Frame(flow=flow)
         for name, value in found.items():
-            self._note(name, value)
+            self._note(name, value.over(older) if isinstance(value, When) else value)
         engine.state.misses = 0
         engine.go(0)
 
@@ -179,22 +179,6 @@ class Dialogue:
             answer = settled
         engine.fill(name, answer.value)
 
-    def _answer_asides(self, text: str) -> str | None:
-        """Answer the questions among several sentences; give the rest, None for nothing left."""
-        sentences = [part for part in _SENTENCE.split(text) if part.strip()]
-        if len(sentences) < 2:
-            return text
-        rest = []
-        for sentence in sentences:
-            fact = self._fact(sentence, self._wanted(sentence)) if is_question(sentence) else None
-            if fact is not None and fact.by_name:
-                self._tell(fact)
-            elif not (courtesy(sentence) and len(sentences) > 1):
-                rest.append(sentence)
-        if not rest:
-            return None if self.engine.said else text
-        return " ".join(rest)
-
     # A slot is being asked for
 
     def _at_collect(self, text: str) -> None:
@@ -206,7 +190,7 @@ class Dialogue:
         if slot.type == "text":
             self._at_text(name, text)
             return
-        rest = self._answer_asides(text)
+        rest = self.asides.answer(text)
         if rest is None:
             self._again()
             return
@@ -231,8 +215,10 @@ class Dialogue:
     def _at_text(self, name: str, text: str) -> None:
         if self.engine.slot(name).optional and is_skip(text):
             fill_and_go(self.engine, name, None)
-        elif is_abort(text):
-            self._stop()
+        elif is_abort(text) or is_goodbye(text):
+            self._stop(is_leaving=is_goodbye(text))
+        elif is_contact_only(text) and change_slots(self.engine, text, name):
+            pass
         elif is_help(text) or not re.search(r"\w", text):
             self.courtesies.in_flow(text)
         else:
@@ -242,8 +228,8 @@ class Dialogue:
         """Stop, or do something else first."""
         wanted = [] if is_negated(text) else self._wanted(text)
         other = [one for one in wanted if one.flow != self.engine.frame.flow]
-        if is_abort(text) and not (other and other[0].score > 1):
-            self._stop()
+        if is_goodbye(text) or (is_abort(text) and not (other and other[0].score > 1)):
+            self._stop(is_leaving=is_goodbye(text))
             return True
         if other and other[0] is wanted[0] and self._is_switch(text, other[0]):
             self._switch(other[0].flow, text)
@@ -259,17 +245,17 @@ class Dialogue:
         if name is not None:
             slot = self.engine.slot(name)
             read = read_slot(slot, text, self.engine.business, self.engine.frame.partial.get(name))
-        fact = self._fact(text, [wanted])
+        fact = self.asides.fact(text, [wanted])
         return not isinstance(read, Value) and fact is None
 
     def _fact_aside(self, text: str) -> bool:
         """A question that is no answer: answer it, then put the open question again."""
         if not is_question(text):
             return False
-        fact = self._fact(text, [])
+        fact = self.asides.fact(text, [])
         if fact is None or not fact.by_name:
             return False
-        self._tell(fact)
+        self.asides.tell(fact)
         self._again()
         return True
 
@@ -280,7 +266,7 @@ class Dialogue:
         if choices is not None:
             return self.picker.picks(name, text, choices)
         answer = read_slot(slot, text, engine.business, engine.frame.partial.get(name))
-        if answer is None or (slot.type == "name" and self._is_our_word(text)):
+        if answer is None or (slot.type == "name" and self._is_no_name(text)):
             return False
         if isinstance(answer, Ask):
             if slot.type != "phone" or not found_in(engine, engine.frame.flow, text, skip=name):
@@ -292,9 +278,12 @@ class Dialogue:
         fill_and_go(self.engine, name, answer.value)
         return True
 
-    def _is_our_word(self, text: str) -> bool:
-        """A trigger or an option is no name."""
+    def _is_no_name(self, text: str) -> bool:
+        """A trigger, an option or a keyword is no name, nor is a time in small letters."""
         said = words(text)
+        when = understand_when(text, self.engine.calendar) if text.islower() else None
+        if (when is not None and when.has_time) or self.engine.assistant.facts.is_keyword(said):
+            return True
         flows = self.engine.assistant.model.flows
         ours = [trigger for flow in flows for trigger in flow.triggers]
         slots = [slot for flow in flows for slot in flow.slots.values()]
@@ -323,18 +312,26 @@ class Dialogue:
         before = {**frame.slots}, {**frame.partial}
         if self._second_thought(name, text):
             return
+        fact = self.asides.fact(text, [])
         if before != (frame.slots, frame.partial):
-            self.engine.say("noted")
+            if fact is not None and fact.by_name:
+                self.asides.tell(fact)
+            else:
+                self.engine.say("noted")
             self._again()
         elif self._wanted(text) and not is_question(text) and len(words(text)) < 4:
             self._again()
         elif not self.courtesies.in_flow(text):
-            fact = self._fact(text, [])
-            if fact is not None:
-                self._tell(fact)
-                self._again()
-            else:
-                self.courtesies.missed(text)
+            self._told_or_missed(text)
+
+    def _told_or_missed(self, text: str) -> None:
+        """No answer at all: a fact that is spoken of, or nothing understood."""
+        fact = self.asides.fact(text, [])
+        if fact is not None:
+            self.asides.tell(fact)
+            self._again()
+        else:
+            self.courtesies.missed(text)
 
     def _ask_anew(self, name: str) -> None:
         engine = self.engine
@@ -359,7 +356,7 @@ class Dialogue:
         if not isinstance(step, ConfirmStep):
             self.engine.run()
             return
-        rest = self._answer_asides(text)
+        rest = self.asides.answer(text)
         if rest is None:
             self._again()
         elif yes_or_no(rest) is True:
@@ -389,7 +386,7 @@ class Dialogue:
                 f"{engine.wording.say('unsure')} {engine.wording.say('confirm_hint')}"
             )
         elif not self.courtesies.in_flow(text):
-            self.courtesies.missed(text)
+            self._told_or_missed(text)
 
     def _declined(self) -> None:
         engine, frame = self.engine, self.engine.frame
@@ -405,7 +402,7 @@ class Dialogue:
 
     # Leaving and coming back
 
-    def _stop(self) -> None:
+    def _stop(self, *, is_leaving: bool = False) -> None:
         engine, frame = self.engine, self.engine.frame
         own = engine.program.flow.stopped
         if frame.done:
@@ -415,7 +412,10 @@ class Dialogue:
         else:
             engine.say("stopped" if not self.state.paused else "stopped_short")
         self.state.frame, self.state.wait, self.state.prompt, self.state.misses = None, "", "", 0
-        if self.state.paused:
+        if is_leaving:
+            self.state.paused.clear()
+            self.courtesies.goodbye()
+        elif self.state.paused:
             engine.run()
         else:
             engine.say("more")

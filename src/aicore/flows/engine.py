@@ -49,7 +49,7 @@ class Engine:
         self.wording = assistant.wording
         self.calendar = Calendar(now, model.date_order, model.language)
         hours = {str(day): hours for day, hours in model.open.items()}
-        self.business = Business(self.calendar, model.region, hours)
+        self.business = Business(self.calendar, model.region, hours, frozenset(model.closed))
         self.said: list[str] = []
         self._found = ""
         self.call: tuple[Tool, dict[str, Any]] | None = None
@@ -165,6 +165,10 @@ class Engine:
         self.said.append(prompt)
 
     def _finish(self) -> None:
+        if self.state.frame is not None and self.frame.done:
+            times = [name for name, slot in self.program.flow.slots.items() if slot.refines]
+            chosen = [self.value_of(name) for name in times]
+            self.state.ended = {"flow": self.frame.flow, "when": str(next(iter(chosen), ""))}
         self.state.frame = None
         self.state.wait, self.state.prompt = "", ""
         if self.state.paused:
@@ -254,16 +258,19 @@ class Engine:
 
         `is_noted`: it was said in passing; the question comes when it is the slot's turn.
         """
-        lines = [self.wording.say(ask.key, **ask.values)]
+        said = self.wording.say(ask.key, **ask.values)
+        lines = [self.wording.say(ask.then) if ask.then else said]
         partial = dict(ask.partial or {})
         for number, day in enumerate(partial.get("readings", ()), 1):
             when = date.fromisoformat(day)
             lines.append(f"{number}. {full_day(when, self.wording.language, year=True)}")
+        question = "\n".join(lines)
+        full = f"{said} {question}" if ask.then else question
         if partial or is_noted:
-            self.frame.partial[name] = {**partial, "ask": "\n".join(lines)}
-        if partial and not is_noted:
-            self.state.prompt = "\n".join(lines)
-        return "\n".join(lines)
+            self.frame.partial[name] = {**partial, "ask": full}
+        if (partial or ask.then) and not is_noted:
+            self.state.prompt = question
+        return full
 
     def choices(self, name: str) -> Choices | None:
         """The rows found for a choice out of a saved result; None for other slots."""

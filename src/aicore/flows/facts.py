@@ -15,6 +15,7 @@ _HEADING = re.compile(r"\A(?P<level>#{1,6})\s+(?P<title>.+?)\s*#*\s*\Z")
 _KEYWORDS = re.compile(
     r"<!--\s*(?:asked as|keywords)\s*:(?P<words>.*?)-->", re.IGNORECASE | re.DOTALL
 )
+_URGENT = re.compile(r"<!--\s*urgent\s*-->", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _BULLET = re.compile(r"\A\s*[-*]\s+")
 _LONGEST = 900
@@ -22,11 +23,15 @@ _LONGEST = 900
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One fact: its heading (what is cited), its text, and other ways in which it is asked for."""
+    """One fact: its heading (what is cited), its text, and other ways in which it is asked for.
+
+    `is_urgent`: it is told whenever it is spoken of, also beside another errand.
+    """
 
     title: str
     text: str
     asked: tuple[str, ...] = ()
+    is_urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,7 @@ class Found:
     source: str
     score: float
     by_name: bool
+    is_urgent: bool = False
 
 
 @dataclass(slots=True)
@@ -53,7 +59,7 @@ class _Entry:
 def read_markdown(text: str) -> list[Fact]:
     """Split a Markdown text at its headings; a comment `<!-- asked as: a, b -->` adds keywords.
 
-    The heading of the whole (`#`) is no fact.
+    A comment `<!-- urgent -->` makes a fact urgent. The heading of the whole (`#`) is no fact.
     """
     sections: list[tuple[str, list[str]]] = []
     for line in text.splitlines():
@@ -69,11 +75,12 @@ def read_markdown(text: str) -> list[Fact]:
 
 def _fact(title: str, body: str) -> Fact | None:
     asked = [word.strip() for found in _KEYWORDS.findall(body) for word in found.split(",")]
+    is_urgent = bool(_URGENT.search(body))
     body = re.sub(r"\n{3,}", "\n\n", _COMMENT.sub("", body)).strip()
     body = re.sub(r"(?<![\n])\n(?!\n|\s*[-*]\s)", " ", body)  # unwrap paragraphs
     if not title or not body:
         return None
-    return Fact(title, body.replace("**", ""), tuple(word for word in asked if word))
+    return Fact(title, body.replace("**", ""), tuple(word for word in asked if word), is_urgent)
 
 
 class Facts:
@@ -102,6 +109,14 @@ class Facts:
         """What there are facts about, in the order of the file."""
         return [entry.fact.title for entry in self._entries]
 
+    def is_keyword(self, said: Sequence[str]) -> bool:
+        """Say whether these words are what a fact is about, to the letter."""
+        return any(
+            words(phrase) == list(said)
+            for entry in self._entries
+            for phrase in (entry.fact.title, *entry.fact.asked)
+        )
+
     def search(self, question: str) -> Found | None:
         """Find the fact that answers best, or None where none does."""
         said, every = content_words(question), words(question)
@@ -112,12 +127,13 @@ class Facts:
             score, by_name = self._score(entry, said, every)
             if score > 0 and (best is None or (by_name, score) > (best[1], best[0])):
                 best = score, by_name, entry
-        if best is None or (not best[1] and best[0] < 0.5):
-            return None
+        if best is None or (not best[1] and (best[0] < 0.5 or len(said) < 2)):
+            return None  # a single word in passing is no subject
         score, by_name, entry = best
         subject = [*entry.title, *(word for phrase in entry.asked for word in phrase)]
         rest = [word for word in said if not any(similar(word, other) for other in subject)]
-        return Found(_passage(entry.fact.text, rest), entry.fact.title, score, by_name)
+        fact = entry.fact
+        return Found(_passage(fact.text, rest), fact.title, score, by_name, fact.is_urgent)
 
     def _score(
         self, entry: _Entry, said: Sequence[str], every: Sequence[str]

@@ -37,6 +37,9 @@ def lint_assistant(model: AssistantModel, zone_exists: Callable[[str], bool]) ->
     for number, name in enumerate(names):
         if name in names[:number]:
             yield f"the flow {name!r} is there twice", ("flows", number, "flow")
+        mover = model.flows[number].moved_by
+        if mover is not None and mover not in names:
+            yield f"there is no flow {mover!r}", ("flows", number, "moved_by")
     if not zone_exists(model.zone):
         yield f"there is no time zone {model.zone!r}", ("zone",)
     if model.person.flow is not None and model.person.flow not in names:

@@ -13,6 +13,7 @@ __all__ = [
     "courtesy",
     "is_abort",
     "is_change",
+    "is_goodbye",
     "is_help",
     "is_more",
     "is_none_of_these",
@@ -75,7 +76,7 @@ _THUMBS = {
     "❌": False,
     "🚫": False,
 }
-_BUT = re.compile(r"\b(?:but|except|only|just not|aber|nur)\b")
+_SIGNS = {"👋": "hello", "❤": "thanks", "🙏": "thanks", "😊": "thanks", "😀": "thanks"}
 
 _ABORT = re.compile(
     r"\A(?:(?:oh|well|hmm?|um|ah|no|ok(?:ay)?|please|sorry|actually|sry|nein|ach|bitte)[,. ]+)*"
@@ -153,7 +154,7 @@ _HELLO = re.compile(
     r"guten (?:morgen|tag|abend)|moin|servus|grüß gott|grüezi|hola|bonjour|how are you(?: doing)?|"
     r"how'?s it going|what'?s up|sup|wie geht'?s?(?: (?:dir|ihnen))?|(?:is )?any(?:one|"
     r"body) (?:there|here))"
-    r"(?: (?:there|all|everyone|team|sir|madam|dear|lakeside|zusammen))*\W*"
+    r"(?: (?:there|again|back|all|everyone|team|guys|sir|madam|dear|lakeside|zusammen))*\W*"
 )
 _THANKS = re.compile(
     r"\A(?:ok(?:ay)?|great|perfect|super|cool|good|nice|awesome|lovely|wonderful|brilliant|"
@@ -165,17 +166,29 @@ _THANKS = re.compile(
     r"that'?s (?:all|it)|you|bye|"
     r"have a\b.*|mate|everything|sehr|ihnen|dir|schön))*\W*\Z"
 )
-_BYE = re.compile(
-    r"\A(?:(?:ok(?:ay)?|thanks?|thank you|danke)[,. ]+)*(?:bye+(?: ?bye)?|goodbye|good ?night|"
-    r"see (?:you|ya)(?: \w+)*|cya|"
-    r"have a (?:nice|good|great|lovely) (?:day|one|evening|weekend)|take care|tschüss?|tschau|ciao|"
+_LEAVING = (
+    r"bye+(?: ?bye)?|goodbye|good ?night|see (?:you|ya)(?: (?:later|soon|then|there|around))?|cya|"
+    r"have a (?:nice|good|great|lovely) (?:day|one|evening|weekend)|take care|tschü(?:ss?|ß)|"
+    r"tschau|ciao|"
     r"auf wiedersehen|bis (?:dann|bald|später)|schönen (?:tag|abend)(?: noch)?|"
-    r"that'?s all(?: for now)?|"
+    r"(?:i )?(?:gotta|have to|got to|must) (?:go|run|leave)(?: now)?|go away"
+)
+_BEFORE_BYE = (
+    r"\A(?:(?:ok(?:ay)?|great|perfect|alright|sorry|no|nein|thanks?|thank you|danke|thx|"
+    r"vielen dank|cheers)(?: (?:again|so much|very much|a lot|you|schön|sehr))?[,.! ]+"
+    r"(?:and |und )?)*"
+)
+_GOODBYE = re.compile(
+    rf"{_BEFORE_BYE}(?:(?:{_LEAVING})[,.! ]*(?:(?:and |und )?(?:thanks?|thank you|danke))?)+\W*\Z"
+)
+_BYE = re.compile(
+    rf"{_BEFORE_BYE}(?:{_LEAVING}|see (?:you|ya)(?: \w+)*|that'?s all(?: for now)?|"
     r"that'?s it|nothing(?: else)?|no,? (?:that'?s (?:all|it)|nothing(?: else)?|i'?m good|"
     r"all good)|das war'?s|das ist alles)\W*\Z"
 )
 _ANGER = re.compile(
-    r"\b(?:useless|stupid|idiot|moron|dumb|hate (?:you|this)|fuck\w*|shit\w*|wtf|rubbish|"
+    r"\b(?:useless|stupid|idiot|moron|dumb|hate (?:you|this)|fuck\w*|shit\w*|asshole|arsehole|wtf|"
+    r"rubbish|"
     r"you suck|annoying|(?:terrible|worst|bad) (?:bot|robot|service)|scheiß\w*|blöd\w*|"
     r"nutzlos|idiotisch)\b"
 )
@@ -311,14 +324,21 @@ def is_help(text: str) -> bool:
 def courtesy(text: str) -> Courtesy | None:
     """Read a greeting, thanks, a goodbye or plain anger that is nothing else."""
     low = _low(text)
-    if _BYE.match(low):
+    if _BYE.match(low) or _GOODBYE.match(low):
         return "bye"
     if _THANKS.match(low):
         return "thanks"
     if _ANGER.search(low) and len(words(low)) < 8:
         return "anger"
+    if low[:1] in _SIGNS:
+        return _SIGNS[low[:1]]
     match = _HELLO.match(low)
     return "hello" if match and match.end() == len(low) else None
+
+
+def is_goodbye(text: str) -> bool:
+    """Say whether somebody is leaving, whatever is going on."""
+    return bool(_GOODBYE.match(_low(text)))
 
 
 def is_question(text: str) -> bool:

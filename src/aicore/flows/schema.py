@@ -213,7 +213,10 @@ class TestModel(_Model):
 
 
 class FlowModel(_Model):
-    """One dialogue."""
+    """One dialogue.
+
+    `moved_by`: the flow for a second thought about the time once this one has done its work.
+    """
 
     flow: Name
     title: str = ""
@@ -222,6 +225,7 @@ class FlowModel(_Model):
     slots: dict[Name, SlotModel] = {}
     steps: Annotated[list[Step], Field(min_length=1)]
     stopped: str = ""
+    moved_by: Name | None = None
     tests: list[TestModel] = []
 
 
@@ -253,6 +257,7 @@ class HandoffModel(_Model):
 
 
 Hours = Annotated[str, Field(pattern=r"^\d{2}:\d{2}-\d{2}:\d{2}$")]
+ClosedDay = Annotated[str, Field(pattern=r"^(?:\d{4}-)?(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])$")]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
@@ -265,6 +270,7 @@ class AssistantModel(_Model):
     region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
     date_order: Literal["DMY", "MDY", "ask"] = "ask"
     open: dict[Day, Hours | None] = {}
+    closed: list[ClosedDay] = []
     disclosure: Text
     greeting: str = ""
     fallback: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -45,23 +45,33 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Not usable yet: say `key` of the wording with `values`; keep `partial` for the answer."""
+    """Not usable yet: say `key` of the wording with `values`; keep `partial` for the answer.
+
+    `then`: the question that follows; without it `key` is one itself.
+    """
 
     key: str
     values: Mapping[str, object] = field(default_factory=dict)
     partial: Any = None
+    then: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Business:
-    """What slots are read by: the calendar, the phone region, and the opening hours."""
+    """What slots are read by: the calendar, the phone region, hours, and days when it is closed.
+
+    `closed`: dates as `2027-03-26`, or `12-25` for every year.
+    """
 
     calendar: Calendar
     region: str
     open: Mapping[str, str | None]
+    closed: Collection[str] = ()
 
     def hours_on(self, day: date) -> str | None:
         """Opening hours, e.g. `08:00-17:00`; None when closed."""
+        if f"{day:%m-%d}" in self.closed or day.isoformat() in self.closed:
+            return None
         return self.open.get(_DAYS[day.weekday()]) if self.open else "00:00-23:59"
 
     def is_open(self, moment: datetime) -> bool:
@@ -220,11 +230,12 @@ def settle_when(slot: SlotModel, when: When, business: Business) -> Value | Ask:
 def _unusable(slot: SlotModel, when: When, business: Business) -> Ask | None:
     calendar = business.calendar
     if when.is_unreal:
-        return Ask("unreal")
+        return Ask("unreal", then="which_day")
     if when.is_past and slot.future and when.days:
-        return Ask("past", {"when": _said(when, calendar)}, _without_past(when, calendar))
+        kept_of = _without_past(when, calendar)
+        return Ask("past", {"when": _said(when, calendar)}, kept_of, then="which_day")
     if when.is_far:
-        return Ask("too_far")
+        return Ask("too_far", then="which_day")
     if when.other is not None and when.days:
         kept = {"when": replace(when, other=None).to_json()}
         kept["readings"] = [when.days[0].isoformat(), when.other.isoformat()]  # type: ignore[assignment]
@@ -251,7 +262,8 @@ def _closed(when: When, day: date, business: Business) -> Ask | None:
     name = full_day(day, business.calendar.language)
     if not hours:
         kept = replace(when, days=None)
-        return Ask("closed", {"day": name}, {"when": kept.to_json()} if kept.has_time else None)
+        kept_of = {"when": kept.to_json()} if kept.has_time else None
+        return Ask("closed", {"day": name}, kept_of, then="which_other_day")
     opens, closes = time.fromisoformat(hours[:5]), time.fromisoformat(hours[6:])
     outside = (
         (when.at is not None and not opens <= when.at < closes)
@@ -265,6 +277,7 @@ def _closed(when: When, day: date, business: Business) -> Ask | None:
         "closed_time",
         {"day": name, "hours": hours.replace("-", "\u2013")},
         {"when": kept.to_json()},
+        then="which_other_time",
     )
 
 

@@ -38,13 +38,15 @@ class State:
     """Everything the engine knows between two messages.
 
     `wait` is what the next message answers. `prompt` is the open question, `menu` the flows
-    behind the numbers of a menu. `known` holds the customer's name, e-mail and phone.
+    behind the numbers of a menu, `ended` the last `flow` that had an effect and the time `when`
+    it chose. `known` holds the customer's name, e-mail and phone.
     """
 
     version: str
     greeted: bool = False
     wait: Wait = ""
     frame: Frame | None = None
+    ended: dict[str, str] = field(default_factory=dict)
     paused: list[Frame] = field(default_factory=list)
     known: dict[str, Any] = field(default_factory=dict)
     prompt: str = ""

@@ -66,6 +66,7 @@ _EN = {
     "resume": "Shall we go on with: {title}?",
     "resume_no": "All right, we leave it there. Is there anything else I can do for you?",
     "switch": "Of course, let us do that first.",
+    "later": "One after the other; then: {titles}.",
     "changed": "All right, I have changed that.",
     "changed_to": "All right: {value}.",
     "too_late": "That part is already done, so I cannot change it here. "
@@ -89,11 +90,13 @@ _EN = {
     "which_time": "What time on {day}?",
     "which_date": "Just to be sure, which date do you mean?",
     "none_suits": "No problem. Which other day or time would suit you?",
-    "past": "{when} is already past. Which day would suit you?",
-    "unreal": "There is no such date. Which day would suit you?",
-    "too_far": "I can only look about a year ahead. Which day would suit you?",
-    "closed": "We are closed on {day}. Which other day would suit you?",
-    "closed_time": "We are not open then; on {day} we are open {hours}. Which time would suit you?",
+    "past": "{when} is already past.",
+    "unreal": "There is no such date.",
+    "too_far": "I can only look about a year ahead.",
+    "closed": "We are closed on {day}.",
+    "closed_time": "We are not open then; on {day} we are open {hours}.",
+    "which_other_day": "Which other day would suit you?",
+    "which_other_time": "Which time would suit you?",
     "bad_email": "That does not look like a complete e-mail address. "
     "Could you check it? For example: ann@example.com",
     "bad_phone": "That does not look like a complete phone number. "
@@ -156,6 +159,7 @@ _DE = {
     "resume": "Machen wir weiter mit: {title}?",
     "resume_no": "In Ordnung, wir lassen es dabei. Kann ich sonst noch etwas für Sie tun?",
     "switch": "Gern, machen wir das zuerst.",
+    "later": "Eins nach dem anderen; danach: {titles}.",
     "changed": "In Ordnung, ich habe das geändert.",
     "changed_to": "In Ordnung: {value}.",
     "too_late": "Das ist schon erledigt, ich kann es hier nicht mehr ändern. "
@@ -181,12 +185,13 @@ _DE = {
     "which_time": "Um wie viel Uhr am {day}?",
     "which_date": "Nur zur Sicherheit: Welches Datum meinen Sie?",
     "none_suits": "Kein Problem. Welcher andere Tag oder welche Uhrzeit passt Ihnen?",
-    "past": "{when} ist schon vorbei. Welcher Tag passt Ihnen?",
-    "unreal": "Dieses Datum gibt es nicht. Welcher Tag passt Ihnen?",
-    "too_far": "Ich kann nur etwa ein Jahr vorausschauen. Welcher Tag passt Ihnen?",
-    "closed": "Am {day} haben wir geschlossen. Welcher andere Tag passt Ihnen?",
-    "closed_time": "Dann haben wir nicht geöffnet; am {day} sind wir {hours} da. "
-    "Welche Uhrzeit passt Ihnen?",
+    "past": "{when} ist schon vorbei.",
+    "unreal": "Dieses Datum gibt es nicht.",
+    "too_far": "Ich kann nur etwa ein Jahr vorausschauen.",
+    "closed": "Am {day} haben wir geschlossen.",
+    "closed_time": "Dann haben wir nicht geöffnet; am {day} sind wir {hours} da.",
+    "which_other_day": "Welcher andere Tag passt Ihnen?",
+    "which_other_time": "Welche Uhrzeit passt Ihnen?",
     "bad_email": "Das sieht nicht wie eine vollständige E-Mail-Adresse aus. "
     "Zum Beispiel: anna@example.com",
     "bad_phone": "Das sieht nicht wie eine vollständige Telefonnummer aus. "
