@@ -121,6 +121,12 @@ async def test_an_offset_that_is_none_is_told_to_the_model(offset: object) -> No
     assert reply.calls[1].result.is_error
 
 
+@pytest.mark.parametrize("wall_s", [0, -1, float("nan")])
+def test_a_limit_that_is_no_number_above_0_is_refused(wall_s: float) -> None:
+    with pytest.raises(ConfigError):
+        Limits(wall_s=wall_s)
+
+
 @pytest.mark.parametrize("zone", ["Europe", "", "../etc", "nul\0", "\ud800", "Mars/Olympus"])
 def test_a_zone_that_is_none_is_refused(zone: str) -> None:
     with pytest.raises(ConfigError):

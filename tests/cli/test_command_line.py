@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -111,6 +112,61 @@ def test_a_model_that_is_down_is_told_and_the_chat_goes_on(tmp_path: Path) -> No
     assert done.stdout.count("you> ") == 2
     assert done.stdout.count("http://127.0.0.1:9") == 2
     assert "Traceback" not in done.stdout + done.stderr
+
+
+CLOSED = "[provider]\nkind = 'openai-compatible'\nbase_url = 'http://127.0.0.1:9/v1'\nmodel = 'm'\n"
+
+
+def test_an_interrupted_chat_ends_at_once_though_it_waits_for_a_line(tmp_path: Path) -> None:
+    written(tmp_path, CLOSED)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aicore", "chat"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("hi\n")
+        process.stdin.flush()
+        while "you> hi" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 130
+    finally:
+        process.kill()
+        _, stderr = process.communicate()
+    assert "Traceback" not in stderr
+
+
+def test_a_chat_whose_output_nobody_reads_any_more_ends_quietly(tmp_path: Path) -> None:
+    written(tmp_path, CLOSED)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aicore", "chat"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        process.stdin.write("hi\nthere\n")
+        process.stdin.close()
+        assert process.wait(timeout=10) == 1
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    finally:
+        process.kill()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def test_version_and_help_answer(tmp_path: Path) -> None:

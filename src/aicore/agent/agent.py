@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 class Agent:
     """Instructions, a provider, servers and a policy; runs turns of many conversations at once.
 
-    Use it as an async context manager: entering opens the log, the provider and the servers,
+    Use it as an async context manager, once: entering opens the log, the provider and the servers,
     and continues what a crash left open (`resume_on_enter`); leaving closes them. A server that
     is down does not stop the agent; its tools appear when it comes up.
 
@@ -138,9 +138,11 @@ class Agent:
         own id: the same one again never runs twice, it gives the recorded reply, or retries a
         turn that had failed. `principal` defaults to the customer of this conversation.
 
-        Raises: CustomerError (empty message), LimitReached, ProviderUnavailable,
-        CredentialError, ModelError, StoreBusy, StoreError, Fenced. After any of them the
-        conversation is usable.
+        Raises: CustomerError (an empty message, or one that came in another conversation before),
+        LimitReached, ProviderUnavailable,
+        CredentialError, ModelError, StoreBusy, StoreError, Fenced; ConfigError for an empty id.
+        After any of them the conversation is usable. After StoreBusy, StoreError and Fenced the
+        turn stays open for the next message, or `resume`; the others end it.
         """
         message = _inbound(text, conversation, principal, channel, message_id)
         self._opened()
@@ -158,7 +160,7 @@ class Agent:
         """Handle one message, yielding events as they happen; the last is `Replied`.
 
         The deltas joined are the reply's text. Closing the generator early cancels the turn.
-        Raises as `send` does.
+        Raises as `send` does, and NotOpenError when the agent is left meanwhile.
         """
         message = _inbound(text, conversation, principal, channel, message_id)
         feed = Feed()

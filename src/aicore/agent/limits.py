@@ -36,7 +36,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:
                 raise ConfigError(f"Limits.{name} is {value}: give a number above 0, or None.")
 
     def check(self, *, rounds: int, usage: Usage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -18,9 +19,11 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line.
 
+    Ends the process with 130 when interrupted.
+
     Raises:
-        SystemExit: 0 when all went well; 1 when a check failed; 2 with one sentence on stderr
-            when it cannot be done; 130 when interrupted.
+        SystemExit: 0 when all went well; 1 when a check failed, or nobody reads the output any
+            more; 2 with one sentence on stderr when it cannot be done.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s %(message)s")
@@ -29,8 +32,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     except AicoreError as error:
         sys.stderr.write(f"aicore: {error}\n")
         code = 2
+    except BrokenPipeError:
+        # Else Python complains at its end: https://docs.python.org/3/library/signal.html#note-on-sigpipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     except KeyboardInterrupt:
-        code = 130
+        # All is closed by now, but for the thread that reads the terminal: it cannot be stopped,
+        # and Python would wait for it.
+        sys.stdout.flush()
+        os._exit(130)
     raise SystemExit(code)
 
 
