@@ -79,6 +79,8 @@ class Runner:
             return await self._run(session, journal, turn, emit)
 
         session = self._sessions.get(conversation)
+        if received.is_new:
+            session.note(received.seq, message)
         session.attended.add(received.seq)
         try:
             return await self._with_claim(session, work)

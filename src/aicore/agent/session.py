@@ -189,6 +189,14 @@ class Session:
         if not turn.is_open and not turn.waiting:
             del self.turns[event.turn]
 
+    def note(self, seq: int, message: MessageReceived) -> None:
+        """Take in a message that was just recorded as event `seq`, unless others came between.
+
+        It spares a read of what is known; where it does not fit, the next turn reads.
+        """
+        if seq == self.seq + 1:
+            self._apply(Event(seq, seq, int(time.time() * 1000), message))
+
     def open_turns(self) -> list[TurnState]:
         """Turns to run, oldest first."""
         return [turn for _, turn in sorted(self.turns.items()) if turn.is_open]
@@ -220,6 +228,7 @@ class Journal:
         self._log = log
         self._session = session
         self._claim = claim
+        self._is_at_rest = False
 
     async def catch_up(self) -> None:
         """Read what others wrote since the session was last used."""
@@ -245,14 +254,16 @@ class Journal:
                 break
             except HeadMoved:
                 await self._reread()
+        self._is_at_rest = type(bodies[-1]) in CLOSING
         now_ms = int(time.time() * 1000)
         self._session.apply(
             Event(before + n, turn, now_ms, body) for n, body in enumerate(bodies, 1)
         )
 
     async def release(self) -> None:
-        """Let other processes have the conversation."""
-        await self._log.release(self._claim)
+        """Let other processes have the conversation; an event that ended a turn did so already."""
+        if not self._is_at_rest:
+            await self._log.release(self._claim)
 
 
 class Sessions:
