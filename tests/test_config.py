@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio
 import pytest
 
 from aicore.agent.build import build_agent, build_provider, build_server
@@ -49,6 +50,18 @@ def test_the_environment_wins_over_the_file(
     assert settings.limits.rounds == 3
 
 
+async def test_deadlines_of_tool_calls_can_be_set(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        '[provider]\nkind = "openai-compatible"\nbase_url = "http://127.0.0.1:1/v1"\nmodel = "m"\n'
+        "[calls]\nconnect_s = 0.2\n"
+        '[servers.silent]\ncommand = ["sleep", "60"]\n',
+    )
+    with anyio.fail_after(5):
+        async with build_agent(path) as agent:
+            assert agent.health()[0].state != "connected"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -56,6 +69,7 @@ def test_the_environment_wins_over_the_file(
         ('[agent]\ninstruction = "x"\n', ["agent.instruction", "instructions"]),
         ("[limits]\nround = 3\n", ["limits.round", "rounds"]),
         ("[limits]\nrounds = -3\n", ["limits.rounds"]),
+        ("[calls]\ncall_s = 0\n", ["calls.call_s"]),
         ('[limits]\nrounds = "many"\n', ["limits.rounds"]),
         ('[servers.crm]\nurl = "http://x"\nlocal = "a:b"\n', ["servers.crm", "exactly one"]),
         ("[servers.crm]\n", ["servers.crm", "exactly one"]),

@@ -13,6 +13,7 @@ from aicore.agent.replies import (
     Waiting,
 )
 from aicore.dispatch.functions import tool
+from aicore.dispatch.limits import DispatchLimits
 from aicore.dispatch.server import Server
 from aicore.errors import AicoreError
 from aicore.records import Principal
@@ -23,6 +24,7 @@ __all__ = [
     "CallFinished",
     "CallRecord",
     "CallStarted",
+    "DispatchLimits",
     "Limits",
     "Principal",
     "Replied",

@@ -24,7 +24,15 @@ from pydantic_settings import (
 
 from aicore.errors import ConfigError
 
-__all__ = ["AgentSettings", "LimitSettings", "LogSettings", "ServerSettings", "Settings", "load"]
+__all__ = [
+    "AgentSettings",
+    "CallSettings",
+    "LimitSettings",
+    "LogSettings",
+    "ServerSettings",
+    "Settings",
+    "load",
+]
 
 
 class _Section(BaseModel):
@@ -80,6 +88,14 @@ class LimitSettings(_Section):
     output_tokens_per_request: int = Field(default=0, ge=0)
 
 
+class CallSettings(_Section):
+    """Deadlines and caps of tool calls; as in `aicore.DispatchLimits`."""
+
+    connect_s: float = Field(default=15.0, gt=0)
+    call_s: float = Field(default=30.0, gt=0)
+    result_chars: int = Field(default=16_000, gt=0)
+
+
 class Settings(BaseSettings):
     """A whole configuration. `provider` is checked by the provider it names (`kind`)."""
 
@@ -92,6 +108,7 @@ class Settings(BaseSettings):
     servers: dict[str, ServerSettings] = Field(default_factory=dict)
     log: LogSettings = Field(default_factory=LogSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    calls: CallSettings = Field(default_factory=CallSettings)
     policy: Literal["allow-all"] = "allow-all"
 
     @classmethod
@@ -153,6 +170,7 @@ def _known(loc: tuple[int | str, ...]) -> list[str]:
         "servers": ServerSettings,
         "log": LogSettings,
         "limits": LimitSettings,
+        "calls": CallSettings,
     }
     section = sections.get(str(loc[0])) if len(loc) > 1 else Settings
     return list(section.model_fields) if section is not None else []

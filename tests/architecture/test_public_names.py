@@ -13,6 +13,7 @@ PUBLIC = {
         "CallFinished",
         "CallRecord",
         "CallStarted",
+        "DispatchLimits",
         "Limits",
         "Principal",
         "Replied",

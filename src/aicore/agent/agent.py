@@ -22,6 +22,7 @@ from aicore.agent.replies import Replied, Reply, StreamEvent
 from aicore.agent.runner import Resumed, Runner
 from aicore.agent.turn import Parts
 from aicore.dispatch.dispatcher import Dispatcher, ServerHealth
+from aicore.dispatch.limits import DispatchLimits
 from aicore.dispatch.server import Server
 from aicore.errors import ApprovalError, ConfigError, CustomerError, NotOpenError
 from aicore.log.events import ApprovalDecided, MessageReceived
@@ -57,6 +58,7 @@ class Agent:
         log: EventLog | None = None,
         policy: Policy | None = None,
         limits: Limits | None = None,
+        call_limits: DispatchLimits | None = None,
         zone: str | None = None,
         resume_on_enter: bool = True,
     ) -> None:
@@ -67,7 +69,7 @@ class Agent:
                 "Give the provider a price, or limit tokens instead."
             )
         self._log: EventLog = MemoryLog() if log is None else log
-        self._dispatcher = Dispatcher(servers, tools)
+        self._dispatcher = Dispatcher(servers, tools, call_limits)
         self._parts = Parts(
             provider=provider,
             dispatcher=self._dispatcher,

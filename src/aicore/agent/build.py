@@ -11,6 +11,7 @@ from typing import Any
 from aicore.agent.agent import Agent
 from aicore.agent.limits import Limits
 from aicore.config import LimitSettings, ServerSettings, Settings, load
+from aicore.dispatch.limits import DispatchLimits
 from aicore.dispatch.server import Server
 from aicore.errors import AicoreError, ConfigError
 from aicore.log.memory import MemoryLog
@@ -34,6 +35,7 @@ def build_agent(path: Path, *, provider: Provider | None = None) -> Agent:
         instructions=_instructions(settings),
         log=build_log(settings),
         limits=_limits(settings.limits),
+        call_limits=DispatchLimits(**settings.calls.model_dump()),
         zone=settings.agent.zone,
     )
 
