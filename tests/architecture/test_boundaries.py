@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 BOUNDARIES = {
+    "src/aicore/agent/agent.py:Agent._resume_in_background": "must not end the agent: logged",
     "src/aicore/agent/agent.py:Agent._stream_into": "handed to the reader of the stream",
     "src/aicore/agent/build.py:_call": "foreign code named in settings: becomes a ConfigError",
     "src/aicore/agent/runner.py:Runner._resume_turn": "one turn must not stop the others",
