@@ -102,6 +102,20 @@ def test_doctor_names_each_part_that_fails_and_exits_1(tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_doctor_plays_the_tests_of_a_flow_file(tmp_path: Path) -> None:
+    written(tmp_path, "[provider]\nkind = 'flows'\nfile = 'ok.yaml'\n")
+    right = FLOW + "    tests:\n      - {say: [hello], replies: [Hello]}\n"
+    (tmp_path / "ok.yaml").write_text(right)
+    done = aicore(tmp_path, "doctor")
+    assert done.returncode == 0, done.stdout
+    assert "1 tests in" in done.stdout
+
+    (tmp_path / "ok.yaml").write_text(right.replace("replies: [Hello]", "replies: [Goodbye]"))
+    done = aicore(tmp_path, "doctor")
+    assert done.returncode == 1
+    assert "FAIL  flows: test 1 of hello" in done.stdout
+
+
 def test_a_model_that_is_down_is_told_and_the_chat_goes_on(tmp_path: Path) -> None:
     written(
         tmp_path,

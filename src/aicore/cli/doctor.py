@@ -36,6 +36,7 @@ async def _examine(config: Path) -> int:
     parts: list[tuple[str, Callable[[Settings], Awaitable[list[str]]]]] = [
         ("log", _check_log),
         ("provider", _check_provider),
+        ("flows", _check_flows),
         ("servers", _check_servers),
     ]
     failures = 0
@@ -82,6 +83,22 @@ async def _check_provider(settings: Settings) -> list[str]:
         )
         completion = await provider.complete(request)
     return [f"{provider.name} answered ({completion.usage.output_tokens} tokens)"]
+
+
+async def _check_flows(settings: Settings) -> list[str]:
+    """Play the tests that a flow file brings along."""
+    file = settings.provider.get("file")
+    if not file:
+        return []
+    from aicore.flows import run_flow_tests
+
+    results = await run_flow_tests(file)
+    failed = [
+        f"FAIL test {result.number} of {result.flow} in {file}: {result.message}"
+        for result in results
+        if not result.is_ok
+    ]
+    return failed or [f"{len(results)} tests in {file} pass"]
 
 
 async def _check_servers(settings: Settings) -> list[str]:
