@@ -15,7 +15,7 @@ from aicore.records import Tool, ToolCall
 ZONE = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=ZONE)  # a Monday
 FILE = Path(__file__).parents[2] / "examples" / "aicore_examples" / "lakeside" / "assistant.yaml"
-READS = ("calendar_free", "calendar_events")
+READS = ("calendar_free", "calendar_events", "payments_search")
 WRITES = (
     "calendar_create",
     "calendar_update",
@@ -166,20 +166,28 @@ class Practice:
         self.mails[int(draft_id) - 1]["sent"] = True
         return {"message_id": f"<{draft_id}@example.com>", "status": "sent"}
 
+    def _payments_search(self, kind: str, query: str, limit: int, **more: Any) -> Any:
+        if kind == "customer":
+            found = [{"id": query} for one in self.payments if one["customer"] == query]
+        else:
+            links = [one["link"] for one in self.payments if one["customer"] == more["customer"]]
+            found = [link for link in links if query in link["for"]]
+        return {"rows": found[:limit]}
+
     def _payments_link(self, lines: list[dict[str, Any]], currency: str, customer: str) -> Any:
         amount = sum(one["amount"] * one["quantity"] for one in lines)
-        self.payments.append({"amount": amount, "customer": customer})
-        return {
-            "link": {
-                "id": "l1",
-                "reference": f"PR-2026-{len(self.payments):04}",
-                "amount_minor": amount,
-                "amount_text": f"{amount / 100:.2f} EUR",
-                "currency": currency,
-                "url": None,
-                "instructions": "Pay at the desk or by bank transfer, quoting the reference.",
-            }
+        link = {
+            "id": "l1",
+            "reference": f"PR-2026-{len(self.payments) + 1:04}",
+            "for": lines[0]["description"],
+            "amount_minor": amount,
+            "amount_text": f"{amount / 100:.2f} EUR",
+            "currency": currency,
+            "url": None,
+            "instructions": "Pay at the desk or by bank transfer, quoting the reference.",
         }
+        self.payments.append({"amount": amount, "customer": customer, "link": link})
+        return {"link": link}
 
 
 def visit(practice: Practice, provider: FlowProvider | None = None) -> Rehearsal:

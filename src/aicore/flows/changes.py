@@ -56,7 +56,7 @@ def found_in(
 
 def _signed(text: str) -> Value | None:
     """A name between commas, beside an address: book a cleaning, Ann Lee, ann@example.com."""
-    parts = [part.strip() for part in re.split(r"[,;\n]", text)]
+    parts = [part.strip() for part in re.split(r"[,;\n]", re.sub(r"\S*@\S*", ",", text))]
     if not email_in(text) and not re.search(r"\d{6}", text):
         return None
     for part in parts[1:]:

@@ -34,7 +34,7 @@ _LETTER = r"[^\W\d_]"
 _MARKS = r"\u0300-\u036f\u0591-\u05c7\u064b-\u0670\u0900-\u0dff\u0e30-\u0e4e"  # on letters
 _NAME_WORD = rf"(?:{_LETTER}(?:{_LETTER}|[{_MARKS}'\u2019.-])*)"
 _INTRODUCED = re.compile(
-    rf"\b(?P<lead>(?:my|the)\s+(?:full\s+)?name\s+is|my\s+name'?s|name\s*(?:is|:)|i\s+am\s+called|"
+    rf"\b(?P<lead>(?:my|the)\s+(?:full\s+)?name\s+is|my\s+name'?s|name\s*(?:is|:|should\s+be|must\s+be)|i\s+am\s+called|"
     rf"call\s+me|it['\u2019]?s\s+me,?|i['\u2019]?m|i\s+am|this\s+is|it'?s|mein\s+name\s+ist|ich\s+hei(?:ß|ss)e|ich\s+bin|"
     rf"hier\s+ist|(?:under|for|auf)\s+(?:the\s+|den\s+)?name[n]?)\s+"
     rf"(?P<name>{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,4}})",
@@ -47,6 +47,7 @@ _RELATIVE = re.compile(
     rf"(?:called\s+|named\s+)?(?P<name>{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,3}})",
     re.IGNORECASE,
 )
+_ADDRESSED = re.compile(rf'"?(?P<name>{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,3}})"?\s*<[^<>\s]+@')
 _TITLE = re.compile(r"\A(?:mr|mrs|ms|miss|herr|frau)\b\.?\s+", re.IGNORECASE)
 _OPENING = re.compile(
     r"\A(?:(?:ok(?:ay)?|yes|yeah|sure|well|sorry|of course|ja|klar|me)(?:\s*[,.:!]\s*|"
@@ -136,6 +137,9 @@ def number_in(text: str) -> int | None:
 
 def name_in(text: str) -> str | None:
     """Find a name that is introduced: my name is Ann Lee, I'm Ann."""
+    before_address = _ADDRESSED.search(text)
+    if before_address:
+        return _kept(before_address["name"], strict=False)
     text = re.sub(r"\S*@\S*", ",", text)
     for match in _INTRODUCED.finditer(text):
         is_sure = any(word in match["lead"].lower() for word in _SURE_LEADS)

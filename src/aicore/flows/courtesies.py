@@ -13,6 +13,7 @@ from aicore.flows.replies import (
     is_change,
     is_help,
     is_question,
+    is_skip,
     is_unsure,
     yes_or_no,
 )
@@ -143,7 +144,7 @@ class Courtesies:
             engine.say("thanks")
         elif is_unsure(text):
             engine.said.append(f"{engine.wording.say('unsure')} {self._hint()}")
-        elif yes_or_no(text) is False and engine.open_slot is not None:
+        elif (yes_or_no(text) is False or is_skip(text)) and engine.open_slot is not None:
             engine.said.append(
                 f"{engine.wording.say('needed')} {engine.wording.say('offer_person')}"
             )

@@ -290,6 +290,17 @@ def _day_of_month(match: re.Match[str], today: date, order: str) -> _Found | Non
     return None
 
 
+def _week_of_month(match: re.Match[str], today: date, order: str) -> _Found:
+    """The first, second, third or last seven days of a month."""
+    month = _MONTH_OF[match["month"].rstrip(".")]
+    first = date(today.year if month >= today.month else today.year + 1, month, 1)
+    if match["nth"] == "last":
+        first = _next_month(first) - timedelta(days=7)
+    else:
+        first += timedelta(weeks=("first", "second", "third").index(match["nth"]))
+    return max(first, today), max(first + timedelta(days=6), today), None, False
+
+
 _PART = (
     r"(?:(?P<part>early|beginning of|start of|first half of|mid|middle of|late|later|end of|"
     r"anfang|mitte|ende)\s+(?:of\s+)?)?(?:the\s+|der\s+|des\s+)?"
@@ -320,6 +331,10 @@ _FORMS: tuple[tuple[re.Pattern[str], _Read], ...] = tuple(
             r"(?<![\d.:/])(?P<left>\d{1,2})(?P<mark>[./])(?P<right>\d{1,2})(?P<year>)"
             r"(?:\.(?!\d)|(?![\d.:/]|\s*(?:uhr|h\b|[ap]\.?m\b)))",
             _numeric,
+        ),
+        (
+            rf"\b(?P<nth>first|second|third|last)\s+week\s+(?:of|in)\s+(?P<month>{_MON})",
+            _week_of_month,
         ),
         (
             rf"(?<!happy )(?<!merry )(?<!frohe )(?<!frohes )\b(?P<feast>{'|'.join(_FEASTS)})\b",

@@ -104,7 +104,11 @@ class Dialogue:
     def _understand(self, text: str) -> None:
         wanted = [] if is_negated(text) else self._wanted(text)
         fact = self.asides.fact(text, wanted)
-        is_small = courtesy(text) not in (None, "anger") or is_help(text)
+        kind = courtesy(text)
+        is_rude = kind == "anger" and not (wanted or is_question(text))
+        is_small = (
+            is_help(text) or kind not in (None, "anger") or (is_rude and not self._when(text))
+        )
         if is_small or (is_abort(text) and not wanted) or not re.search(r"\w", text):
             self.courtesies.at_rest(text)
         elif fact is not None:
@@ -131,14 +135,18 @@ class Dialogue:
 
     def _is_about_time(self, text: str) -> bool:
         """A day or an hour, and nothing else: the first flow that needs one is meant."""
-        when = understand_when(text, self.engine.calendar)
-        if when is None or not when.days or is_negated(text) or is_abort(text):
+        if not self._when(text) or is_abort(text):
             return False
         for flow in self.engine.assistant.model.flows:
             if any(slot.type in ("period", "datetime") for slot in flow.slots.values()):
                 self._start(flow.flow, text)
                 return True
         return False
+
+    def _when(self, text: str) -> bool:
+        """Whether days are spoken of, and not to say that they do not suit."""
+        when = understand_when(text, self.engine.calendar)
+        return when is not None and bool(when.days) and not is_negated(text)
 
     def _wanted(self, text: str) -> list[Wanted]:
         return wanted_flows(text, self.engine.assistant.model.flows)
@@ -162,7 +170,7 @@ class Dialogue:
         """Start a flow with what the text already says; `older`: a time that it speaks of."""
         engine = self.engine
         found = found_in(engine, flow, self.state.said or text, is_start=True)
-        engine.state.frame = Frame(flow=flow)
+        engine.begin(flow)
         for name, value in found.items():
             self._note(name, value.over(older) if isinstance(value, When) else value)
         engine.state.misses = 0
@@ -217,8 +225,9 @@ class Dialogue:
             fill_and_go(self.engine, name, None)
         elif is_abort(text) or is_goodbye(text):
             self._stop(is_leaving=is_goodbye(text))
-        elif is_contact_only(text) and change_slots(self.engine, text, name):
-            pass
+        elif is_contact_only(text) and found_in(self.engine, self.engine.frame.flow, text):
+            if not change_slots(self.engine, text, name):
+                self._again()
         elif is_help(text) or not re.search(r"\w", text):
             self.courtesies.in_flow(text)
         else:
@@ -424,7 +433,7 @@ class Dialogue:
         state = self.state
         paused = [one for one in state.paused if one.flow != flow]
         if state.frame is not None and state.frame.slots and not state.frame.done:
-            paused.append(state.frame)
+            paused += [state.frame] if self.engine.program.flow.resumes else []
             self.engine.say("switch")
         again = next((one for one in state.paused if one.flow == flow), None)
         state.paused = paused[-_MOST_PAUSED:]

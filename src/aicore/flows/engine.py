@@ -101,10 +101,16 @@ class Engine:
 
     def start(self, flow: str, slots: Mapping[str, Any] | None = None) -> None:
         """Begin a flow."""
-        self.state.frame = Frame(flow=flow, slots=dict(slots or {}))
+        self.begin(flow)
+        self.frame.slots.update(slots or {})
         self.state.wait = ""
         self.state.misses = 0
         self.run()
+
+    def begin(self, flow: str) -> None:
+        """Enter a flow without running it; a number or a single word is no wish to remember."""
+        began = self.state.said if len(self.state.said.split()) > 2 else ""
+        self.state.frame = Frame(flow=flow, began=began)
 
     def go(self, target: int) -> None:
         """Go on at a step (or the end) of the current flow."""
@@ -172,6 +178,8 @@ class Engine:
         self.state.frame = None
         self.state.wait, self.state.prompt = "", ""
         if self.state.paused:
+            more = self.wording.say("more")
+            self.said[-1:] = [one.removesuffix(more).rstrip() for one in self.said[-1:]]
             self.state.wait = "resume"
             self.ask(self.wording.say("resume", title=self.title(self.state.paused[-1].flow)))
 
@@ -430,6 +438,7 @@ class Engine:
             "said": self.state.said,
             "reason": self.state.reason,
             "exact": self._exact(),
+            "began": self.state.frame.began if self.state.frame else "",
         }
         return simple.get(name)
 

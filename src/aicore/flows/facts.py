@@ -119,6 +119,7 @@ class Facts:
 
     def search(self, question: str) -> Found | None:
         """Find the fact that answers best, or None where none does."""
+        question = re.sub(r"\S*@\S*", " ", question)
         said, every = content_words(question), words(question)
         if not every:
             return None

@@ -24,7 +24,9 @@ from aicore.flows.templates import find_places
 
 __all__ = ["ALWAYS_KNOWN", "Fault", "lint_assistant", "lint_flow"]
 
-ALWAYS_KNOWN = frozenset({"now", "zone", "business", "summary", "said", "error", "reason", "exact"})
+ALWAYS_KNOWN = frozenset(
+    {"now", "zone", "business", "summary", "said", "error", "reason", "exact", "began"}
+)
 """Names that every template may use."""
 
 Fault = tuple[str, Place]

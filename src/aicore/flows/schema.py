@@ -216,6 +216,7 @@ class FlowModel(_Model):
     """One dialogue.
 
     `moved_by`: the flow for a second thought about the time once this one has done its work.
+    `resumes`: whether it is taken up again when it was left for another errand.
     """
 
     flow: Name
@@ -226,6 +227,7 @@ class FlowModel(_Model):
     steps: Annotated[list[Step], Field(min_length=1)]
     stopped: str = ""
     moved_by: Name | None = None
+    resumes: bool = True
     tests: list[TestModel] = []
 
 

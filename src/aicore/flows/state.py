@@ -17,7 +17,7 @@ class Frame:
     `slots` as read, `saved` what calls gave. `partial`: a half-read answer per slot. `gone`:
     values that turned out to be taken. `done`: steps whose effect has happened. `shown`: the
     rows behind the numbers on the screen; `seen`: all rows that were ever shown. `declined`: the
-    confirm step that was answered with no.
+    confirm step that was answered with no. `began`: the customer's words that started it.
     """
 
     flow: str
@@ -30,6 +30,7 @@ class Frame:
     shown: list[int] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
     agent_turns: int = 0
+    began: str = ""
     declined: int | None = None
 
 

@@ -74,11 +74,19 @@ _SOON = re.compile(
     r"(?P<unit>hours?|minutes?|mins?|stunden?|minuten?)\b"
 )
 _BARE = re.compile(
-    r"\A(?:(?:no|nope|nein|wait|actually|sorry|then|ok|okay|make (?:it|that)|how about|"
-    r"what about|maybe|"
+    r"\A(?:(?:oh|hmm?|well|or|no|nope|nein|wait|please|actually|sorry|then|ok|okay|"
+    r"make (?:it|that)|how about|what about|maybe|"
     r"rather|better|let'?s say|say|lieber|besser|doch|oder|at|um|gegen|around|about)\b[, ]*)*"
     rf"(?P<hour>[01]\d(?=[0-5]\d\b)|2[0-3](?=[0-5]\d\b)|{NUMBER})"
     r"(?P<minute>[0-5]\d)?\s*(?:please|bitte|then)?[.!]?\Z"
+)
+_HOUR_AFTER_DAY = re.compile(
+    r"\A\s*,?\s+(?P<hour>[7-9]|1\d|20)(?=\s*(?:[,;!?]|\.(?!\d)|\Z|\s(?:please|pls|bitte|thanks|thx|if|"
+    r"for|and|i|i'm|im|it's|my|name)\b))"
+)
+_MADE = re.compile(
+    r"\b(?:(?:make|change|move|push|put) (?:it|that|the time|this)(?: to| for)?|lieber|besser) "
+    rf"(?P<hour>{NUMBER})(?![\w./:@-])(?!\s+(?:days?|weeks?|hours?|months?|minutes?)\b)"
 )
 _FURTHEST = timedelta(days=400)
 
@@ -211,8 +219,8 @@ def understand_when(
     if clock is None and part is not None:
         after, before = _PARTS[part]
         when = replace(when, after=after, before=before)
-    if clock is None and (expected or is_hour):
-        when = _bare_hour(rest, when)
+    if clock is None:
+        when = _bare_hour(rest, low[days.end :] if days else "", when, is_alone=expected or is_hour)
     if days is None and (_ANY.search(low) or low.strip(" .!?") in ("now", "jetzt")):
         return replace(when, is_any=True)
     if days is None and _UNREAL.search(low):
@@ -257,15 +265,19 @@ def _spelt(count: str) -> int:
         return 1
 
 
-def _bare_hour(rest: str, when: When) -> When:
-    match = _BARE.match(rest.replace("|", " ").strip(" ,"))
+def _bare_hour(rest: str, after_day: str, when: When, *, is_alone: bool) -> When:
+    """A number without a mark: behind a day, or where one is expected alone or in "make it 4"."""
+    match = _HOUR_AFTER_DAY.match(after_day)
+    if match is None and is_alone:
+        match = _BARE.match(rest.replace("|", " ").strip(" ,")) or _MADE.search(rest)
     if match is None:
         return when
     part = "afternoon" if when.after and when.after >= time(12) else None
     hour = hour_of(number_of(match["hour"]), None, part)
     if hour is None or hour > 23:
         return when
-    return replace(when, at=time(hour, int(match["minute"] or 0)), after=None, before=None)
+    minute = int(match.groupdict().get("minute") or 0)
+    return replace(when, at=time(hour, minute), after=None, before=None)
 
 
 def _dated(when: When, days: Days, calendar: Calendar) -> When:
