@@ -194,3 +194,40 @@ def visit(practice: Practice, provider: FlowProvider | None = None) -> Rehearsal
     """A new conversation with the practice's assistant."""
     provider = provider or FlowProvider(FILE, now=lambda: practice.now)
     return Rehearsal(provider, tools(), practice.answer)
+
+
+def happen(practice: Practice, line: str) -> None:
+    """Do what a `!` line says."""
+    what, *words = line.split()
+    if what == "busy":
+        practice.book(" ".join(words[:2]), int(words[2]) if len(words) > 2 else 60)
+    elif what == "booked":
+        practice.book(" ".join(words[:2]), 45, "Cleaning: Ann Lee", words[2])
+    elif what == "sneaky":
+        practice.sneaky = [(" ".join(words), 30)]
+    else:
+        practice.broken[words[0]] = "unavailable"
+
+
+async def play(practice: Practice, script: str) -> Rehearsal:
+    """Play a script and check it line by line.
+
+    A script is lines: `>` what the customer types, `<` what the reply holds, `-` what it must not
+    hold, `=` all calls of the reply, `!` something that happens in the practice first.
+    """
+    rehearsal, reply, called = visit(practice), "", 0
+    for line in script.strip().splitlines():
+        mark, text = line.strip()[0], line.strip()[2:]
+        if mark == ">":
+            called = len(rehearsal.calls)
+            last, reply = reply, await rehearsal.say(text)
+            assert reply, text
+            assert reply != last or "Goodbye" in reply, f"said twice: {reply}"
+        elif mark == "=":
+            names = [call.name for call in rehearsal.calls[called:]]
+            assert names == text.split(), f"called {names}, not {text}"
+        elif mark == "!":
+            happen(practice, text)
+        else:
+            assert (text in reply) is (mark == "<"), "\n".join([*rehearsal.transcript, line])
+    return rehearsal

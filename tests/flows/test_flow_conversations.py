@@ -1,13 +1,7 @@
-"""Conversations of customers with the demo practice, played against tools with a state.
-
-A script is lines: `>` what the customer types, `<` what the reply holds, `-` what it must not
-hold, `=` all calls of the reply, `!` something that happens in the practice first.
-"""
+"""Conversations of customers with the demo practice: scripts as `play` reads them."""
 
 import pytest
-from tests.flows.practice import Practice, visit
-
-from aicore.flows.rehearsal import Rehearsal
+from tests.flows.practice import Practice, play
 
 SCRIPTS = {
     "books_step_by_step": """
@@ -469,38 +463,6 @@ SCRIPTS = {
         - @
         """,
 }
-
-
-def happen(practice: Practice, line: str) -> None:
-    """Do what a `!` line says."""
-    what, *words = line.split()
-    if what == "busy":
-        practice.book(" ".join(words[:2]), int(words[2]) if len(words) > 2 else 60)
-    elif what == "booked":
-        practice.book(" ".join(words[:2]), 45, "Cleaning: Ann Lee", words[2])
-    elif what == "sneaky":
-        practice.sneaky = [(" ".join(words), 30)]
-    else:
-        practice.broken[words[0]] = "unavailable"
-
-
-async def play(practice: Practice, script: str) -> Rehearsal:
-    """Play a script and check it line by line."""
-    rehearsal, reply, called = visit(practice), "", 0
-    for line in script.strip().splitlines():
-        mark, text = line.strip()[0], line.strip()[2:]
-        if mark == ">":
-            called = len(rehearsal.calls)
-            last, reply = reply, await rehearsal.say(text)
-            assert reply, text
-            assert reply != last or "Goodbye" in reply, f"said twice: {reply}"
-        elif mark == "=":
-            assert [call.name for call in rehearsal.calls[called:]] == text.split(), text
-        elif mark == "!":
-            happen(practice, text)
-        else:
-            assert (text in reply) is (mark == "<"), "\n".join(rehearsal.transcript)
-    return rehearsal
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -180,7 +180,8 @@ def _time(hour: int, minute: int, half: str | None, part: str | None) -> time | 
 def _range_in(text: str, part: str | None) -> Clock | None:
     for match in _RANGE.finditer(text):
         marked = match["a1"] or match["a2"] or match["m1"] or match["m2"]
-        if not (match["lead"] or marked) or re.match(
+        is_behind_day = text[: match.start()].rstrip().endswith("|")
+        if not (match["lead"] or marked or is_behind_day) or re.match(
             r"\s*(?:st|nd|rd|th|tagen|days)", text[match.end() :]
         ):
             continue

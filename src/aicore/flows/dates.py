@@ -181,6 +181,8 @@ def _numeric(match: re.Match[str], today: date, order: str) -> _Found | None:
         chosen, is_rolled, other = day_first, day_rolled, month_first
     if chosen is None:
         chosen, is_rolled, other = other, day_rolled, None
+    if match["mark"] == "." and day_first is None:
+        return None  # 8.30 is a time
     if chosen is None:
         return None
     if order != "ask" or other == chosen:
@@ -210,7 +212,14 @@ def _whole_month(match: re.Match[str], today: date, order: str) -> _Found | None
     year = today.year if month >= today.month else today.year + 1
     first = date(year, month, 1)
     last = _next_month(first) - timedelta(days=1)
-    return max(first, today), last, None, False
+    part = (match.groupdict().get("part") or "")[:3]
+    if part in ("ear", "beg", "sta", "anf"):
+        last = first + timedelta(days=9)
+    elif part in ("mid", "mit"):
+        first, last = first + timedelta(days=10), first + timedelta(days=19)
+    elif part in ("lat", "end"):
+        first = last - timedelta(days=6)
+    return max(first, today), max(last, today), None, False
 
 
 def _next_month(day: date) -> date:
@@ -374,7 +383,8 @@ _FORMS: tuple[tuple[re.Pattern[str], _Read], ...] = tuple(
             _next_few,
         ),
         (
-            rf"\b(?:in|during|im|for|sometime in)\s+(?P<month>{_MON})(?!\s*\d)",
+            rf"\b(?:in|during|im|for|sometime in|(?P<part>early|beginning of|start of|mid|"
+            rf"middle of|late|end of|anfang|mitte|ende))\s+(?P<month>{_MON})(?!\s*\d)",
             _whole_month,
         ),
     )

@@ -221,6 +221,8 @@ class Engine:
             self._nothing_to_offer(slot)
         else:
             self.ask(self.question(name))
+            if choices is None and name in frame.partial:
+                self.state.prompt = frame.partial[name]["again"]
 
     def _tell_found(self, slot: SlotModel, *, is_new: bool) -> None:
         """Say that the wished time is free, unless the next question says so anyway."""
@@ -275,7 +277,7 @@ class Engine:
         question = "\n".join(lines)
         full = f"{said} {question}" if ask.then else question
         if partial or is_noted:
-            self.frame.partial[name] = {**partial, "ask": full}
+            self.frame.partial[name] = {**partial, "ask": full, "again": question}
         if (partial or ask.then) and not is_noted:
             self.state.prompt = question
         return full

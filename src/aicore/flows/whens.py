@@ -88,6 +88,7 @@ _MADE = re.compile(
     r"\b(?:(?:make|change|move|push|put) (?:it|that|the time|this)(?: to| for)?|lieber|besser) "
     rf"(?P<hour>{NUMBER})(?![\w./:@-])(?!\s+(?:days?|weeks?|hours?|months?|minutes?)\b)"
 )
+_ABOUT = re.compile(r"\b(\d{1,2}(?:[:.]\d\d)?)\s?-?ish\b")
 _FURTHEST = timedelta(days=400)
 
 
@@ -204,6 +205,7 @@ def understand_when(
     well, and other languages' dates are tried. The time of day is only ever one that was said.
     """
     low = _NEGATED.sub(" ", spelt(text[:400].lower().replace("\u2019", "'")))
+    low = _ABOUT.sub(r"around \1", low)
     soon = _from_now(low, calendar)
     if soon is not None:
         return soon
