@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,12 @@ RECORDED = (
     "braces for my son",
     "Do you have parking?",
     "thanks, bye",
+)
+TRY = (
+    "do you have parking?",
+    "book a cleaning next tuesday at 3pm",
+    "call me back",
+    "send me a payment request",
 )
 
 
@@ -75,12 +82,11 @@ async def _demo(folder: Path, is_recorded: bool) -> int:
             if is_recorded:
                 await play(agent, screen, RECORDED, conversation="terminal")
             else:
-                screen.line(
-                    "Try: do you have parking? - book a cleaning next tuesday at 3pm - "
-                    "call me back - send me a payment request",
-                    style="dim",
-                )
-                await chat_with(agent, screen, "terminal")
+                screen.line("Try for example:", style="dim")
+                for line in TRY:
+                    screen.line(f"  {line}", style="dim")
+                # Each run is another visitor; what they left in the systems stays.
+                await chat_with(agent, screen, f"terminal:{datetime.now(UTC):%Y%m%d-%H%M%S}")
     finally:
         await _where_to_look(screen, config)
     return 0
@@ -96,17 +102,28 @@ async def _where_to_look(screen: Screen, config: Path) -> None:
             ("customers", await _customers(books)),
             ("mail sent", await _mail(books)),
             ("payment requests", await _requests(books)),
+            ("to do for people", await _tasks(books)),
         ):
-            screen.line(f"  {title}: {'; '.join(rows) if rows else 'none'}")
+            between = f"\n  {' ' * len(title)}  "
+            screen.line(f"  {title}: {between.join(rows) if rows else 'none'}")
     screen.line("\nWhere to look", style="bold")
     for line in (
         f"databases      {folder / 'data'}/*.db   (sqlite3 {folder / 'data' / 'crm.db'} .dump)",
         f"conversation   {folder / 'conversations.db'}   table event",
         f"the business   {folder / 'assistant.yaml'}, {folder / 'facts.md'}: change and rerun",
-        f"talk to it     aicore chat --config {config}",
+        f"talk to it     {_command()} chat --config {config}",
         f"with a model   set provider.kind in {config}",
     ):
         screen.line(f"  {line}")
+
+
+def _command() -> str:
+    """How `aicore` is called here: by its name, or by its path where that is not on PATH."""
+    beside = Path(sys.executable).with_name("aicore")
+    if shutil.which("aicore") or not beside.exists():
+        return "aicore"
+    here = Path.cwd()
+    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
 
 
 async def _appointments(books: Books) -> list[str]:
@@ -114,7 +131,10 @@ async def _appointments(books: Books) -> list[str]:
     found = await books.ask(
         "calendar_events", start=now.isoformat(), end=(now + timedelta(days=365)).isoformat()
     )
-    return [f"{event['title']}, {event['start']}" for event in found["events"]]
+    return [
+        f"{event['title']}, {datetime.fromisoformat(event['start']):%a %d %b %Y, %H:%M}"
+        for event in found["events"]
+    ]
 
 
 async def _customers(books: Books) -> list[str]:
@@ -122,9 +142,14 @@ async def _customers(books: Books) -> list[str]:
     return [f"{row.get('name', row['id'])} <{row.get('email', '-')}>" for row in found["rows"]]
 
 
+async def _tasks(books: Books) -> list[str]:
+    found = await books.ask("crm_search", type="task")
+    return [str(row["text"]) for row in found["rows"]]
+
+
 async def _mail(books: Books) -> list[str]:
     found = await books.ask("mail_search", folder="sent")
-    return [f"{row['subject']}" for row in found["rows"]]
+    return [f"{row['subject']}, to {row.get('to', '-')}" for row in found["rows"]]
 
 
 async def _requests(books: Books) -> list[str]:

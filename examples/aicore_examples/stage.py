@@ -19,7 +19,7 @@ from aicore.agent.build import build_server
 from aicore.cli.screen import Screen
 from aicore.config import load
 from aicore.dispatch.dispatcher import CallContext, Dispatcher
-from aicore.errors import AicoreError
+from aicore.errors import AicoreError, ConfigError
 from aicore.records import ConversationId, ToolCall
 
 __all__ = ["Books", "Story", "play", "run_story", "settle"]
@@ -29,13 +29,19 @@ def settle(folder: Path, business: str = "lakeside") -> Path:
     """Put an example business's files into `folder` and return its configuration file.
 
     Files that are there already are kept, so that a person can change them.
+
+    Raises: ConfigError when the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "data").mkdir(exist_ok=True)
-    for source in files("aicore_examples").joinpath(business).iterdir():
-        target = folder / source.name
-        if source.is_file() and not source.name.endswith(".py") and not target.exists():
-            target.write_bytes(source.read_bytes())
+    try:
+        (folder / "data").mkdir(parents=True, exist_ok=True)
+        for source in files("aicore_examples").joinpath(business).iterdir():
+            target = folder / source.name
+            if source.is_file() and not source.name.endswith(".py") and not target.exists():
+                target.write_bytes(source.read_bytes())
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be written ({error.strerror}). Name another folder with --folder."
+        ) from error
     return folder / "aicore.toml"
 
 
@@ -117,7 +123,9 @@ async def _tell(story: Story, config: Path) -> list[Reply]:
     async with Agent.from_config(config) as agent:
         for number, line in enumerate(story.lines):
             screen.line(f"\nyou> {line}", style="bold")
-            for _ in range(1 + story.is_delivered_twice):
+            for delivery in range(1 + story.is_delivered_twice):
+                if delivery:
+                    screen.line("  (the same message delivered again: same reply)", style="dim")
                 events = agent.stream(
                     line,
                     conversation=story.conversation,

@@ -58,6 +58,14 @@ WHOLE = {
     "11.30 uhr übermorgen": "25.11. 11:30",
     "not tuesday, wednesday at 9": "25.11. 09:00",
     "14h30 vendredi": "? 14:30",
+    "book a checkup tuesday 9": "24.11. 09:00",
+    "tuesday 10, please": "24.11. 10:00",
+    "24.11. 9": "24.11. 09:00",
+    "tuesday 8.30": "24.11. 08:30",
+    "3ish on tuesday": "24.11. 15:00",
+    "make it 11 and use ann@example.com": "? 11:00",
+    "oh no wait, make it 11": "? 11:00",
+    "new year's eve at 10": "31.12. 10:00",
 }
 ASKS_FOR_THE_TIME = {
     "monday": "30.11.",
@@ -75,6 +83,8 @@ ASKS_FOR_THE_TIME = {
     "übermorgen": "25.11.",
     "3 december": "03.12.",
     "25/12": "25.12.",
+    "christmas": "25.12.",
+    "tuesday 24": "24.11.",
     "13.05.": "13.05.",
     "martes": "24.11.",
     "can you do wednesday?": "25.11.",
@@ -85,6 +95,10 @@ STRETCHES = {
     "early next week": "30.11.-01.12.",
     "the weekend": "28.11.-29.11.",
     "in december": "01.12.-31.12.",
+    "first week of december": "01.12.-07.12.",
+    "mid december": "11.12.-20.12.",
+    "end of december": "25.12.-31.12.",
+    "tuesday 9-12": "24.11. 09:00-12:00",
     "next month": "01.12.-31.12.",
     "tuesday or wednesday": "24.11.-25.11.",
     "first thing friday morning": "27.11. 07:00-12:00",
@@ -101,11 +115,12 @@ STRETCHES = {
     "whenever you have something": "any",
     "next available": "any",
     "egal": "any",
+    "when do you have time?": "any",
 }
 NOTHING = [
     "good morning", "guten morgen", "hello", "my name is May", "2 people", "how much is it",
     "one more time", "030 1234567", "Ann", "Sam", "Pia", "Mia", "Smith", "ok", "not tuesday", "",
-    "second", "i may come", "blabla", "10 euro",
+    "merry christmas", "second", "i may come", "blabla", "10 euro",
 ]  # fmt: skip
 
 

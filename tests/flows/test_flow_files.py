@@ -1,13 +1,17 @@
 """What a flow file may hold, and how its holes are named."""
 
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from aicore.errors import FlowError
 from aicore.flows import load_assistant, run_flow_tests
+from aicore.flows.slot_values import Business
 from aicore.flows.strict_yaml import read_yaml
+from aicore.flows.whens import Calendar
 
 FLOW = """
 flow: greet
@@ -183,6 +187,9 @@ def assistant(**changes: Any) -> dict[str, Any]:
         {"facts": "missing.md"},
         {"open": {"mon": "17:00-09:00"}},
         {"open": {"moon": "09:00-17:00"}},
+        {"closed": ["25.12."]},
+        {"closed": ["13-01"]},
+        {"flows": [{"flow": "a", "triggers": ["a"], "steps": [{"say": "x"}], "moved_by": "b"}]},
         {"language": "xx"},
         {"flows": []},
         {"handoff": {"call": "log", "with": {"text": "{nobody}"}, "failed": "x"}},
@@ -240,3 +247,13 @@ async def test_the_demo_practice_passes_its_own_tests() -> None:
 
     assert len(results) >= 5
     assert [result.message for result in results if not result.is_ok] == []
+
+
+def test_closed_days_may_be_of_one_year_or_of_every_year() -> None:
+    model = load_assistant(assistant(closed=["12-25", "2027-03-26"])).model
+    calendar = Calendar(datetime(2026, 11, 23, tzinfo=ZoneInfo("Europe/Berlin")), "DMY")
+    business = Business(calendar, "DE", {}, model.closed)
+
+    assert business.hours_on(date(2030, 12, 25)) is None
+    assert business.hours_on(date(2027, 3, 26)) is None
+    assert business.hours_on(date(2028, 3, 26))

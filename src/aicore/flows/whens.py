@@ -276,7 +276,7 @@ def _bare_hour(rest: str, after_day: str, when: When, *, is_alone: bool) -> When
         return when
     part = "afternoon" if when.after and when.after >= time(12) else None
     hour = hour_of(number_of(match["hour"]), None, part)
-    if hour is None or hour > 23:
+    if hour is None or hour > 23 or number_of(match["hour"]) > 23:
         return when
     minute = int(match.groupdict().get("minute") or 0)
     return replace(when, at=time(hour, minute), after=None, before=None)
