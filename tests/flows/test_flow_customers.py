@@ -100,6 +100,25 @@ SCRIPTS = {
         < 112 at once
         < Tuesday 24 November 2026 at 09:00 is free.
         """,
+    "is_in_pain_and_asks_for_a_day": """
+        > my tooth has been hurting since yesterday, can i come tuesday or wednesday
+        < 116 117
+        < What may we do for you?
+        > checkup
+        < 1. Tue 24 Nov
+        """,
+    "comes_back_with_questions": f"""
+        {BOOKED}
+        > bye
+        > hello
+        > did you book it?
+        = calendar_events
+        < Tuesday 24 November 2026 at 10:00
+        > can I change the time?
+        < When would suit you better?
+        > tuesday 11
+        < Shall I move it to Tuesday 24 November 2026 at 11:00?
+        """,
     "is_rude_and_wants_something": """
         > book a cleaning you moron
         < When would suit you?

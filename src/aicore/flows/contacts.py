@@ -34,7 +34,7 @@ _LETTER = r"[^\W\d_]"
 _MARKS = r"\u0300-\u036f\u0591-\u05c7\u064b-\u0670\u0900-\u0dff\u0e30-\u0e4e"  # on letters
 _NAME_WORD = rf"(?:{_LETTER}(?:{_LETTER}|[{_MARKS}'\u2019.-])*)"
 _INTRODUCED = re.compile(
-    rf"\b(?P<lead>(?:my|the)\s+(?:full\s+)?name\s+is|my\s+name'?s|name\s*(?:is|:|should\s+be|must\s+be)|i\s+am\s+called|"
+    rf"\b(?P<lead>(?:my|the)\s+(?:full\s+)?name\s+is|(?:my\s+)?name['\u2019]?s|name\s*(?:is|:|should\s+be|must\s+be)|i\s+am\s+called|"
     rf"call\s+me|it['\u2019]?s\s+me,?|i['\u2019]?m|i\s+am|this\s+is|it'?s|mein\s+name\s+ist|ich\s+hei(?:ß|ss)e|ich\s+bin|"
     rf"hier\s+ist|(?:under|for|auf)\s+(?:the\s+|den\s+)?name[n]?)\s+"
     rf"(?P<name>{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,4}})",

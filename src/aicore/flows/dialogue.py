@@ -25,6 +25,7 @@ from aicore.flows.replies import (
     is_goodbye,
     is_help,
     is_more,
+    is_other_time,
     is_question,
     is_skip,
     is_unsure,
@@ -104,6 +105,8 @@ class Dialogue:
     def _understand(self, text: str) -> None:
         wanted = [] if is_negated(text) else self._wanted(text)
         fact = self.asides.fact(text, wanted)
+        if fact is not None and fact.is_urgent:
+            fact = None  # it has been told, and beside it there may be an errand
         kind = courtesy(text)
         is_rude = kind == "anger" and not (wanted or is_question(text))
         is_small = (
@@ -111,24 +114,27 @@ class Dialogue:
         )
         if is_small or (is_abort(text) and not wanted) or not re.search(r"\w", text):
             self.courtesies.at_rest(text)
+        elif not wanted and self._regrets(text):
+            pass
         elif fact is not None:
             self.asides.tell(fact)
         elif wanted:
             self._begin(wanted, text)
-        elif not (self._regrets(text) or self._is_about_time(text) or self.engine.said):
+        elif not self._is_about_time(text) and not self.engine.said:
             self.courtesies.at_rest(text)
 
     def _regrets(self, text: str) -> bool:
         """A second thought about what was done just now: another time, or a wrong detail."""
         ended = self.state.ended
-        if not ended or not is_change(text) or is_question(text):
+        if not ended or (is_question(text) and not is_other_time(text)):
             return False
-        found = found_in(self.engine, ended["flow"], text)
+        found = found_in(self.engine, ended["flow"], text) if is_change(text) else {}
+        is_time = any(isinstance(value, When) for value in found.values())
         mover = self.engine.assistant.programs[ended["flow"]].flow.moved_by
-        if mover is not None and any(isinstance(value, When) for value in found.values()):
+        if mover is not None and (is_time or is_other_time(text)):
             self._start(mover, text, moment_of(ended["when"], self.engine.calendar))
             return True
-        if found or re.search(r"\b(?:wrong|falsch|correct|change)", text.lower()):
+        if found or re.search(r"\b(?:wrong|falsch|correct)", text.lower()):
             self.engine.say("too_late")
             return True
         return False

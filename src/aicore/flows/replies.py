@@ -17,6 +17,7 @@ __all__ = [
     "is_help",
     "is_more",
     "is_none_of_these",
+    "is_other_time",
     "is_question",
     "is_refusal",
     "is_skip",
@@ -240,6 +241,10 @@ _NONE_OF_THESE = re.compile(
     r"keine[rs]?(?: davon)?|nichts davon|passt (?:mir )?(?:alles )?nicht|andere[rn]? tag|"
     r"geht nicht)\b"
 )
+_OTHER_TIME = re.compile(
+    r"\b(?:change|move|switch|another|other|different|ändern|verschieben|andere[nrs]?)\b.{0,20}"
+    r"\b(?:times?|days?|dates?|hour|zeit|uhrzeit|tag|termin)\b"
+)
 _ORDINALS = (
     ("first", "1st", "erste", "ersten", "erster", "erstes", "former", "top"),
     ("second", "2nd", "zweite", "zweiten", "zweiter", "zweites"),
@@ -362,6 +367,11 @@ def is_change(text: str) -> bool:
 def is_more(text: str) -> bool:
     """Say whether somebody wants to see more choices."""
     return bool(_MORE.search(_low(text)))
+
+
+def is_other_time(text: str) -> bool:
+    """Say whether somebody wants what is arranged to be at another time."""
+    return bool(_OTHER_TIME.search(_low(text)))
 
 
 def is_none_of_these(text: str) -> bool:

@@ -62,6 +62,7 @@ _NEGATED = re.compile(
     r"(?=(?:mon|tues|wednes|thurs|fri|satur|sun)day|tomorrow|today|\w+tag\b|mittwoch|heute|"
     r"morgen\b)"
     r"[\w]+"
+    r"|\b(?:since|seit)\s+(?:last\s+|letzte[rn]?\s+)?[a-zäöüß]+"
     r"|\b(?:good|guten)\s+(?:morning|afternoon|evening|day|morgen|tag|abend)\b"
 )
 _UNREAL = re.compile(
