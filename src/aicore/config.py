@@ -133,7 +133,8 @@ def load(path: Path) -> Settings:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(
-            f"{path} does not exist. Name another file, or start from the one in the README."
+            f"{path} does not exist. Name another file, or make one with `aicore demo`: it "
+            "writes aicore-demo/aicore.toml."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, TextIO
@@ -17,7 +18,7 @@ from aicore.errors import ModelError
 __all__ = ["Screen", "ask_line"]
 
 _DIM, _BOLD, _RED, _RESET = "\x1b[2m", "\x1b[1m", "\x1b[31m", "\x1b[0m"
-_SHOWN_CHARS = 88
+_WIDTH_WITHOUT_TERMINAL = 110
 
 
 class Screen:
@@ -56,11 +57,12 @@ class Screen:
             self._is_line_open = self._is_line_open or bool(delta)
         elif isinstance(event, CallStarted):
             call = f"{event.call.name}({_arguments(event.call.arguments)})"
-            self.line(f"  > {_printable(call)}", style="dim")
+            self.line(self._cut(f"  > {_printable(call)}"), style="dim")
         elif isinstance(event, CallFinished):
             mark = "!" if event.result.is_error else "<"
-            text = _short(_outcome(event.result.structured, event.result.text))
-            self.line(f"  {mark} {_printable(text)}", style="red" if mark == "!" else "dim")
+            text = _printable(_outcome(event.result.structured, event.result.text))
+            style = "red" if event.result.is_error else "dim"
+            self.line(self._cut(f"  {mark} {text}"), style=style)
         elif isinstance(event, WaitingEvent):
             self.line(f"  waits for approval: {', '.join(event.approvals)}", style="dim")
 
@@ -68,6 +70,13 @@ class Screen:
         if self._is_line_open:
             self._out.write("\n")
             self._is_line_open = False
+
+    def _cut(self, text: str) -> str:
+        """One line at most, so that a dialogue stays readable between its calls."""
+        width = _WIDTH_WITHOUT_TERMINAL
+        if self._out.isatty():
+            width = shutil.get_terminal_size().columns - 1
+        return text if len(text) <= width else text[: width - 1] + "…"
 
     def _styled(self, text: str, style: str) -> str:
         codes = {"dim": _DIM, "bold": _BOLD, "red": _RED}
@@ -85,21 +94,16 @@ async def ask_line(prompt: str) -> str | None:
 
 
 def _arguments(arguments: Mapping[str, Any]) -> str:
-    shown = ", ".join(
+    return ", ".join(
         f"{name}={json.dumps(value, ensure_ascii=False, default=str)}"
         for name, value in arguments.items()
     )
-    return _short(shown)
 
 
 def _outcome(structured: Any, text: str) -> str:
     if structured is not None:
         return json.dumps(structured, ensure_ascii=False, default=str)
     return " ".join(text.split())
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
 
 
 def _printable(text: str) -> str:
