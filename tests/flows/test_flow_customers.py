@@ -30,6 +30,14 @@ SCRIPTS = {
         > sorry, gotta go
         < Goodbye
         """,
+    "asks_for_another_hour_before_the_yes": """
+        > book a cleaning tuesday 10am, I'm Ann Lee, ann@example.com
+        < Tuesday 24 November 2026 at 10:00
+        > actually can we do 11?
+        < Tuesday 24 November 2026 at 11:00
+        > could it be 12 instead?
+        < Tuesday 24 November 2026 at 12:00
+        """,
     "thinks_again_after_the_booking": f"""
         {BOOKED}
         > oh no wait, make it 11

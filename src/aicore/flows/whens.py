@@ -86,7 +86,8 @@ _HOUR_AFTER_DAY = re.compile(
     r"for|and|i|i'm|im|it's|my|name)\b))"
 )
 _MADE = re.compile(
-    r"\b(?:(?:make|change|move|push|put) (?:it|that|the time|this)(?: to| for)?|lieber|besser) "
+    r"\b(?:(?:make|change|move|push|put) (?:it|that|the time|this)(?: to| for)?|lieber|besser|"
+    r"(?:can|could|shall) (?:we|i) (?:do|say|have|take|come(?: at)?)|(?:can|could) it be(?: at)?) "
     rf"(?P<hour>{NUMBER})(?![\w./:@-])(?!\s+(?:days?|weeks?|hours?|months?|minutes?)\b)"
 )
 _ABOUT = re.compile(r"\b(\d{1,2}(?:[:.]\d\d)?)\s?-?ish\b")
