@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from aicore.agent.build import build_provider
 from aicore.config import Settings
-from aicore.models.discovery import find_local
+from aicore.models.discovery import FoundServer, find_local
 from aicore.models.port import Provider
 
 __all__ = ["ChosenProvider", "choose_provider"]
@@ -21,11 +22,13 @@ class ChosenProvider:
     why: str
 
 
-async def choose_provider(settings: Settings) -> ChosenProvider:
+async def choose_provider(
+    settings: Settings, find: Callable[[], Awaitable[FoundServer | None]] = find_local
+) -> ChosenProvider:
     """Choose for `provider.kind = "auto"`, or when no kind is given; else take what it says.
 
     `auto` looks for a local OpenAI-compatible server on the usual ports of this machine and
-    falls back to the flows of `provider.file`.
+    falls back to the flows of `provider.file`. `find` is how it looks.
     Raises: ConfigError when nothing is configured and nothing is found.
     """
     fields: dict[str, Any] = dict(settings.provider)
@@ -33,7 +36,7 @@ async def choose_provider(settings: Settings) -> ChosenProvider:
         provider = build_provider(fields)
         return ChosenProvider(provider, f"answering with {provider.name}, as configured.")
     fields.pop("kind", None)
-    found = await find_local()
+    found = await find()
     if found is not None:
         provider = build_provider(
             {"kind": "openai-compatible", "base_url": found.base_url, "model": found.model}
