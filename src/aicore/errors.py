@@ -10,7 +10,6 @@
     ├── OperatorError           configuration, installation or credentials are wrong
     │   ├── ConfigError         a setting names something that cannot be
     │   │   └── FlowError       a flow file has a hole
-    │   ├── MissingExtraError   an optional package is not installed
     │   ├── CredentialError     a key was refused
     │   ├── StoreError          a database is corrupt, locked for good, or newer than this program
     │   └── NotOpenError        used before it was entered, or after it was left
@@ -38,7 +37,6 @@ __all__ = [
     "HeadMoved",
     "Interrupted",
     "LimitReached",
-    "MissingExtraError",
     "ModelError",
     "NotOpenError",
     "OperatorError",
@@ -156,19 +154,6 @@ class FlowError(ConfigError):
         super().__init__(f"{place}: {message}" if place else message)
         self.path = path
         self.where = where
-
-
-class MissingExtraError(OperatorError):
-    """An optional package is needed; `extra` is what to install."""
-
-    code = "missing_extra"
-
-    def __init__(self, *, package: str, extra: str) -> None:
-        super().__init__(
-            f"{package} is not installed. Install it with: pip install 'aicore-mcp[{extra}]'"
-        )
-        self.package = package
-        self.extra = extra
 
 
 class CredentialError(OperatorError):

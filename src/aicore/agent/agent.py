@@ -88,7 +88,7 @@ class Agent:
     def from_config(cls, path: str | Path = "aicore.toml") -> Agent:
         """Build an agent from a configuration file. Reads the file and the environment now.
 
-        Raises: ConfigError, FlowError, MissingExtraError.
+        Raises: ConfigError, FlowError.
         """
         from aicore.agent.build import build_agent
 

@@ -26,7 +26,7 @@ __all__ = ["build_agent", "build_log", "build_provider", "build_server"]
 def build_agent(path: Path, *, provider: Provider | None = None) -> Agent:
     """Build the agent that a file describes; `provider` is used instead of the file's.
 
-    Raises: ConfigError, FlowError, MissingExtraError.
+    Raises: ConfigError, FlowError.
     """
     settings = load(path)
     return Agent(
@@ -44,7 +44,7 @@ def build_provider(settings: Mapping[str, Any]) -> Provider:
     """Open the provider that `kind` names: `flows`, or a dialect of `aicore.models`.
 
     `auto`, or no kind, is flows here: only `aicore chat` looks for running model servers.
-    Raises: ConfigError, FlowError, MissingExtraError.
+    Raises: ConfigError, FlowError.
     """
     fields = dict(settings)
     kind = fields.pop("kind", "auto")

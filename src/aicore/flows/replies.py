@@ -157,7 +157,7 @@ _HELLO = re.compile(
     r"guten (?:morgen|tag|abend)|moin|servus|grüß gott|grüezi|hola|bonjour|how are you(?: doing)?|"
     r"how'?s it going|what'?s up|sup|wie geht'?s?(?: (?:dir|ihnen))?|(?:is )?any(?:one|"
     r"body) (?:there|here))"
-    r"(?: (?:there|again|back|all|everyone|team|guys|sir|madam|dear|lakeside|zusammen))*\W*"
+    r"(?: (?:there|again|back|all|everyone|team|guys|sir|madam|dear|zusammen))*\W*"
 )
 _THANKS = re.compile(
     r"\A(?:ok(?:ay)?|great|perfect|super|cool|good|nice|awesome|lovely|wonderful|brilliant|"
