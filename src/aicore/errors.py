@@ -14,7 +14,7 @@
     │   ├── StoreError          a database is corrupt, locked for good, or newer than this program
     │   └── NotOpenError        used before it was entered, or after it was left
     ├── TemporaryError          nobody yet: the same again later may work
-    │   ├── ProviderUnavailable · ServerUnavailable · StoreBusy
+    │   ├── ProviderUnavailable · StoreBusy
     │   ├── Interrupted         a model's answer broke off after text was shown
     │   └── Fenced              another worker owns the conversation now
     │       └── HeadMoved       a message came in while this turn was writing
@@ -43,7 +43,6 @@ __all__ = [
     "OutcomeUnknownError",
     "ProviderUnavailable",
     "RoundLimitReached",
-    "ServerUnavailable",
     "StaffError",
     "StoreBusy",
     "StoreError",
@@ -197,12 +196,6 @@ class ProviderUnavailable(TemporaryError):
     ) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.status = status
-
-
-class ServerUnavailable(TemporaryError):
-    """An MCP server is not connected; nothing was sent to it."""
-
-    code = "server_unavailable"
 
 
 class StoreBusy(TemporaryError):
