@@ -71,13 +71,15 @@ class Child:
 
         Raises: OSError when it cannot be started.
         """
-        process = await anyio.open_process(
-            self._server.command,
-            env=get_default_environment() | dict(self._server.env),
-            cwd=self._server.cwd,
-            start_new_session=True,
-        )
-        # No await from here to the task group: a cancellation in between would leak the process.
+        # Cancelled half way, the started process and its pipes would have no owner. It is quick.
+        with anyio.CancelScope(shield=True):
+            process = await anyio.open_process(
+                self._server.command,
+                env=get_default_environment() | dict(self._server.env),
+                cwd=self._server.cwd,
+                start_new_session=True,
+            )
+        # No await from here to the task group, for the same reason.
         incoming, read_stream = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         # Some room, so that a program that does not read cannot hold its callers past a deadline.
         write_stream, outgoing = anyio.create_memory_object_stream[SessionMessage](_QUEUE)
