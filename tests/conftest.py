@@ -9,6 +9,9 @@ import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +136,39 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def repository() -> Path:
     """The root of the checkout."""
     return Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A stand-in for a vendor that runs on loopback, as a test sees it."""
+
+    url: str
+
+    def fail(self, on: str, kind: str, **more: Any) -> None:
+        """Let the next requests that match `METHOD /path` fail: see `Sandboxed` in the package."""
+        import httpx2
+
+        fault = {"on": on, "kind": kind, **more}
+        answer = httpx2.post(f"{self.url}/_sandbox/faults", json=fault, timeout=5)
+        assert answer.status_code == 200, answer.text
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What is in it."""
+        import httpx2
+
+        shown: dict[str, Any] = httpx2.get(f"{self.url}/_sandbox/state", timeout=5).json()
+        return shown
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Callable[[str], Sandbox]]:
+    """Start fresh sandboxes by the vendor's name; they end with the test."""
+    with ExitStack() as stack:
+
+        def start(vendor: str) -> Sandbox:
+            from aicore_servers.sandbox._running import running
+
+            return Sandbox(stack.enter_context(running(vendor)))
+
+        yield start

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 from zoneinfo import ZoneInfo
 
 import anyio
@@ -22,6 +22,9 @@ import uvicorn
 from mcp.server import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 
+from aicore_servers._planned import ConfirmRule
+from aicore_servers._tooling import PROFILES, Rules
+from aicore_tools.connections import Connect, not_connected
 from aicore_tools.errors import BackendConfigError, ToolsError
 
 __all__ = ["Option", "Program", "ServeSettings", "data_home", "in_process", "serve"]
@@ -40,14 +43,19 @@ class ServeSettings:
     """What a server is told at start.
 
     `data_dir` holds one database per domain, e.g. `crm.db`. `business` is the tenant. `time_zone`
-    is the IANA zone of times that come without one. `backend` is a name of the domain's registry.
-    `options` are the server's own, by name; one that is missing has the server's default.
+    is the IANA zone of times that come without one. `backend` is a name of the domain's registry,
+    `account` which of its vendor's connections is used, `connect` gives that connection. `rules`
+    say what callers may do. `options` are the server's own, by name; one that is missing has the
+    server's default.
     """
 
     data_dir: Path = field(default_factory=data_home)
     business: str = "main"
     time_zone: str = "UTC"
     backend: str = "local"
+    account: str = "default"
+    connect: Connect = not_connected
+    rules: Rules = field(default_factory=Rules)
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -133,6 +141,16 @@ def _parser(
     parser.add_argument("--business", default="main", help="whose rows to use (default: main)")
     parser.add_argument("--tz", default="UTC", help="zone of times given without one, as in IANA")
     parser.add_argument("--backend", default="local", help=f"one of: {', '.join(program.backends)}")
+    parser.add_argument("--account", default="default", help="which connection of the backend")
+    parser.add_argument(
+        "--profile", choices=PROFILES, default="money", help="which tools there are (default: all)"
+    )
+    parser.add_argument(
+        "--confirm",
+        choices=get_args(ConfirmRule),
+        default="irreversible",
+        help="effects whose plan has to be confirmed by a second call (default: irreversible)",
+    )
     for option in program.options:
         parser.add_argument(f"--{option.name}", default=option.default, help=option.help)
     return parser
@@ -156,6 +174,8 @@ def _settings(options: argparse.Namespace, program: Program) -> ServeSettings:
         business=options.business,
         time_zone=options.tz,
         backend=options.backend,
+        account=options.account,
+        rules=Rules(profile=options.profile, confirm=options.confirm),
         options={
             option.name: getattr(options, option.name.replace("-", "_"))
             for option in program.options

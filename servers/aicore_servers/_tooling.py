@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
 from importlib.metadata import version
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
@@ -23,6 +23,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import ValidationError
 
+from aicore_servers._planned import Confirmations, ConfirmRule, Planned, Remembers
 from aicore_tools.errors import (
     BackendConfigError,
     BackendUnavailable,
@@ -33,10 +34,24 @@ from aicore_tools.errors import (
 )
 from aicore_tools.operations import Effect, Operation
 
-__all__ = ["BusinessServer", "Call", "Toolbox", "current_call"]
+__all__ = [
+    "PROFILES",
+    "BusinessServer",
+    "Call",
+    "Planned",
+    "Profile",
+    "Rules",
+    "Toolbox",
+    "current_call",
+    "listing",
+    "progress",
+]
 
-S = TypeVar("S")
+S = TypeVar("S", bound=Remembers)
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
+
+Profile = Literal["read", "draft", "write", "money"]
+PROFILES: tuple[Profile, ...] = get_args(Profile)
 
 OPERATION_KEY = "aicore/operation-key"
 PRINCIPAL = "aicore/principal"
@@ -45,8 +60,23 @@ MAX_KEY_CHARS = (
     255  # what the strictest vendor takes: https://docs.stripe.com/api/idempotent_requests
 )
 NO_KEY = "none: repeating this call repeats the effect"
+DRY_RUN = "dry_run"
+CONFIRM = "confirm"
+MORE = "There are more: repeat this call with cursor = next_cursor."
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a server lets its callers do.
+
+    `profile`: tools beyond it are not there at all. `confirm`: which effects need a second call
+    that confirms their plan.
+    """
+
+    profile: Profile = "money"
+    confirm: ConfirmRule = "irreversible"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +84,23 @@ class Call:
     """The tool call that is being answered.
 
     `principal` is who speaks as the caller says, e.g. `customer:+4930123456`; None if it says
-    nothing. It is a claim: fit for a history line, not for a permission.
+    nothing. It is a claim: fit for a history line, not for a permission. `is_dry_run`: only the
+    plan is asked for. `confirm` is the confirmation that came with it.
     """
 
     operation: Operation
     principal: str | None = None
+    is_dry_run: bool = False
+    confirm: str | None = None
+    server: _Host
+    context: Context[Any, Any] | None = None
+
+
+class _Host(Protocol):
+    """What a call knows of the server that answers it."""
+
+    rules: Rules
+    confirmations: Confirmations
 
 
 _current: ContextVar[Call] = ContextVar("aicore_servers_call")
@@ -69,30 +111,70 @@ def current_call() -> Call:
     return _current.get()
 
 
+async def progress(done: int, total: int, message: str | None = None) -> None:
+    """Tell a caller that asked for it how far the running tool is."""
+    context = current_call().context
+    if context is not None:
+        await context.report_progress(done, total, message)
+
+
+def listing(
+    rows: Sequence[object], next_cursor: str | None, *, key: str = "rows"
+) -> dict[str, Any]:
+    """Shape a page of a list: it says how to get more where there is more."""
+    body: dict[str, Any] = {key: rows}
+    if next_cursor is not None:
+        body |= {"truncated": True, "next_cursor": next_cursor, "more": MORE}
+    return body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Declared:
+    """A tool, and the least profile that has it."""
+
+    tool: Tool
+    profile: Profile
+
+
 class Toolbox:
     """Collects the tools of one server, each with all four annotations set."""
 
     def __init__(self) -> None:
-        self.tools: list[Tool] = []
+        self._declared: list[_Declared] = []
+
+    def within(self, profile: Profile) -> list[Tool]:
+        """Give the tools that a profile has, in the order they were declared."""
+        most = PROFILES.index(profile)
+        return [one.tool for one in self._declared if PROFILES.index(one.profile) <= most]
 
     def read(self, fn: F) -> F:
         """Declare a tool that changes nothing. It returns a mapping or a record."""
-        return self._add(
-            fn,
-            ToolAnnotations(
-                read_only_hint=True,
-                destructive_hint=False,
-                idempotent_hint=True,
-                open_world_hint=True,
-            ),
-        )
 
-    def effect(self, *, destructive: bool = False, idempotent: bool = False) -> Callable[[F], F]:
-        """Declare a tool that changes something, once per operation key. It returns an `Effect`.
+        @functools.wraps(fn)
+        async def run(*args: Any, **kwargs: Any) -> CallToolResult:
+            return answer(await fn(*args, **kwargs))
+
+        annotations = ToolAnnotations(
+            read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=True
+        )
+        self._declared.append(_Declared(tool=_tool(run, fn, annotations), profile="read"))
+        return fn
+
+    def effect(
+        self,
+        *,
+        profile: Profile = "write",
+        destructive: bool = False,
+        idempotent: bool = False,
+        confirm: bool = False,
+    ) -> Callable[[F], F]:
+        """Declare a tool that changes something, once per operation key. It returns `Planned`.
 
         Args:
+            profile: the least profile that has it.
             destructive: it takes something away, sends something or moves money.
             idempotent: repeating it *without* an operation key is harmless.
+            confirm: it cannot be undone; by default its plan has to be confirmed.
         """
         annotations = ToolAnnotations(
             read_only_hint=False,
@@ -100,23 +182,75 @@ class Toolbox:
             idempotent_hint=idempotent,
             open_world_hint=True,
         )
-        return lambda fn: self._add(fn, annotations, meta={HONOURS_KEY: True})
 
-    def _add(self, fn: F, annotations: ToolAnnotations, meta: dict[str, Any] | None = None) -> F:
-        @functools.wraps(fn)
-        async def run(*args: Any, **kwargs: Any) -> CallToolResult:
-            return answer(await fn(*args, **kwargs))
+        def declare(fn: F) -> F:
+            @functools.wraps(fn)
+            async def run(*args: Any, **kwargs: Any) -> CallToolResult:
+                return await _carry_out(await fn(*args, **kwargs), needs_confirmation=confirm)
 
-        tool = Tool.from_function(
-            run,
-            description=" ".join((fn.__doc__ or "").split()),
-            annotations=annotations,
-            meta=meta,
-            structured_output=False,
-        )
-        tool.parameters = {**_slim(tool.parameters), "additionalProperties": False}
-        self.tools.append(tool)
-        return fn
+            tool = _tool(run, fn, annotations, meta={HONOURS_KEY: True})
+            tool.parameters["properties"] |= {DRY_RUN: {"type": "boolean"}}
+            if confirm:
+                tool.parameters["properties"] |= {CONFIRM: {"type": "string"}}
+            self._declared.append(_Declared(tool=tool, profile=profile))
+            return fn
+
+        return declare
+
+
+def _tool(
+    run: Callable[..., Awaitable[CallToolResult]],
+    fn: Callable[..., Any],
+    annotations: ToolAnnotations,
+    meta: dict[str, Any] | None = None,
+) -> Tool:
+    tool = Tool.from_function(
+        run,
+        description=" ".join((fn.__doc__ or "").split()),
+        annotations=annotations,
+        meta=meta,
+        structured_output=False,
+    )
+    tool.parameters = {**_slim(tool.parameters), "additionalProperties": False}
+    tool.parameters.setdefault("properties", {})
+    return tool
+
+
+async def _carry_out(planned: Planned[Any, Any], *, needs_confirmation: bool) -> CallToolResult:
+    """Answer with the plan, with what an earlier run gave, or with what was done now."""
+    call = current_call()
+    if call.is_dry_run:
+        shown = plain(planned.show(await planned.prepare()))
+        return CallToolResult(content=[_text({DRY_RUN: True, "plan": shown})])
+    effect = await _service_of(call).earlier(call.operation)
+    if effect is None:
+        plan = await planned.prepare()
+        if needs_confirmation and call.server.rules.confirm == "irreversible":
+            shown = plain(planned.show(plan))
+            if call.confirm is None:
+                return _asking(call, shown)
+            call.server.confirmations.take(call.confirm, call.operation, shown)
+        effect = await planned.perform(plan)
+    return answer(effect.map(planned.answer))
+
+
+def _service_of(call: Call) -> Remembers:
+    if call.context is None:
+        raise RuntimeError("A tool is called without its server's context.")
+    service: Remembers = call.context.request_context.lifespan_context
+    return service
+
+
+def _asking(call: Call, plan: Mapping[str, Any]) -> CallToolResult:
+    token, expires = call.server.confirmations.give(call.operation, plan)
+    body = {
+        "needs_confirmation": True,
+        "plan": plan,
+        CONFIRM: token,
+        "expires": expires,
+        "hint": "Nothing was done. Show the plan; if it is right, repeat the call with confirm.",
+    }
+    return CallToolResult(content=[_text(plain(body))])
 
 
 class BusinessServer(MCPServer[S], Generic[S]):
@@ -133,16 +267,20 @@ class BusinessServer(MCPServer[S], Generic[S]):
         instructions: str,
         toolbox: Toolbox,
         lifespan: Callable[[MCPServer[S]], AbstractAsyncContextManager[S]],
+        rules: Rules = Rules(),
     ) -> None:
+        tools = toolbox.within(rules.profile)
         super().__init__(
             name,
             version=version("aicore-mcp"),
             instructions=instructions,
-            tools=toolbox.tools,
+            tools=tools,
             lifespan=lifespan,
             log_level="WARNING",
         )
-        self._declared = {tool.name: tool for tool in toolbox.tools}
+        self.rules = rules
+        self.confirmations = Confirmations()
+        self._declared = {tool.name: tool for tool in tools}
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[S, Any] | None = None
@@ -151,9 +289,16 @@ class BusinessServer(MCPServer[S], Generic[S]):
         meta: Mapping[str, Any] = (context.request_context.meta if context else None) or {}
         token = None
         try:
-            token = _current.set(_call(name, arguments, meta))
             self._refuse_unknown(name, arguments)
-            return await super().call_tool(name, _storable(arguments), context)
+            given = {name: arguments[name] for name in arguments if name not in (DRY_RUN, CONFIRM)}
+            call = dataclasses.replace(
+                _call(name, given, meta, host=self),
+                is_dry_run=_flag(arguments.get(DRY_RUN, False)),
+                confirm=_token(arguments.get(CONFIRM)),
+                context=context,
+            )
+            token = _current.set(call)
+            return await super().call_tool(name, _storable(given), context)
         except ToolsError as error:
             return _error(error)
         except MCPError:
@@ -198,7 +343,19 @@ class BusinessServer(MCPServer[S], Generic[S]):
         return _error(crash)
 
 
-def _call(name: str, arguments: Mapping[str, Any], meta: Mapping[str, Any]) -> Call:
+def _flag(given: object) -> bool:
+    if not isinstance(given, bool):
+        raise InvalidInput(f"{DRY_RUN}: give true or false.")
+    return given
+
+
+def _token(given: object) -> str | None:
+    if given is not None and not isinstance(given, str):
+        raise InvalidInput(f"{CONFIRM}: give the text that came with the plan.")
+    return given or None
+
+
+def _call(name: str, arguments: Mapping[str, Any], meta: Mapping[str, Any], *, host: _Host) -> Call:
     key, principal = meta.get(OPERATION_KEY), meta.get(PRINCIPAL)
     is_text = isinstance(key, str) and key == _storable(key)
     if key is not None and not (is_text and 1 <= len(key) <= MAX_KEY_CHARS):
@@ -208,6 +365,7 @@ def _call(name: str, arguments: Mapping[str, Any], meta: Mapping[str, Any]) -> C
     return Call(
         operation=Operation.of(name, arguments, key),
         principal=_storable(principal) if isinstance(principal, str) else None,
+        server=host,
     )
 
 

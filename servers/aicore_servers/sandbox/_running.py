@@ -1,0 +1,90 @@
+"""`aicore sandbox VENDOR`: runs a stand-in for a vendor on a loopback port."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Thread
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from aicore_servers.sandbox._faults import ConnectionCut
+
+__all__ = ["SANDBOXES", "main", "running"]
+
+SANDBOXES: Mapping[str, str] = {
+    "stripe": "aicore_servers.sandbox.stripe",
+    "hubspot": "aicore_servers.sandbox.hubspot",
+    "google": "aicore_servers.sandbox.google",
+}
+_START_S = 10.0
+
+
+class _CutsAreMeant(logging.Filter):
+    """Keeps a connection that was cut on purpose out of the server's log of crashes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        raised = record.exc_info[1] if record.exc_info else None
+        return not isinstance(raised, ConnectionCut)
+
+
+def _server(app: ASGIApp) -> uvicorn.Server:
+    logging.getLogger("uvicorn.error").addFilter(_CutsAreMeant())
+    return uvicorn.Server(
+        uvicorn.Config(
+            app, lifespan="off", log_config=None, access_log=False, server_header=False, ws="none"
+        )
+    )
+
+
+def _app(vendor: str) -> ASGIApp:
+    made: ASGIApp = importlib.import_module(SANDBOXES[vendor]).app()
+    return made
+
+
+def _listener(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(128)
+    return listener
+
+
+@contextmanager
+def running(vendor: str) -> Iterator[str]:
+    """Run a fresh sandbox in a thread of this process and give its address; for tests."""
+    server = _server(_app(vendor))
+    with _listener(0) as listener:
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(_START_S)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a sandbox until it is interrupted."""
+    parser = argparse.ArgumentParser(
+        prog="aicore sandbox",
+        description="A stand-in for a vendor, made by us, in memory. It is not the vendor.",
+    )
+    parser.add_argument("vendor", choices=tuple(SANDBOXES))
+    parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 picks a free one")
+    options = parser.parse_args(argv)
+    with _listener(options.port) as listener:
+        port = listener.getsockname()[1]
+        sys.stderr.write(
+            f"{options.vendor} sandbox (not the vendor) at http://127.0.0.1:{port}\n"
+            f"Use it: AICORE_{options.vendor.upper()}_BASE_URL=http://127.0.0.1:{port}\n"
+        )
+        sys.stderr.flush()
+        _server(_app(options.vendor)).run(sockets=[listener])
+    return 0
