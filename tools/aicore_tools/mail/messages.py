@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email import message_from_bytes, policy
@@ -17,9 +17,16 @@ from email.utils import format_datetime, getaddresses
 from aicore_tools.errors import InvalidInput
 from aicore_tools.mail.addresses import parse_address
 from aicore_tools.mail.html_text import html_to_text
-from aicore_tools.mail.records import Address, Attachment, Draft
+from aicore_tools.mail.records import (
+    Address,
+    Attachment,
+    DraftContent,
+    File,
+    ThreadId,
+    Threading,
+)
 
-__all__ = ["File", "Parsed", "build", "message_id_for", "parse"]
+__all__ = ["Parsed", "build", "content_of", "message_id_for", "parse", "snippet_of"]
 
 _POLICY = policy.SMTP.clone(cte_type="7bit")
 _MESSAGE_ID = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]{1,900}>")
@@ -29,16 +36,8 @@ _PLACEHOLDER = re.compile(
 # What the email package raises on headers that are broken enough.
 _MALFORMED = (AttributeError, LookupError, MessageError, RecursionError, TypeError, ValueError)
 _PLACEHOLDER_MAX_CHARS = 300
+_SNIPPET_CHARS = 120
 _MAX_REFERENCES = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
-    """An attachment with its content."""
-
-    name: str
-    media_type: str
-    content: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +55,7 @@ class Parsed:
     bcc: Sequence[Address]
     subject: str
     message_id: str
+    in_reply_to: str
     references: Sequence[str]
     text: str
     html: str
@@ -65,10 +65,7 @@ class Parsed:
     @property
     def attachments(self) -> Sequence[Attachment]:
         """The files without their content."""
-        return [
-            Attachment(name=file.name, media_type=file.media_type, size_bytes=len(file.content))
-            for file in self.files
-        ]
+        return [file.attachment for file in self.files]
 
 
 def message_id_for(key: str | None, sender: Address) -> str:
@@ -78,31 +75,62 @@ def message_id_for(key: str | None, sender: Address) -> str:
 
 
 def build(
-    draft: Draft, *, message_id: str | None, at: datetime, files: Sequence[File] = ()
+    content: DraftContent,
+    *,
+    message_id: str | None,
+    at: datetime,
+    headers: Sequence[tuple[str, str]] = (),
+    is_draft: bool = False,
 ) -> bytes:
-    """Write the message: to be sent where it has a `message_id`, else as a draft.
+    """Write the message, ASCII throughout.
 
-    Only a draft names those in Bcc.
+    `headers` are further ones of ours, plain ASCII words. Only a draft names those in Bcc.
     """
     message = EmailMessage(policy=_POLICY)
     message["Date"] = format_datetime(at)
-    message["From"] = _header_address(draft.sender)
-    for name, addresses in (("To", draft.to), ("Cc", draft.cc), ("Bcc", draft.bcc)):
-        if addresses and (message_id is None or name != "Bcc"):
+    message["From"] = _header_address(content.sender)
+    for name, addresses in (("To", content.to), ("Cc", content.cc), ("Bcc", content.bcc)):
+        if addresses and (is_draft or name != "Bcc"):
             message[name] = [_header_address(address) for address in addresses]
-    message["Subject"] = draft.subject
-    message.set_content(draft.body)
-    for file in files:
-        main, _, sub = file.media_type.partition("/")
-        message.add_attachment(file.content, maintype=main, subtype=sub, filename=file.name)
+    message["Subject"] = content.subject
+    message.set_content(content.body)
+    for file in content.files:
+        _attach(message, file)
     # Written by hand: the email package breaks long ids into encoded words when it folds them.
-    ids = [f"Message-ID: {message_id}"] if message_id else []
-    if draft.threading.in_reply_to:
-        ids.append(f"In-Reply-To: {draft.threading.in_reply_to}")
-    if draft.threading.references:
-        kept = [*draft.threading.references[:1], *draft.threading.references[1:][-_MAX_REFERENCES:]]
-        ids.append("References: " + "\r\n ".join(kept))
-    return "".join(f"{line}\r\n" for line in ids).encode("ascii") + message.as_bytes()
+    lines = [f"Message-ID: {message_id}"] if message_id else []
+    lines += [f"{name}: {value}" for name, value in headers]
+    threading = content.threading
+    if threading.in_reply_to:
+        lines.append(f"In-Reply-To: {threading.in_reply_to}")
+    if threading.references:
+        kept = [*threading.references[:1], *threading.references[1:][-_MAX_REFERENCES:]]
+        lines.append("References: " + "\r\n ".join(kept))
+    return "".join(f"{line}\r\n" for line in lines).encode("ascii") + message.as_bytes()
+
+
+def content_of(raw: bytes, *, thread: ThreadId | None = None) -> DraftContent:
+    """Read a draft, whoever wrote it."""
+    parsed = parse(raw)
+    *_, last = [*parsed.references, ""]
+    return DraftContent(
+        sender=parsed.sender,
+        to=parsed.to,
+        cc=parsed.cc,
+        bcc=parsed.bcc,
+        subject=parsed.subject,
+        body=parsed.text,
+        files=parsed.files,
+        threading=Threading(
+            thread=thread,
+            in_reply_to=parsed.in_reply_to or last,
+            references=parsed.references,
+        ),
+    )
+
+
+def snippet_of(text: str) -> str:
+    """Give how a mail's text begins, in one line."""
+    return " ".join(text[: 4 * _SNIPPET_CHARS].split())[:_SNIPPET_CHARS]
 
 
 def parse(raw: bytes) -> Parsed:
@@ -111,7 +139,8 @@ def parse(raw: bytes) -> Parsed:
     senders = _addresses(message, "From")
     plain, html, files = _parts(message)
     ids = _ids(_header(message, "References"))
-    for found in _ids(_header(message, "In-Reply-To")):
+    answered = _ids(_header(message, "In-Reply-To"))
+    for found in answered:
         if found not in ids:
             ids.append(found)
     own = _ids(_header(message, "Message-ID"))
@@ -127,12 +156,20 @@ def parse(raw: bytes) -> Parsed:
         bcc=_addresses(message, "Bcc"),
         subject=_header(message, "Subject"),
         message_id=own[0] if own else "",
+        in_reply_to=answered[0] if answered else "",
         references=ids,
         text=text.replace("\r\n", "\n").replace("\0", ""),
         html=html,
         headers=[(name, _header(message, name)) for name in dict.fromkeys(message.keys())],
         files=files,
     )
+
+
+def _attach(message: EmailMessage, file: File) -> None:
+    main, _, sub = file.media_type.partition("/")
+    if main in ("message", "multipart"):  # the email package would take them apart
+        main, sub = "application", "octet-stream"
+    message.add_attachment(file.content, maintype=main, subtype=sub, filename=file.name)
 
 
 def _header_address(address: Address) -> HeaderAddress:
@@ -170,22 +207,31 @@ def _parts(message: EmailMessage) -> tuple[str, str, list[File]]:
     plain: list[str] = []
     html: list[str] = []
     files: list[File] = []
-    for part in message.walk():
-        if part.is_multipart():
-            continue
+    for part in _leaves(message):
         media_type = part.get_content_type()
         name = _filename(part)
-        if part.get_content_disposition() == "attachment" or name:
+        is_file = part.get_content_disposition() == "attachment" or bool(name)
+        if media_type == "text/plain" and not is_file:
+            plain.append(_text(part))
+        elif media_type == "text/html" and not is_file:
+            html.append(_text(part))
+        else:
             files.append(
                 File(name=name or "unnamed", media_type=media_type, content=_payload(part))
             )
-        elif media_type == "text/plain":
-            plain.append(_text(part))
-        elif media_type == "text/html":
-            html.append(_text(part))
-        else:
-            files.append(File(name="unnamed", media_type=media_type, content=_payload(part)))
     return "\n".join(plain), "\n".join(html), files
+
+
+def _leaves(message: EmailMessage) -> Iterator[EmailMessage]:
+    """Give the parts that hold something; a mail inside a mail is one part."""
+    waiting: list[EmailMessage] = [message]
+    while waiting:
+        part = waiting.pop()
+        inner = part.get_payload()
+        if part.get_content_maintype() == "multipart" and isinstance(inner, list):
+            waiting.extend(each for each in reversed(inner) if isinstance(each, EmailMessage))
+        elif part.get_content_maintype() != "multipart":
+            yield part
 
 
 def _filename(part: EmailMessage) -> str:
@@ -197,6 +243,12 @@ def _filename(part: EmailMessage) -> str:
 
 
 def _payload(part: EmailMessage) -> bytes:
+    inner = part.get_payload()
+    if isinstance(inner, list):  # a mail inside a mail
+        try:
+            return b"".join(each.as_bytes() for each in inner if isinstance(each, EmailMessage))
+        except _MALFORMED:
+            return b""
     content = part.get_payload(decode=True)
     return content if isinstance(content, bytes) else b""
 

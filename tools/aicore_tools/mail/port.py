@@ -6,27 +6,37 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
+from aicore_tools.connections import Probe
 from aicore_tools.mail.records import (
+    Action,
     Address,
     Draft,
-    DraftChange,
+    DraftContent,
+    Folder,
     Mail,
     MailId,
     MailPage,
+    MailRow,
     MailSearch,
+    Organized,
+    SavedDraft,
     Sent,
     ThreadId,
 )
 from aicore_tools.operations import Effect, Operation
 
-__all__ = ["Mailbox"]
+__all__ = ["Done", "Mailbox"]
+
+Done = SavedDraft | Sent | Organized
+"""What an effect of a mailbox gives."""
 
 
 class Mailbox(Protocol):
-    """The mail of one business.
+    """The mail of one account of one business.
 
     An async context manager: it is open inside its `async with`. Every effect happens once per
-    operation key; a repeat gets the first result as a replay. Nothing here marks a mail as read.
+    operation key; a repeat gets the first result as a replay. Nothing here marks a mail as read,
+    but `organize`.
 
     Every method may raise:
         BackendUnavailable: nothing was done, later may work.
@@ -54,11 +64,19 @@ class Mailbox(Protocol):
         """The addresses it may send from, the usual one first; never empty."""
         ...
 
+    async def probe(self) -> Probe:
+        """Prove the connection by a read: whose account it is and what may be done there."""
+        ...
+
+    async def folders(self) -> Sequence[Folder]:
+        """Give the folders and labels: those with a role first, then by name."""
+        ...
+
     async def search(self, search: MailSearch) -> MailPage:
         """Give one page, newest first. Paging misses and repeats none while mail comes in.
 
         Raises:
-            InvalidInput: the cursor is damaged or of another search.
+            InvalidInput: the cursor is damaged or of another search, or there is no such folder.
         """
         ...
 
@@ -70,17 +88,46 @@ class Mailbox(Protocol):
         """
         ...
 
+    async def rows(self, mail_ids: Sequence[str]) -> Sequence[MailRow]:
+        """Give the rows of mails or drafts by id, in that order; a snippet may be empty.
+
+        Raises:
+            NotFound: one of them is not there.
+        """
+        ...
+
     async def thread(self, thread: ThreadId) -> Sequence[Mail]:
-        """Give the mails of a thread without drafts, oldest first; empty where there is none."""
+        """Give the mails of a thread, oldest first; empty where there is none.
+
+        Without drafts, trash and spam.
+        """
+        ...
+
+    async def draft(self, draft_id: str) -> Draft:
+        """Give a draft with the content of its attachments.
+
+        Raises:
+            NotFound: there is no such draft.
+            Conflict: it was sent (`already_sent`).
+        """
+        ...
+
+    async def earlier(self, operation: Operation) -> Effect[Done] | None:
+        """Give what `operation` did before, as a replay; None where it certainly did nothing.
+
+        Raises:
+            Conflict: the key was used with other arguments.
+            OutcomeUnknown: it cannot be told.
+        """
         ...
 
     async def save_draft(
-        self, operation: Operation, change: DraftChange, draft_id: MailId | None = None
-    ) -> Effect[Draft]:
-        """Make a draft, or change the one named.
+        self, operation: Operation, content: DraftContent, draft_id: MailId | None = None
+    ) -> Effect[SavedDraft]:
+        """Make a draft, or put `content` in the place of all that the one named says.
 
         Raises:
-            NotFound: there is no such draft, or no mail to forward.
+            NotFound: there is no such draft.
             Conflict: it was sent.
         """
         ...
@@ -90,7 +137,22 @@ class Mailbox(Protocol):
 
         Raises:
             NotFound: there is no such draft.
-            Conflict: it was sent before.
+            Conflict: it was sent before (`already_sent`).
             InvalidInput: nobody would receive it.
+        """
+        ...
+
+    async def organize(
+        self, operation: Operation, mail_ids: Sequence[MailId], action: Action, label: str = ""
+    ) -> Effect[Organized]:
+        """Do `action` to mails, all or, where the backend cannot, as many as it gets to.
+
+        Doing it again changes nothing more. `label` is the label of `label` and `unlabel`, and
+        the folder of `move`; either is made where it is missing. `restore` puts mails from
+        archive, trash or spam back: drafts to drafts, our own to sent, others to the inbox.
+        A draft may only be trashed.
+
+        Raises:
+            NotFound: one of the mails is not there; nothing was done.
         """
         ...
