@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib
-import logging
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +13,11 @@ from threading import Thread
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from aicore_servers.sandbox._faults import ConnectionCut
+from aicore_servers.sandbox._faults import CUT
 
-__all__ = ["SANDBOXES", "main", "running"]
+__all__ = ["SANDBOXES", "main", "running", "running_app"]
 
 SANDBOXES: Mapping[str, str] = {
     "stripe": "aicore_servers.sandbox.stripe",
@@ -26,19 +27,24 @@ SANDBOXES: Mapping[str, str] = {
 _START_S = 10.0
 
 
-class _CutsAreMeant(logging.Filter):
-    """Keeps a connection that was cut on purpose out of the server's log of crashes."""
+class _Cuttable(H11Protocol):
+    """Lets the app close the connection without an answer."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        raised = record.exc_info[1] if record.exc_info else None
-        return not isinstance(raised, ConnectionCut)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, CUT: transport.abort}
 
 
 def _server(app: ASGIApp) -> uvicorn.Server:
-    logging.getLogger("uvicorn.error").addFilter(_CutsAreMeant())
     return uvicorn.Server(
         uvicorn.Config(
-            app, lifespan="off", log_config=None, access_log=False, server_header=False, ws="none"
+            app,
+            http=_Cuttable,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
         )
     )
 
@@ -59,7 +65,14 @@ def _listener(port: int) -> socket.socket:
 @contextmanager
 def running(vendor: str) -> Iterator[str]:
     """Run a fresh sandbox in a thread of this process and give its address; for tests."""
-    server = _server(_app(vendor))
+    with running_app(_app(vendor)) as url:
+        yield url
+
+
+@contextmanager
+def running_app(app: ASGIApp) -> Iterator[str]:
+    """Run any app in the same way."""
+    server = _server(app)
     with _listener(0) as listener:
         thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
