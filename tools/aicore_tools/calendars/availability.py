@@ -121,12 +121,13 @@ class Availability:
             NotFound: there is no calendar of that name.
         """
         known = await self._agenda.calendars()
-        ids = {calendar.id.casefold(): calendar.id for calendar in known}
+        ids = {one.name.casefold(): one.id for one in reversed(known) if one.name}
+        ids |= {one.id.casefold(): one.id for one in known}
         unknown = [name for name in names if name.casefold() not in ids]
         if unknown:
             raise NotFound(
                 f"There is no calendar {unknown[0][:80]!r}.",
-                hint=f"The calendars are: {', '.join(ids.values())}.",
+                hint=f"The calendars are: {', '.join(one.id for one in known)}.",
             )
         return list(dict.fromkeys(ids[name.casefold()] for name in names)) or [known[0].id]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from aicore_tools.calendars.records import EventChange, Span, Timing
+from aicore_tools.calendars.records import Attendee, Event, EventChange, Span, Timing
 from aicore_tools.errors import InvalidInput
 from aicore_tools.times import When, last_moment, named_zone, read_when
 
@@ -37,6 +38,11 @@ _LONGEST = timedelta(days=400)
 _MOST_ATTENDEES = 100
 _MOST_REMINDERS = 5
 _FOUR_WEEKS_MIN = 40_320
+_LONGEST_ADDRESS = 254
+_ADDRESS = r"[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]+@[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]+"
+_ATTENDEE = re.compile(
+    rf"(?:(?P<bare>{_ADDRESS})|(?P<name>[^<>@\x00-\x1f\x7f]*)<(?P<address>{_ADDRESS})>)\Z"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +105,7 @@ def _end_after(start: When, old: Timing) -> str:
     return (start.day + (date.fromisoformat(last) - date.fromisoformat(first))).isoformat()
 
 
-def read_change(given: Mapping[str, Any], old: Timing) -> EventChange:
+def read_change(given: Mapping[str, Any], old: Event) -> EventChange:
     """Read the fields that are to be different; what is not named stays.
 
     Raises:
@@ -116,8 +122,10 @@ def read_change(given: Mapping[str, Any], old: Timing) -> EventChange:
         title=read_text(_string(given["title"], "title"), "title", required=True)
         if "title" in given
         else None,
-        timing=changed_timing(old, times) if times else None,
-        attendees=read_attendees(given["attendees"]) if "attendees" in given else None,
+        timing=changed_timing(old.timing, times) if times else None,
+        attendees=read_attendees(given["attendees"], old.attendees)
+        if "attendees" in given
+        else None,
         location=_changed_text(given, "location"),
         description=_changed_text(given, "description"),
         repeat=_changed_text(given, "repeat"),
@@ -143,18 +151,39 @@ def read_text(text: str, name: str, *, required: bool = False) -> str:
     return text
 
 
-def read_attendees(given: object) -> tuple[str, ...]:
-    """Give the attendees, each once, in the order given.
+def read_attendees(given: object, before: Sequence[Attendee] = ()) -> tuple[Attendee, ...]:
+    """Give the attendees, each once, in the order given; those of `before` keep their answer.
+
+    One is `ann@example.com` or `Ann Lee <ann@example.com>`.
 
     Raises:
-        InvalidInput: too many, or one is empty or no text.
+        InvalidInput: too many, or one is no e-mail address.
     """
     if not isinstance(given, Sequence) or isinstance(given, str):
-        raise InvalidInput("attendees: give a list of e-mail addresses or names.")
+        raise InvalidInput("attendees: give a list of e-mail addresses.")
     if len(given) > _MOST_ATTENDEES:
         raise InvalidInput(f"attendees: {_MOST_ATTENDEES} at most.")
-    read = (read_text(_string(one, "attendees"), "attendees", required=True) for one in given)
-    return tuple(dict.fromkeys(read))
+    known = {one.address.casefold(): one for one in before}
+    read: dict[str, Attendee] = {}
+    for text in given:
+        one = _attendee(_string(text, "attendees"))
+        earlier = known.get(one.address.casefold())
+        if earlier is not None:
+            one = replace(earlier, name=one.name or earlier.name)
+        read.setdefault(one.address.casefold(), one)
+    return tuple(read.values())
+
+
+def _attendee(text: str) -> Attendee:
+    match = _ATTENDEE.match(read_text(text, "attendees", required=True))
+    if match is None or len(match["address"] or match["bare"]) > _LONGEST_ADDRESS:
+        raise InvalidInput(
+            f"attendees: {text[:80]!r} is no e-mail address.",
+            hint="Write ann@example.com or Ann Lee <ann@example.com>; other names go into the"
+            " description.",
+        )
+    local, _, domain = (match["address"] or match["bare"]).rpartition("@")
+    return Attendee(address=f"{local}@{domain.lower()}", name=(match["name"] or "").strip(' "'))
 
 
 def read_reminders(given: object) -> tuple[int, ...]:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Literal, NewType
 
 __all__ = [
+    "Answer",
+    "Attendee",
     "Booked",
     "Calendar",
     "CalendarId",
@@ -19,6 +21,7 @@ __all__ = [
     "NewEvent",
     "Notify",
     "OnClash",
+    "Response",
     "Scope",
     "Span",
     "Status",
@@ -32,6 +35,7 @@ EventId = NewType("EventId", str)
 
 Notify = Literal["none", "external", "all"]
 OnClash = Literal["warn", "reject", "ignore"]
+Response = Literal["needs_action", "accepted", "declined", "tentative"]
 Scope = Literal["this", "following", "all"]
 Status = Literal["confirmed", "cancelled"]
 
@@ -54,11 +58,22 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calendar:
-    """One calendar: of a person, a room, or the whole business."""
+    """One calendar: of a person, a room, or the whole business.
+
+    `name` is what people call it, empty where that is the id. `can_write` is False where events
+    can only be read. `address` is the e-mail address of its owner, empty where that is not known.
+    `tells_attendees`: the backend itself mails invitations, changes and cancellations.
+    `makes_video`: it can make a video room for an event.
+    """
 
     id: CalendarId
     tz: str
     is_default: bool
+    name: str = ""
+    can_write: bool = True
+    address: str = ""
+    tells_attendees: bool = False
+    makes_video: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +86,28 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attendee:
+    """Somebody who is invited.
+
+    `address` is an e-mail address, its domain in lower case; two attendees of one event never
+    have the same. `name` may be empty. `is_self`: whose account this is; at most one of an event.
+    """
+
+    address: str
+    name: str = ""
+    response: Response = "needs_action"
+    is_optional: bool = False
+    is_self: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewEvent:
     """What is to be booked. `repeat` is an RFC 5545 rule, or empty for a single event."""
 
     calendar: CalendarId
     title: str
     timing: Timing
-    attendees: tuple[str, ...] = ()
+    attendees: tuple[Attendee, ...] = ()
     location: str = ""
     description: str = ""
     repeat: str = ""
@@ -87,7 +117,10 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How an effect is done: what if the time is taken, and whom of the attendees to tell what."""
+    """How an effect is done: what if the time is taken, and whom of the attendees to tell what.
+
+    `external` are those whose address is in another domain than the calendar's own.
+    """
 
     on_clash: OnClash = "warn"
     notify: Notify = "none"
@@ -98,7 +131,10 @@ class Terms:
 class Event:
     """A booked event, a series (`repeat` is set), or one occurrence of a series.
 
-    `series` is set on an occurrence only. `etag` changes with every change of the event.
+    `series` is set on an occurrence only. `etag` changes with every change of the event; of an
+    occurrence it may change with the whole series. `organizer` is the address of whoever invited,
+    empty where that is nobody or not known. `video_url` is where to join, `url` shows the event
+    to a person; both may be empty.
     """
 
     id: EventId
@@ -106,22 +142,28 @@ class Event:
     title: str
     timing: Timing
     status: Status = "confirmed"
-    attendees: tuple[str, ...] = ()
+    attendees: tuple[Attendee, ...] = ()
     location: str = ""
     description: str = ""
     repeat: str = ""
     reminders_min: tuple[int, ...] = ()
     series: EventId | None = None
     etag: str = ""
+    organizer: str = ""
+    video_url: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventChange:
-    """What is to be different; None leaves a field as it is, an empty value clears it."""
+    """What is to be different; None leaves a field as it is, an empty value clears it.
+
+    `attendees` are all of them as they are to be; those that stay carry their response.
+    """
 
     title: str | None = None
     timing: Timing | None = None
-    attendees: tuple[str, ...] | None = None
+    attendees: tuple[Attendee, ...] | None = None
     location: str | None = None
     description: str | None = None
     repeat: str | None = None
@@ -129,15 +171,26 @@ class EventChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the own attendee answers to an invitation; `comment` is for the organizer."""
+
+    response: Literal["accepted", "declined", "tentative"]
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Booked:
     """An event as it stands after an effect, and what else is at that time.
 
-    `was_notified`: the backend told the attendees.
+    `clashes` are at most 20 events, and none where clashes are ignored. `told` are the addresses
+    that the backend sends a mail about it. `warnings` are sentences for the caller, such as that
+    nobody was told.
     """
 
     event: Event
     clashes: tuple[Event, ...] = ()
-    was_notified: bool = False
+    told: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, order=True)

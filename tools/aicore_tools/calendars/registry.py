@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aicore_tools.calendars.port import Agenda
+from aicore_tools.connections import Connect, not_connected
 from aicore_tools.errors import BackendConfigError
 
 __all__ = ["BACKENDS", "AgendaSettings", "agenda"]
@@ -14,12 +15,20 @@ __all__ = ["BACKENDS", "AgendaSettings", "agenda"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgendaSettings:
-    """What a backend is told: whose calendars, where they lie, their zone and their ids."""
+    """What a backend is told: whose calendars, where they lie, their zone and their ids.
+
+    `calendars` are ids, the default one first; empty means all that the account has (the local
+    backend: `main`). `addresses` are the business's own e-mail addresses. `connect` gives the
+    credentials of a vendor, of which `account` is the chosen one.
+    """
 
     data_dir: Path
     business: str
     tz: str
-    calendars: Sequence[str] = ("main",)
+    calendars: Sequence[str] = ()
+    addresses: Sequence[str] = ()
+    connect: Connect = not_connected
+    account: str = "default"
 
 
 def _local(settings: AgendaSettings) -> Agenda:
@@ -29,7 +38,8 @@ def _local(settings: AgendaSettings) -> Agenda:
         settings.data_dir / "calendars.db",
         business=settings.business,
         tz=settings.tz,
-        calendars=settings.calendars,
+        calendars=settings.calendars or ("main",),
+        addresses=settings.addresses,
     )
 
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-import base64
 import difflib
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from aicore_tools.calendars.availability import Availability, FreeAsked, FreeTimes, read_window
+from aicore_tools.calendars.changes import applied, continued, moved_timing, wall_shift
+from aicore_tools.calendars.clashing import clashing, spans_of
+from aicore_tools.calendars.cursors import from_cursor, to_cursor
 from aicore_tools.calendars.hours import OpeningHours
+from aicore_tools.calendars.invitations import EVERYBODY, InviteeRules, notices, own_attendee
+from aicore_tools.calendars.plans import (
+    Booking,
+    CancelPlan,
+    CreatePlan,
+    Edit,
+    EventsAsked,
+    EventsGiven,
+    RespondPlan,
+    UpdatePlan,
+)
 from aicore_tools.calendars.port import Agenda
 from aicore_tools.calendars.reading import (
-    TimeGiven,
     read_attendees,
     read_change,
     read_reminders,
@@ -23,14 +34,14 @@ from aicore_tools.calendars.reading import (
     read_timing,
 )
 from aicore_tools.calendars.records import (
+    Answer,
+    Attendee,
     Booked,
     Calendar,
     CalendarId,
-    Cursor,
     Event,
     EventChange,
     EventId,
-    EventPage,
     EventQuery,
     NewEvent,
     Scope,
@@ -39,78 +50,24 @@ from aicore_tools.calendars.records import (
     Timing,
 )
 from aicore_tools.calendars.recurrence import checked_rule
-from aicore_tools.errors import Conflict, InvalidInput
+from aicore_tools.connections import Probe
+from aicore_tools.errors import Conflict, InvalidInput, NotAllowed
 from aicore_tools.operations import Effect, Operation
 from aicore_tools.times import read_when
 
-__all__ = ["Booking", "CalendarService", "Edit", "EventsAsked", "EventsGiven", "Outcome"]
+__all__ = ["CalendarService"]
 
 MAX_EVENTS = 250
 _DEFAULT_WINDOW = timedelta(days=30)
 _LIKELY_SAME = 0.7  # the ratio at which @cocal/google-calendar-mcp 2.6.3 warns
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventsAsked:
-    """A question for events as a caller gives it; without a window the next 30 days.
-
-    A `cursor` brings its own window, text and calendars.
-    """
-
-    start: str | None = None
-    end: str | None = None
-    query: str = ""
-    calendars: Sequence[str] = ()
-    limit: int = 50
-    cursor: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventsGiven:
-    """Events in order, and the cursor of the next page, None at the end."""
-
-    events: tuple[Event, ...]
-    next_cursor: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Booking:
-    """A booking as a caller gives it."""
-
-    title: str
-    time: TimeGiven
-    attendees: Sequence[str] = ()
-    location: str = ""
-    description: str = ""
-    repeat: str = ""
-    reminders: Sequence[int] = ()
-    calendar: str | None = None
-    wants_video: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edit:
-    """A change as a caller gives it; without an `etag` it holds for the present state."""
-
-    event: str
-    set: Mapping[str, Any]
-    scope: Scope = "this"
-    etag: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What an effect gave, and what a person should know about it."""
-
-    event: Event
-    clashes: tuple[Event, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
 class CalendarService:
     """Finds free times and books them.
 
     `zone` is where a time without an offset is taken to be; `hours` are by the clock there.
+    `invitees` are the people who may be invited and written to. Every effect is planned first:
+    a plan reads and checks everything, and changes nothing.
     """
 
     def __init__(
@@ -119,16 +76,26 @@ class CalendarService:
         *,
         zone: ZoneInfo,
         hours: OpeningHours,
+        invitees: InviteeRules = EVERYBODY,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._agenda = agenda
         self._zone = zone
+        self._invitees = invitees
         self._availability = Availability(agenda, zone=zone, hours=hours, clock=clock)
 
     @property
     def now(self) -> datetime:
         """The present moment, as the clock of the business shows it."""
         return self._availability.now.astimezone(self._zone)
+
+    async def probe(self) -> Probe:
+        """Prove that the backend can be reached; see `Agenda.probe`."""
+        return await self._agenda.probe()
+
+    async def earlier(self, operation: Operation) -> Effect[Booked] | None:
+        """Give what an operation gave before; see `Agenda.earlier`."""
+        return await self._agenda.earlier(operation)
 
     async def calendars(self) -> Sequence[Calendar]:
         """Give the calendars, the default one first."""
@@ -150,73 +117,182 @@ class CalendarService:
         """Give a page of events.
 
         Raises:
-            InvalidInput: an argument cannot be read or is out of range.
+            InvalidInput: an argument cannot be read or is out of range, or the cursor is one of
+                another question.
             NotFound: there is no such calendar.
         """
         if not 1 <= asked.limit <= MAX_EVENTS:
             raise InvalidInput(f"limit: give 1 to {MAX_EVENTS}, not {asked.limit}.")
-        query = _from_cursor(asked.cursor) if asked.cursor else await self._query(asked)
+        if asked.cursor:
+            query = replace(from_cursor(asked.cursor, asked), text=read_text(asked.query, "query"))
+        else:
+            query = await self._query(asked)
         page = await self._agenda.events(replace(query, limit=asked.limit))
-        return EventsGiven(events=page.events, next_cursor=_to_cursor(query, page))
+        cursor = to_cursor(asked, query, page.next) if page.next else None
+        return EventsGiven(events=page.events, next_cursor=cursor)
 
-    async def create(self, booking: Booking, terms: Terms, operation: Operation) -> Effect[Outcome]:
-        """Book an event. Warns of a likely double, of a closed business and of a past time.
+    async def plan_create(self, booking: Booking, terms: Terms) -> CreatePlan:
+        """Plan a booking. Warns of a likely double, of a closed business and of a past time.
 
         Raises:
             InvalidInput: an argument cannot be read or is out of range.
             NotFound: there is no such calendar.
+            NotAllowed: somebody may not be invited, or the calendar can only be read.
             Conflict: clashes are refused and the time is taken; the hint names free ones.
         """
-        effect = await self._agenda.earlier(operation)
-        warnings: tuple[str, ...] = ()
-        if effect is None:
-            new = await self._read(booking)
-            warnings = await self._doubts(new)
-            try:
-                effect = await self._agenda.create(new, terms, operation)
-            except Conflict as error:
-                raise await self._with_next_free(error, new.calendar, new.timing) from error
-        return effect.map(lambda booked: _outcome(booked, terms, warnings))
+        named = [booking.calendar] if booking.calendar else []
+        calendar = await self._writable((await self._availability.chosen(named))[0])
+        new = _read_booking(booking, calendar.id, self._zone)
+        if new.wants_video and not calendar.makes_video:
+            raise InvalidInput(
+                "This calendar makes no video rooms.",
+                hint="Leave video out and put a link into location.",
+            )
+        self._invitees.check(one.address for one in new.attendees)
+        clashes = await self._clashes(calendar.id, spans_of(new.timing, new.repeat), None)
+        await self._refuse_taken(clashes, terms, calendar.id, new.timing)
+        told, untold = notices(new.attendees, terms, calendar)
+        return CreatePlan(
+            new=new,
+            terms=terms,
+            clashes=() if terms.on_clash == "ignore" else tuple(clashes),
+            told=told,
+            warnings=(*await self._doubts(new), *untold),
+        )
 
-    async def update(self, edit: Edit, terms: Terms, operation: Operation) -> Effect[Outcome]:
-        """Change an event.
+    async def create(self, plan: CreatePlan, operation: Operation) -> Effect[Booked]:
+        """Book what was planned.
+
+        Raises:
+            InvalidInput: the backend cannot do what is asked.
+            Conflict: clashes are refused and the time was taken meanwhile.
+        """
+        try:
+            effect = await self._agenda.create(plan.new, plan.terms, operation)
+        except Conflict as error:
+            raise await self._with_next_free(error, plan.new.calendar, plan.new.timing) from error
+        return effect.map(lambda booked: _with_warnings(booked, plan.warnings))
+
+    async def plan_update(self, edit: Edit, terms: Terms) -> UpdatePlan:
+        """Plan a change.
 
         Raises:
             InvalidInput: a field is unknown or wrong, or `this` is asked of a whole series.
             NotFound: there is none of that id.
-            Conflict: it is cancelled, was changed meanwhile, or as `create`.
+            NotAllowed: as `plan_create`.
+            Conflict: it is cancelled, was changed meanwhile, or as `plan_create`.
         """
-        effect = await self._agenda.earlier(operation)
-        if effect is None:
-            present = await self._agenda.get(EventId(edit.event))
-            change = self._read_edit(edit, present)
-            timing = change.timing or present.timing
-            try:
-                effect = await self._agenda.change(
-                    present.id,
-                    change,
-                    scope=edit.scope,
-                    etag=edit.etag or present.etag,
-                    terms=terms,
-                    operation=operation,
-                )
-            except Conflict as error:
-                raise await self._with_next_free(error, present.calendar, timing) from error
-        return effect.map(lambda booked: _outcome(booked, terms))
+        present = await self._agenda.get(EventId(edit.event))
+        calendar = await self._writable(present.calendar)
+        _refuse_stale(present, edit)
+        _refuse_whole_series(present, edit.scope)
+        change = _read_edit(edit, present)
+        after = applied(present, change)
+        told, untold = notices(_all_people(present, after), terms, calendar)
+        known = {one.address for one in present.attendees}
+        added = [one.address for one in after.attendees if one.address not in known]
+        self._invitees.check([*added, *told])
+        clashes: list[Event] = []
+        if change.timing is not None or change.repeat is not None:
+            spans = await self._spans_after(present, after, change, edit.scope)
+            own = present.id if edit.scope == "this" else present.series or present.id
+            clashes = await self._clashes(calendar.id, spans, own)
+            await self._refuse_taken(clashes, terms, calendar.id, after.timing)
+        return UpdatePlan(
+            before=present,
+            after=after,
+            change=change,
+            scope=edit.scope,
+            etag=edit.etag or present.etag,
+            terms=terms,
+            clashes=() if terms.on_clash == "ignore" else tuple(clashes),
+            told=told,
+            warnings=untold,
+        )
 
-    async def cancel(
-        self, event: str, *, scope: Scope, terms: Terms, operation: Operation
-    ) -> Effect[Outcome]:
-        """Cancel an event. What is cancelled already stays so.
+    async def update(self, plan: UpdatePlan, operation: Operation) -> Effect[Booked]:
+        """Change what was planned.
 
         Raises:
-            InvalidInput: `this` is asked of a whole series.
-            NotFound: there is none of that id.
+            Conflict: it was changed meanwhile, or clashes are refused and the time was taken.
         """
-        effect = await self._agenda.cancel(
-            EventId(event), scope=scope, terms=terms, operation=operation
+        try:
+            return await self._agenda.change(
+                plan.before.id,
+                plan.change,
+                scope=plan.scope,
+                etag=plan.etag,
+                terms=plan.terms,
+                operation=operation,
+            )
+        except Conflict as error:
+            timing = plan.after.timing
+            raise await self._with_next_free(error, plan.before.calendar, timing) from error
+
+    async def plan_cancel(self, event: str, *, scope: Scope, terms: Terms) -> CancelPlan:
+        """Plan a cancellation. What is cancelled already stays so.
+
+        Raises:
+            InvalidInput: `this` is asked of a whole series, or the message cannot be read.
+            NotFound: there is none of that id.
+            NotAllowed: somebody may not be written to, or the calendar can only be read.
+        """
+        present = await self._agenda.get(EventId(event))
+        calendar = await self._writable(present.calendar)
+        _refuse_whole_series(present, scope)
+        terms = replace(terms, message=read_text(terms.message, "message"))
+        told, untold = notices(present.attendees, terms, calendar)
+        self._invitees.check(told)
+        return CancelPlan(event=present, scope=scope, terms=terms, told=told, warnings=untold)
+
+    async def cancel(self, plan: CancelPlan, operation: Operation) -> Effect[Booked]:
+        """Cancel what was planned.
+
+        Raises:
+            Conflict: it was changed meanwhile.
+        """
+        return await self._agenda.cancel(
+            plan.event.id,
+            scope=plan.scope,
+            etag=plan.event.etag,
+            terms=plan.terms,
+            operation=operation,
         )
-        return effect.map(lambda booked: _outcome(booked, terms))
+
+    async def plan_respond(
+        self, event: str, answer: Answer, *, scope: Literal["this", "all"]
+    ) -> RespondPlan:
+        """Plan an answer to an invitation.
+
+        Raises:
+            InvalidInput: nobody of the business is invited, or `this` is asked of a whole series.
+            NotFound: there is none of that id.
+            NotAllowed: the organizer may not be written to, or the calendar can only be read.
+            Conflict: it is cancelled.
+        """
+        present = await self._agenda.get(EventId(event))
+        await self._writable(present.calendar)
+        _refuse_whole_series(present, scope)
+        _refuse_cancelled(present)
+        if own_attendee(present) is None:
+            raise InvalidInput(
+                f"Nobody of this account is invited to {present.id}: there is nothing to answer.",
+                hint="The business's own addresses are set at the start (--address).",
+            )
+        comment = read_text(answer.comment, "comment")
+        if comment and present.organizer:
+            self._invitees.check([present.organizer])
+        return RespondPlan(event=present, answer=replace(answer, comment=comment), scope=scope)
+
+    async def respond(self, plan: RespondPlan, operation: Operation) -> Effect[Booked]:
+        """Answer as planned.
+
+        Raises:
+            Conflict: it was changed or cancelled meanwhile.
+        """
+        return await self._agenda.respond(
+            plan.event.id, plan.answer, scope=plan.scope, operation=operation
+        )
 
     async def _query(self, asked: EventsAsked) -> EventQuery:
         names = asked.calendars or [known.id for known in await self._agenda.calendars()]
@@ -229,28 +305,33 @@ class CalendarService:
             text=read_text(asked.query, "query"),
         )
 
-    async def _read(self, booking: Booking) -> NewEvent:
-        named = [booking.calendar] if booking.calendar else []
-        timing = read_timing(booking.time, self._zone)
-        return NewEvent(
-            calendar=(await self._availability.chosen(named))[0],
-            title=read_text(booking.title, "title", required=True),
-            timing=timing,
-            attendees=read_attendees(booking.attendees),
-            location=read_text(booking.location, "location"),
-            description=read_text(booking.description, "description"),
-            repeat=checked_rule(booking.repeat, timing) if booking.repeat.strip() else "",
-            reminders_min=read_reminders(booking.reminders),
-            wants_video=booking.wants_video,
-        )
+    async def _writable(self, calendar: CalendarId) -> Calendar:
+        known = await self._agenda.calendars()
+        found = next((one for one in known if one.id == calendar), known[0])
+        if not found.can_write:
+            raise NotAllowed(
+                f"The calendar {calendar} can only be read.", hint="Choose another calendar."
+            )
+        return found
 
-    def _read_edit(self, edit: Edit, present: Event) -> EventChange:
-        change = read_change(edit.set, present.timing)
-        if not change.repeat:
-            return change
-        if present.series is not None and edit.scope == "this":
-            raise InvalidInput("repeat: one occurrence cannot repeat. Use scope=following or all.")
-        return replace(change, repeat=checked_rule(change.repeat, change.timing or present.timing))
+    async def _clashes(
+        self, calendar: CalendarId, spans: Sequence[Span], own: EventId | None
+    ) -> list[Event]:
+        return await clashing(self._agenda.events, calendar, spans, own=own)
+
+    async def _spans_after(
+        self, present: Event, after: Event, change: EventChange, scope: Scope
+    ) -> list[Span]:
+        """Say when everything is that moves along with the named event."""
+        if scope == "this" or present.series is None:
+            return spans_of(after.timing, after.repeat)
+        series = await self._agenda.get(present.series)
+        if scope == "following":
+            rule = change.repeat or continued(series, present.timing, after.timing)
+            return spans_of(after.timing, rule)
+        by = wall_shift(present.timing, after.timing)
+        timing = moved_timing(series.timing, by=by, like=after.timing)
+        return spans_of(timing, series.repeat if change.repeat is None else change.repeat)
 
     async def _doubts(self, new: NewEvent) -> tuple[str, ...]:
         """Say what makes the booking look like a mistake; none of it stands in the way."""
@@ -268,6 +349,13 @@ class CalendarService:
         ]
         return tuple(doubts)
 
+    async def _refuse_taken(
+        self, clashes: Sequence[Event], terms: Terms, calendar: CalendarId, timing: Timing
+    ) -> None:
+        if clashes and terms.on_clash == "reject":
+            taken = Conflict("That time is taken.", code="slot_taken")
+            raise await self._with_next_free(taken, calendar, timing)
+
     async def _with_next_free(
         self, error: Conflict, calendar: CalendarId, timing: Timing
     ) -> Conflict:
@@ -280,39 +368,63 @@ class CalendarService:
         return Conflict(error.message, hint=hint, code=error.code)
 
 
-def _outcome(booked: Booked, terms: Terms, warnings: tuple[str, ...] = ()) -> Outcome:
-    event = booked.event
-    if terms.notify != "none" and event.attendees and not booked.was_notified:
-        warnings = (*warnings, "Nobody was notified: this calendar sends no mail.")
-    clashes = () if terms.on_clash == "ignore" else booked.clashes
-    return Outcome(event=event, clashes=clashes, warnings=warnings)
+def _read_booking(booking: Booking, calendar: CalendarId, zone: ZoneInfo) -> NewEvent:
+    timing = read_timing(booking.time, zone)
+    return NewEvent(
+        calendar=calendar,
+        title=read_text(booking.title, "title", required=True),
+        timing=timing,
+        attendees=read_attendees(booking.attendees),
+        location=read_text(booking.location, "location"),
+        description=read_text(booking.description, "description"),
+        repeat=checked_rule(booking.repeat, timing) if booking.repeat.strip() else "",
+        reminders_min=read_reminders(booking.reminders),
+        wants_video=booking.wants_video,
+    )
+
+
+def _read_edit(edit: Edit, present: Event) -> EventChange:
+    change = read_change(edit.set, present)
+    if not change.repeat:
+        return change
+    if present.series is not None and edit.scope == "this":
+        raise InvalidInput("repeat: one occurrence cannot repeat. Use scope=following or all.")
+    return replace(change, repeat=checked_rule(change.repeat, change.timing or present.timing))
+
+
+def _refuse_stale(present: Event, edit: Edit) -> None:
+    if edit.etag and edit.etag != present.etag:
+        raise Conflict(
+            f"The event {present.id} was changed meanwhile.",
+            hint="Read it again with calendar_events, then change it.",
+            code="changed_meanwhile",
+        )
+    _refuse_cancelled(present)
+
+
+def _refuse_cancelled(present: Event) -> None:
+    if present.status == "cancelled":
+        raise Conflict(f"The event {present.id} is cancelled.", code="cancelled")
+
+
+def _refuse_whole_series(present: Event, scope: str) -> None:
+    if present.repeat and scope == "this":
+        raise InvalidInput(
+            f"{present.id} is a whole series.",
+            hint="Name one occurrence, as calendar_events lists it, or say scope=all.",
+        )
+
+
+def _all_people(before: Event, after: Event) -> list[Attendee]:
+    """Give those who are invited afterwards, and those who no longer are: both hear of it."""
+    stay = {one.address for one in after.attendees}
+    return [*after.attendees, *(one for one in before.attendees if one.address not in stay)]
+
+
+def _with_warnings(booked: Booked, doubts: Iterable[str]) -> Booked:
+    return replace(booked, warnings=tuple(dict.fromkeys((*doubts, *booked.warnings))))
 
 
 def _is_alike(one: str, other: str) -> bool:
     matcher = difflib.SequenceMatcher(None, one.casefold(), other.casefold(), autojunk=False)
     return matcher.quick_ratio() >= _LIKELY_SAME and matcher.ratio() >= _LIKELY_SAME
-
-
-def _to_cursor(query: EventQuery, page: EventPage) -> str | None:
-    if page.next is None:
-        return None
-    moments = (query.window.start, query.window.end, page.next.start)
-    body = [[int(moment.timestamp()) for moment in moments], query.calendars, query.text]
-    text = json.dumps([*body, page.next.id], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode()
-
-
-def _from_cursor(cursor: str) -> EventQuery:
-    try:
-        moments, calendars, text, last = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        start, end, at = (datetime.fromtimestamp(moment, UTC) for moment in moments)
-        return EventQuery(
-            window=Span(start, end),
-            calendars=tuple(CalendarId(str(calendar)) for calendar in calendars),
-            text=str(text),
-            after=Cursor(at, EventId(str(last))),
-        )
-    except (ValueError, TypeError, OverflowError, OSError) as error:
-        raise InvalidInput(
-            "cursor: that is none of ours.", hint="Give a next_cursor as it came, or leave it out."
-        ) from error

@@ -5,20 +5,16 @@ from __future__ import annotations
 import heapq
 import secrets
 import sqlite3
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from aicore_tools.calendars.backends.local_rows import (
     MIGRATIONS,
     Stored,
-    booked_from_json,
-    booked_to_json,
     busy_in,
     insert_row,
     occurrence,
@@ -28,7 +24,6 @@ from aicore_tools.calendars.backends.local_rows import (
 )
 from aicore_tools.calendars.backends.local_series import (
     Found,
-    applied,
     bumped,
     cancel_from,
     changed_series,
@@ -36,7 +31,18 @@ from aicore_tools.calendars.backends.local_series import (
     split,
     take_out,
 )
+from aicore_tools.calendars.changes import applied
+from aicore_tools.calendars.clashing import MOST_CLASHES, clashes_with, spans_of, without_own
+from aicore_tools.calendars.invitations import (
+    NOBODY_TOLD,
+    answered,
+    is_own,
+    notices,
+    own_attendee,
+)
+from aicore_tools.calendars.plain import booked_from_json, booked_to_json
 from aicore_tools.calendars.records import (
+    Answer,
     Booked,
     Calendar,
     CalendarId,
@@ -51,14 +57,13 @@ from aicore_tools.calendars.records import (
     Span,
     Terms,
 )
+from aicore_tools.connections import Probe
 from aicore_tools.errors import Conflict, InvalidInput
 from aicore_tools.local_store import LocalStore
 from aicore_tools.operations import Effect, Operation
 
 __all__ = ["LocalAgenda"]
 
-_SERIES_LOOKAHEAD = timedelta(days=366)
-_MOST_CLASHES = 20
 _NO_LIMIT = 2**31
 
 _Change: TypeAlias = Callable[[sqlite3.Connection], Booked]
@@ -68,15 +73,28 @@ class LocalAgenda:
     """The Agenda port on SQLite. It sends no mail and makes no video rooms.
 
     `calendars` are the ids that may be used, the default one first; all of them are in `tz`.
+    `addresses` are the business's own, by which an attendee is told to be itself.
     """
 
     def __init__(
-        self, path: Path, *, business: str, tz: str, calendars: Sequence[str] = ("main",)
+        self,
+        path: Path,
+        *,
+        business: str,
+        tz: str,
+        calendars: Sequence[str] = ("main",),
+        addresses: Sequence[str] = (),
     ) -> None:
         self._store = LocalStore(path, migrations=MIGRATIONS, business=business)
         self._business = business
+        self._addresses = tuple(addresses)
         self._calendars = tuple(
-            Calendar(id=CalendarId(name), tz=tz, is_default=number == 0)
+            Calendar(
+                id=CalendarId(name),
+                tz=tz,
+                is_default=number == 0,
+                address=addresses[0] if addresses else "",
+            )
             for number, name in enumerate(calendars)
         )
 
@@ -92,6 +110,15 @@ class LocalAgenda:
     ) -> None:
         await self._store.__aexit__(kind, error, trace)
 
+    async def probe(self) -> Probe:
+        """Read the file."""
+        await self._store.read(lambda connection: connection.execute("SELECT 1 FROM event LIMIT 1"))
+        return Probe(
+            name=str(self._store.path),
+            can=("read and write the calendars in this file",),
+            warnings=("It sends no mail: attendees are told nothing.",),
+        )
+
     async def calendars(self) -> Sequence[Calendar]:
         """Give the calendars that were named at the start."""
         return self._calendars
@@ -99,11 +126,12 @@ class LocalAgenda:
     async def get(self, event: EventId) -> Event:
         """Read one event."""
         found = await self._store.read(lambda connection: find(connection, self._business, event))
-        return found.event
+        return self._marked(found.event)
 
     async def events(self, query: EventQuery) -> EventPage:
         """Read a page of events."""
-        return await self._store.read(lambda connection: self._page(connection, query))
+        page = await self._store.read(lambda connection: self._page(connection, query))
+        return replace(page, events=tuple(self._marked(event) for event in page.events))
 
     async def busy(self, window: Span, calendars: Sequence[CalendarId]) -> Sequence[Span]:
         """Read what is taken."""
@@ -120,15 +148,10 @@ class LocalAgenda:
     async def earlier(self, operation: Operation) -> Effect[Booked] | None:
         """Look up what an operation gave."""
         effect = await self._store.find_effect(operation)
-        return effect.map(booked_from_json) if effect else None
+        return effect.map(self._read_back) if effect else None
 
     async def create(self, new: NewEvent, terms: Terms, operation: Operation) -> Effect[Booked]:
         """Book in one transaction: the look for clashes, the event, and the operation's mark."""
-        if new.wants_video:
-            raise InvalidInput(
-                "This calendar makes no video rooms.",
-                hint="Leave video out and put a link into location.",
-            )
         event = Event(
             id=EventId(f"ev{secrets.token_hex(8)}"),
             calendar=new.calendar,
@@ -163,21 +186,48 @@ class LocalAgenda:
         def apply(connection: sqlite3.Connection) -> Booked:
             found = find(connection, self._business, event)
             _refuse_stale(found, etag)
+            _refuse_cancelled(found)
             stored = self._changed(connection, found, change, scope)
             if change.timing is None and change.repeat is None:
-                return Booked(event=stored.event)
+                return self._noticed(stored.event, terms)
             return self._settled(connection, stored, terms)
 
         return await self._effect(operation, apply)
 
     async def cancel(
-        self, event: EventId, *, scope: Scope, terms: Terms, operation: Operation
+        self, event: EventId, *, scope: Scope, etag: str, terms: Terms, operation: Operation
     ) -> Effect[Booked]:
         """Cancel in one transaction."""
 
         def apply(connection: sqlite3.Connection) -> Booked:
             found = find(connection, self._business, event)
-            return Booked(event=self._cancelled(connection, found, scope))
+            if found.event.status == "confirmed":
+                _refuse_stale(found, etag)
+            return self._noticed(self._cancelled(connection, found, scope), terms)
+
+        return await self._effect(operation, apply)
+
+    async def respond(
+        self,
+        event: EventId,
+        answer: Answer,
+        *,
+        scope: Literal["this", "all"],
+        operation: Operation,
+    ) -> Effect[Booked]:
+        """Write the own attendee's answer in one transaction; the organizer hears nothing."""
+
+        def apply(connection: sqlite3.Connection) -> Booked:
+            found = find(connection, self._business, event)
+            _refuse_cancelled(found)
+            if own_attendee(self._marked(found.event)) is None:
+                raise InvalidInput(
+                    f"Nobody of the business is invited to {event}.",
+                    hint="The business's own addresses are set at the start (--address).",
+                )
+            attendees = answered(self._marked(found.event), answer.response).attendees
+            stored = self._changed(connection, found, EventChange(attendees=attendees), scope)
+            return Booked(event=stored.event, warnings=(NOBODY_TOLD,) if answer.comment else ())
 
         return await self._effect(operation, apply)
 
@@ -185,7 +235,28 @@ class LocalAgenda:
         effect = await self._store.effect(
             operation, lambda connection: booked_to_json(change(connection))
         )
-        return effect.map(booked_from_json)
+        return effect.map(self._read_back)
+
+    def _read_back(self, stored: dict[str, Any]) -> Booked:
+        booked = booked_from_json(stored)
+        return replace(
+            booked,
+            event=self._marked(booked.event),
+            clashes=tuple(self._marked(event) for event in booked.clashes),
+        )
+
+    def _marked(self, event: Event) -> Event:
+        """Give the event with the own attendee marked as such."""
+        if not (self._addresses and event.attendees):
+            return event
+        own = next((one for one in event.attendees if is_own(one.address, self._addresses)), None)
+        return replace(
+            event, attendees=tuple(replace(one, is_self=one is own) for one in event.attendees)
+        )
+
+    def _noticed(self, event: Event, terms: Terms, clashes: Sequence[Event] = ()) -> Booked:
+        told, warnings = notices(self._marked(event).attendees, terms, self._calendars[0])
+        return Booked(event=event, clashes=tuple(clashes), told=told, warnings=warnings)
 
     def _in_order(self, connection: sqlite3.Connection, query: EventQuery) -> Iterator[Event]:
         """Read single events and occurrences; no further than is asked for."""
@@ -205,24 +276,17 @@ class LocalAgenda:
         clashes = self._clashes(connection, stored)
         if clashes and terms.on_clash == "reject":
             raise Conflict("That time is taken.", code="slot_taken")
-        return Booked(event=stored.event, clashes=tuple(clashes[:_MOST_CLASHES]))
+        shown = () if terms.on_clash == "ignore" else clashes[:MOST_CLASHES]
+        return self._noticed(stored.event, terms, shown)
 
     def _clashes(self, connection: sqlite3.Connection, stored: Stored) -> list[Event]:
         own = stored.event
-        spans = [own.timing.span]
-        if own.repeat:
-            start = own.timing.span.start
-            spans = list(stored.series.occurrences(Span(start, start + _SERIES_LOOKAHEAD)))
+        spans = spans_of(own.timing, own.repeat, stored.skipped)
         if not spans:
             return []
         window = Span(spans[0].start, max(span.end for span in spans))
         query = EventQuery(window=window, calendars=(own.calendar,), limit=_NO_LIMIT)
-        others = [
-            event
-            for event in self._in_order(connection, query)
-            if event.id != own.id and (event.series is None or event.series != own.id)
-        ]
-        return [event for event in others if _overlaps_any(event.timing.span, spans)]
+        return clashes_with(spans, without_own(self._in_order(connection, query), own.id))
 
     def _changed(
         self, connection: sqlite3.Connection, found: Found, change: EventChange, scope: Scope
@@ -286,12 +350,6 @@ def _cursor(event: Event) -> Cursor:
     return Cursor(event.timing.span.start, event.id)
 
 
-def _overlaps_any(span: Span, others: Sequence[Span]) -> bool:
-    """Whether `span` overlaps one of `others`, which have one length and are in order."""
-    before = bisect_left(others, span.end, key=lambda other: other.start)
-    return before > 0 and others[before - 1].end > span.start
-
-
 def _refuse_stale(found: Found, etag: str) -> None:
     if found.event.etag != etag:
         raise Conflict(
@@ -299,6 +357,9 @@ def _refuse_stale(found: Found, etag: str) -> None:
             hint="Read it again with calendar_events, then change it.",
             code="changed_meanwhile",
         )
+
+
+def _refuse_cancelled(found: Found) -> None:
     if found.event.status == "cancelled":
         raise Conflict(f"The event {found.event.id} is cancelled.", code="cancelled")
 

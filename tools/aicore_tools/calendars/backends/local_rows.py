@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from aicore_tools.calendars.plain import attendees_from_json, attendees_to_json
 from aicore_tools.calendars.records import (
-    Booked,
     CalendarId,
     Cursor,
     Event,
@@ -24,8 +24,6 @@ from aicore_tools.calendars.recurrence import Series
 __all__ = [
     "MIGRATIONS",
     "Stored",
-    "booked_from_json",
-    "booked_to_json",
     "busy_in",
     "find_row",
     "insert_row",
@@ -208,22 +206,6 @@ def occurrence(series: Event, span: Span) -> Event:
     )
 
 
-def booked_to_json(booked: Booked) -> dict[str, Any]:
-    """Give plain JSON for the result of an effect."""
-    return {
-        "event": _event_to_json(booked.event),
-        "clashes": [_event_to_json(event) for event in booked.clashes],
-    }
-
-
-def booked_from_json(stored: dict[str, Any]) -> Booked:
-    """Undo `booked_to_json`."""
-    return Booked(
-        event=_event_from_json(stored["event"]),
-        clashes=tuple(_event_from_json(event) for event in stored["clashes"]),
-    )
-
-
 def _bound(business: str, calendar: CalendarId, query: EventQuery) -> dict[str, Any]:
     after = query.after or Cursor(datetime.fromtimestamp(-1, UTC), EventId(""))
     return {
@@ -250,7 +232,7 @@ def _stored(row: sqlite3.Row) -> Stored:
                 is_all_day=bool(row["is_all_day"]),
             ),
             status=row["status"],
-            attendees=tuple(json.loads(row["attendees_json"])),
+            attendees=attendees_from_json(json.loads(row["attendees_json"])),
             location=row["location"],
             description=row["description"],
             repeat=row["repeat"],
@@ -266,7 +248,8 @@ def _values(business: str, stored: Stored) -> dict[str, Any]:
     event, span = stored.event, stored.event.timing.span
     start_s, end_s = int(span.start.timestamp()), int(span.end.timestamp())
     last_end = stored.series.last_end() if event.repeat else None
-    said = (event.title, event.location, event.description, *event.attendees)
+    people = (f"{one.name}\n{one.address}" for one in event.attendees)
+    said = (event.title, event.location, event.description, *people)
     return {
         "business": business,
         "id": event.id,
@@ -278,7 +261,7 @@ def _values(business: str, stored: Stored) -> dict[str, Any]:
         "is_all_day": int(event.timing.is_all_day),
         "is_long": int(end_s - start_s > _LONG_S),
         "status": event.status,
-        "attendees_json": json.dumps(event.attendees),
+        "attendees_json": json.dumps(attendees_to_json(event.attendees)),
         "location": event.location,
         "description": event.description,
         "repeat": event.repeat,
@@ -297,45 +280,3 @@ def _moment(epoch_s: int) -> datetime:
 
 def _span(start_s: int, end_s: int) -> Span:
     return Span(_moment(start_s), _moment(end_s))
-
-
-def _event_to_json(event: Event) -> dict[str, Any]:
-    span = event.timing.span
-    return {
-        "id": event.id,
-        "calendar": event.calendar,
-        "title": event.title,
-        "start_s": int(span.start.timestamp()),
-        "end_s": int(span.end.timestamp()),
-        "tz": event.timing.tz,
-        "is_all_day": event.timing.is_all_day,
-        "status": event.status,
-        "attendees": list(event.attendees),
-        "location": event.location,
-        "description": event.description,
-        "repeat": event.repeat,
-        "reminders_min": list(event.reminders_min),
-        "series": event.series,
-        "etag": event.etag,
-    }
-
-
-def _event_from_json(stored: dict[str, Any]) -> Event:
-    return Event(
-        id=stored["id"],
-        calendar=stored["calendar"],
-        title=stored["title"],
-        timing=Timing(
-            span=_span(stored["start_s"], stored["end_s"]),
-            tz=stored["tz"],
-            is_all_day=stored["is_all_day"],
-        ),
-        status=stored["status"],
-        attendees=tuple(stored["attendees"]),
-        location=stored["location"],
-        description=stored["description"],
-        repeat=stored["repeat"],
-        reminders_min=tuple(stored["reminders_min"]),
-        series=stored["series"],
-        etag=stored["etag"],
-    )

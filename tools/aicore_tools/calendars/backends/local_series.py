@@ -6,8 +6,6 @@ import secrets
 import sqlite3
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
-from zoneinfo import ZoneInfo
 
 from aicore_tools.calendars.backends.local_rows import (
     Stored,
@@ -17,14 +15,19 @@ from aicore_tools.calendars.backends.local_rows import (
     overrides_of,
     update_row,
 )
-from aicore_tools.calendars.records import Event, EventChange, EventId, Span, Timing
+from aicore_tools.calendars.changes import (
+    applied,
+    local_time,
+    moved_timing,
+    shifted,
+    wall_shift,
+)
+from aicore_tools.calendars.records import Event, EventChange, EventId, Span
 from aicore_tools.calendars.recurrence import checked_rule
 from aicore_tools.errors import NotFound
-from aicore_tools.times import wall_time
 
 __all__ = [
     "Found",
-    "applied",
     "bumped",
     "cancel_from",
     "changed_series",
@@ -32,8 +35,6 @@ __all__ = [
     "split",
     "take_out",
 ]
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,33 +120,15 @@ def cancel_from(
             update_row(connection, business, Stored(event=cancelled))
 
 
-def applied(event: Event, change: EventChange) -> Event:
-    """Give the event with the change made."""
-    return Event(
-        id=event.id,
-        calendar=event.calendar,
-        title=_either(change.title, event.title),
-        timing=_either(change.timing, event.timing),
-        status=event.status,
-        attendees=_either(change.attendees, event.attendees),
-        location=_either(change.location, event.location),
-        description=_either(change.description, event.description),
-        repeat=_either(change.repeat, event.repeat),
-        reminders_min=_either(change.reminders_min, event.reminders_min),
-        series=event.series,
-        etag=event.etag,
-    )
-
-
 def changed_series(found: Found, change: EventChange) -> Stored:
     """Give the whole series with the change made; a new time moves all by as much on the clock."""
     series = _series_of(found)
     skipped = series.skipped
     if change.timing is not None:
         old, new = series.event.timing, change.timing
-        by = _wall_shift(found.event.timing, new)
-        change = replace(change, timing=_moved(old, by=by, like=new))
-        skipped = frozenset(_shifted(start, by, old.tz, new.tz) for start in skipped)
+        by = wall_shift(found.event.timing, new)
+        change = replace(change, timing=moved_timing(old, by=by, like=new))
+        skipped = frozenset(shifted(start, by, old.tz, new.tz) for start in skipped)
     return _checked(Stored(event=applied(bumped(series.event), change), skipped=skipped))
 
 
@@ -157,7 +140,7 @@ def split(
     if start is None:
         raise ValueError("Only an occurrence can split a series.")
     old, first = series.event.timing, change.timing or found.event.timing
-    by = _local(first.span.start, first.tz) - _local(start, old.tz)
+    by = local_time(first.span.start, first.tz) - local_time(start, old.tz)
     rest = Event(
         id=EventId(f"ev{secrets.token_hex(8)}"),
         calendar=series.event.calendar,
@@ -171,7 +154,7 @@ def split(
         etag="1",
     )
     later = frozenset(
-        _shifted(skipped, by, old.tz, first.tz) for skipped in series.skipped if skipped > start
+        shifted(skipped, by, old.tz, first.tz) for skipped in series.skipped if skipped > start
     )
     stored = _checked(Stored(event=applied(rest, replace(change, timing=first)), skipped=later))
     ended = replace(bumped(series.event), repeat=series.series.rule_before(start))
@@ -207,33 +190,6 @@ def _checked(stored: Stored) -> Stored:
         return Stored(event=event)
     rule = checked_rule(event.repeat, event.timing)
     return Stored(event=replace(event, repeat=rule), skipped=stored.skipped)
-
-
-def _either(new: T | None, old: T) -> T:
-    return old if new is None else new
-
-
-def _wall_shift(old: Timing, new: Timing) -> timedelta:
-    return _local(new.span.start, new.tz) - _local(old.span.start, old.tz)
-
-
-def _moved(timing: Timing, *, by: timedelta, like: Timing) -> Timing:
-    """Move by wall time, and take length, zone and all-day from `like`."""
-    start = _shifted(timing.span.start, by, timing.tz, like.tz)
-    if like.is_all_day:
-        days = _local(like.span.end, like.tz).date() - _local(like.span.start, like.tz).date()
-        end = _shifted(start, days, like.tz, like.tz)
-    else:
-        end = start + (like.span.end - like.span.start)
-    return Timing(span=Span(start, end), tz=like.tz, is_all_day=like.is_all_day)
-
-
-def _shifted(moment: datetime, by: timedelta, old_tz: str, new_tz: str) -> datetime:
-    return wall_time(_local(moment, old_tz) + by, ZoneInfo(new_tz))
-
-
-def _local(moment: datetime, tz: str) -> datetime:
-    return moment.astimezone(ZoneInfo(tz)).replace(tzinfo=None)
 
 
 def _start(stamp: str) -> datetime | None:

@@ -1,0 +1,107 @@
+"""Who of an event's people is told about it, and whom this server may invite at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from aicore_tools.calendars.records import Attendee, Calendar, Event, Notify, Response, Terms
+from aicore_tools.errors import NotAllowed
+
+__all__ = [
+    "EVERYBODY",
+    "NOBODY_TOLD",
+    "InviteeRules",
+    "answered",
+    "is_own",
+    "notices",
+    "own_attendee",
+    "to_tell",
+]
+
+NOBODY_TOLD = "Nobody was notified: this calendar sends no mail."
+
+
+@dataclass(frozen=True, slots=True)
+class InviteeRules:
+    """The addresses that may be invited and written to: `patterns` such as `*@example.com`.
+
+    None allows everybody, an empty list nobody.
+    """
+
+    patterns: tuple[str, ...] | None = None
+
+    @classmethod
+    def read(cls, text: str | None) -> InviteeRules:
+        """Read patterns separated by commas; None is no rule."""
+        if text is None:
+            return cls()
+        return cls(tuple(part.strip().casefold() for part in text.split(",") if part.strip()))
+
+    def check(self, addresses: Iterable[str]) -> None:
+        """Refuse addresses that no pattern allows.
+
+        Raises:
+            NotAllowed: with code `recipient_not_allowed`.
+        """
+        if self.patterns is None:
+            return
+        for address in addresses:
+            if not any(fnmatchcase(address.casefold(), pattern) for pattern in self.patterns):
+                raise NotAllowed(
+                    f"{address[:100]} is not among the people who may be invited here.",
+                    hint="Leave them out, or ask a person of the business (--invitees).",
+                    code="recipient_not_allowed",
+                )
+
+
+EVERYBODY = InviteeRules()
+
+
+def is_own(address: str, own: Iterable[str]) -> bool:
+    """Say whether `address` is one of the `own` ones, whatever its case."""
+    return address.casefold() in {one.casefold() for one in own}
+
+
+def own_attendee(event: Event) -> Attendee | None:
+    """Give the attendee whose account this is."""
+    return next((one for one in event.attendees if one.is_self), None)
+
+
+def answered(event: Event, response: Response) -> Event:
+    """Give the event with the own attendee's answer in it."""
+    return replace(
+        event,
+        attendees=tuple(
+            replace(one, response=response) if one.is_self else one for one in event.attendees
+        ),
+    )
+
+
+def to_tell(attendees: Iterable[Attendee], notify: Notify, calendar: Calendar) -> tuple[str, ...]:
+    """Give the addresses that `notify` means, without the calendar's own."""
+    if notify == "none":
+        return ()
+    own, domain = calendar.address.casefold(), _domain(calendar.address)
+    return tuple(
+        one.address
+        for one in attendees
+        if not one.is_self
+        and one.address.casefold() != own
+        and (notify == "all" or not domain or _domain(one.address) != domain)
+    )
+
+
+def notices(
+    attendees: Sequence[Attendee], terms: Terms, calendar: Calendar
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give whom the backend tells, and the warning where it should and cannot."""
+    told = to_tell(attendees, terms.notify, calendar)
+    if told and not calendar.tells_attendees:
+        return (), (NOBODY_TOLD,)
+    return told, ()
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2].casefold() if "@" in address else ""
