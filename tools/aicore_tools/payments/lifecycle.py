@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from aicore_tools.errors import Conflict, InvalidInput
-from aicore_tools.payments.records import Action
+from aicore_tools.payments.records import Action, Document
 
-__all__ = ["Document", "next_status"]
+__all__ = ["next_status"]
 
-Document = Literal["link", "invoice"]
-
-_STEPS: dict[tuple[str, Action], tuple[frozenset[str], str]] = {
+_STEPS: dict[tuple[Document, Action], tuple[frozenset[str], str]] = {
     ("invoice", "finalize"): (frozenset({"draft"}), "open"),
+    ("invoice", "send"): (frozenset({"draft", "open"}), "open"),
+    ("invoice", "remind"): (frozenset({"open"}), "open"),
     ("invoice", "mark_paid"): (frozenset({"open"}), "paid"),
     ("invoice", "void"): (frozenset({"draft", "open"}), "void"),
     # Money that comes after the date is still money.

@@ -5,11 +5,13 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol, Self
 
+from aicore_tools.connections import Probe
 from aicore_tools.operations import Effect, Operation
 from aicore_tools.payments.records import (
     Action,
     Customer,
     CustomerChange,
+    Document,
     Entry,
     EntryId,
     FindQuery,
@@ -18,8 +20,16 @@ from aicore_tools.payments.records import (
     Link,
     NewInvoice,
     NewLink,
+    NewRefund,
+    NewSubscription,
+    Payment,
     Product,
     ProductChange,
+    Refund,
+    Report,
+    ReportQuery,
+    Subscription,
+    SubscriptionStep,
 )
 
 __all__ = ["Ledger"]
@@ -33,8 +43,8 @@ class Ledger(Protocol):
     gave, marked as a replay; the key with other arguments raises Conflict. An effect that raises
     has changed nothing, unless it is OutcomeUnknown.
 
-    Amounts are whole minor units, currencies ISO 4217 codes in capitals. Links, invoices and
-    payments never change but for their status, whose history is kept.
+    Amounts are whole minor units, currencies ISO 4217 codes in capitals. Links, invoices,
+    payments and refunds never change but for their status.
     """
 
     async def __aenter__(self) -> Self:
@@ -50,6 +60,14 @@ class Ledger(Protocol):
         """Close it."""
         ...
 
+    async def probe(self) -> Probe:
+        """Prove by a read that the backend can be used, and say what it may do.
+
+        Raises:
+            BackendConfigError: its credential is refused.
+        """
+        ...
+
     async def get(self, entry: EntryId) -> Entry:
         """Give one entry by its id, a link also by its reference, an invoice by its number.
 
@@ -62,11 +80,38 @@ class Ledger(Protocol):
         """Give the customer with that e-mail address in lower case, None if there is none."""
         ...
 
-    async def find(self, query: FindQuery) -> Found:
-        """Give entries of one kind, newest first.
+    async def payment(self, entry: EntryId) -> Payment:
+        """Give the payment of that id, or the one that paid that link or invoice.
 
         Raises:
-            InvalidInput: the cursor is none of this backend's.
+            NotFound: there is none of that id.
+            Conflict: it was not paid, or not through this backend.
+        """
+        ...
+
+    async def find(self, query: FindQuery) -> Found:
+        """Give entries of one kind, newest first as far as the backend keeps their time.
+
+        A page may hold fewer than `limit` and still have a cursor.
+
+        Raises:
+            InvalidInput: the cursor is none of this backend's, or of another query.
+        """
+        ...
+
+    async def report(self, query: ReportQuery) -> Report:
+        """Add up what happened.
+
+        Raises:
+            InvalidInput: it would be too much to read; a shorter time helps.
+        """
+        ...
+
+    def check_step(self, kind: Document, action: Action) -> None:
+        """Refuse a step that this backend never takes; asks nobody.
+
+        Raises:
+            InvalidInput: there is no such step here.
         """
         ...
 
@@ -75,6 +120,7 @@ class Ledger(Protocol):
 
         Raises:
             Conflict: the key was used with other arguments.
+            OutcomeUnknown: it was begun, and cannot be looked up.
         """
         ...
 
@@ -121,5 +167,33 @@ class Ledger(Protocol):
 
         Raises:
             InvalidInput: a new one lacks its amount or currency.
+        """
+        ...
+
+    async def refund(self, new: NewRefund, operation: Operation) -> Effect[Refund]:
+        """Give money of a payment back.
+
+        Raises:
+            NotFound: there is no such payment.
+            Conflict: less than that is left of it (code `over_refund`).
+        """
+        ...
+
+    async def subscribe(self, new: NewSubscription, operation: Operation) -> Effect[Subscription]:
+        """Begin a subscription. An unknown e-mail address becomes a customer.
+
+        Raises:
+            NotFound: there is no such customer or price.
+        """
+        ...
+
+    async def step_subscription(
+        self, step: SubscriptionStep, operation: Operation
+    ) -> Effect[Subscription]:
+        """Change, cancel or resume a subscription.
+
+        Raises:
+            NotFound: there is none of that id.
+            Conflict: its status does not allow the step.
         """
         ...

@@ -6,37 +6,66 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NewType, TypeAlias
+from zoneinfo import ZoneInfo
 
 __all__ = [
     "Action",
     "Customer",
     "CustomerChange",
     "CustomerId",
+    "Dispute",
+    "Document",
     "Entry",
     "EntryId",
     "Every",
     "FindQuery",
     "Found",
+    "GroupBy",
     "Invoice",
     "Kind",
     "Line",
     "Link",
     "NewInvoice",
     "NewLink",
+    "NewRefund",
+    "NewSubscription",
     "Payment",
+    "Payout",
     "Product",
     "ProductChange",
+    "Refund",
+    "Report",
+    "ReportKind",
+    "ReportQuery",
+    "ReportRow",
     "State",
+    "Subscription",
+    "SubscriptionStep",
+    "When",
     "total_minor",
 ]
 
 CustomerId = NewType("CustomerId", str)
 EntryId = NewType("EntryId", str)
-"""Names any entry; its prefix tells the kind: cus, price, link, inv, pay."""
+"""Names any entry; its prefix tells the kind. Local: cus, price, link, inv, pay, ref, sub."""
 
-Kind = Literal["customer", "invoice", "payment", "product", "link"]
+Kind = Literal[
+    "customer",
+    "invoice",
+    "payment",
+    "refund",
+    "subscription",
+    "product",
+    "dispute",
+    "payout",
+    "link",
+]
+Document = Literal["link", "invoice"]
 Action = Literal["finalize", "send", "remind", "void", "mark_paid"]
 Every = Literal["month", "year"]
+When = Literal["now", "period_end"]
+ReportKind = Literal["balance", "revenue", "aging", "payouts", "ledger"]
+GroupBy = Literal["day", "month", "customer", "product"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +103,14 @@ class Customer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """Something sold at a fixed price. `every` is set where it is paid again and again."""
+    """Something sold. `every` is set where it is paid again and again.
+
+    `amount_minor` is None where the price depends on how much is bought.
+    """
 
     id: EntryId
     name: str
-    amount_minor: int
+    amount_minor: int | None
     currency: str
     every: Every | None = None
     is_active: bool = True
@@ -90,7 +122,7 @@ class Link:
     """A request to pay: open, paid, expired or void.
 
     `url` is where the customer pays, None where there is no such page; `instructions` say what
-    else can be done, quoting `reference`.
+    else can be done, quoting `reference`. `created` is None where the backend does not keep it.
     """
 
     id: EntryId
@@ -103,13 +135,16 @@ class Link:
     instructions: str
     customer: CustomerId | None
     expires: datetime | None
-    created: datetime
+    created: datetime | None
     history: tuple[State, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoice:
-    """A bill: draft, open, paid or void. It has a number and a due time once finalized."""
+    """A bill: draft, open, paid or void. It has a number and a due time once finalized.
+
+    `url` is where the customer sees and pays it, None where there is no such page.
+    """
 
     id: EntryId
     number: str | None
@@ -122,24 +157,95 @@ class Invoice:
     due: datetime | None
     memo: str
     instructions: str
+    url: str | None = None
     created: datetime
     history: tuple[State, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """Money that came in for a link or an invoice."""
+    """Money that came in; `refunded_minor` of it went or is going back.
+
+    `paid_for` is the link or invoice, None where the backend does not tell.
+    """
 
     id: EntryId
-    paid_for: EntryId
+    paid_for: EntryId | None
     amount_minor: int
+    refunded_minor: int = 0
     currency: str
     status: str
     customer: CustomerId | None
     created: datetime
 
 
-Entry: TypeAlias = Customer | Product | Link | Invoice | Payment
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund:
+    """Money of a payment that goes back: pending, succeeded, failed or canceled."""
+
+    id: EntryId
+    payment: EntryId
+    amount_minor: int
+    currency: str
+    status: str
+    reason: str
+    customer: CustomerId | None
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """A product that a customer pays for every period, `amount_minor` each time for all of it.
+
+    `period_end` is when the next period is billed; `cancel_at` when it ends, if that is decided;
+    `next_price` what counts from `period_end` on, if that is another.
+    """
+
+    id: EntryId
+    customer: CustomerId
+    price: EntryId
+    description: str
+    quantity: int
+    amount_minor: int
+    currency: str
+    every: Every | None
+    status: str
+    period_end: datetime | None
+    cancel_at: datetime | None = None
+    next_price: EntryId | None = None
+    created: datetime
+    history: tuple[State, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """A payment that the customer's bank takes back; `due` is the last day to answer it."""
+
+    id: EntryId
+    payment: EntryId | None
+    amount_minor: int
+    currency: str
+    status: str
+    reason: str
+    due: datetime | None
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payout:
+    """Money on its way from the payment provider to the business's bank."""
+
+    id: EntryId
+    amount_minor: int
+    currency: str
+    status: str
+    arrives: datetime
+    created: datetime
+
+
+Entry: TypeAlias = (
+    Customer | Product | Link | Invoice | Payment | Refund | Subscription | Dispute | Payout
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +268,39 @@ class NewInvoice:
     customer: str
     due_days: int
     memo: str = ""
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRefund:
+    """Money of a payment that is to go back; never more than what is left of it."""
+
+    payment: EntryId
+    amount_minor: int
+    currency: str
+    reason: str = ""
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSubscription:
+    """A subscription that is to begin. `customer` is a known one, or an e-mail address."""
+
+    customer: str
+    price: EntryId
+    quantity: int = 1
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionStep:
+    """What is to become of a subscription; of a change None leaves `price` or `quantity`."""
+
+    id: EntryId
+    action: Literal["change", "cancel", "resume"]
+    price: EntryId | None = None
+    quantity: int | None = None
+    when: When = "now"
     by: str | None = None
 
 
@@ -216,6 +355,43 @@ class Found:
 
     entries: tuple[Entry, ...]
     next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportQuery:
+    """Which figures: of what happened from `after` until before `before`, grouped by `by`.
+
+    A balance is of now; aging counts the days that open invoices are late now. Days and months
+    are those of `zone`.
+    """
+
+    kind: ReportKind
+    after: datetime
+    before: datetime
+    by: GroupBy
+    zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRow:
+    """One figure: of `count` things named by `label`, in one currency.
+
+    `fee_minor` is what the payment provider kept of it.
+    """
+
+    label: str
+    currency: str
+    amount_minor: int
+    count: int
+    fee_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The rows of a report. `note` says what they leave out, where they do."""
+
+    rows: tuple[ReportRow, ...]
+    note: str = ""
 
 
 def total_minor(lines: tuple[Line, ...]) -> int:

@@ -14,12 +14,14 @@ from aicore_tools.errors import InvalidInput, NotFound
 from aicore_tools.local_store import LocalStore
 from aicore_tools.operations import Effect, Operation
 from aicore_tools.payments.backends.local_books import Books, PayTerms, new_id
-from aicore_tools.payments.backends.local_rows import MIGRATIONS, entry_from_json, entry_to_json
-from aicore_tools.payments.lifecycle import Document, next_status
+from aicore_tools.payments.backends.local_rows import MIGRATIONS
+from aicore_tools.payments.entry_json import entry_from_json, entry_to_json
+from aicore_tools.payments.lifecycle import next_status
 from aicore_tools.payments.records import (
     Action,
     Customer,
     CustomerChange,
+    Document,
     Entry,
     EntryId,
     FindQuery,

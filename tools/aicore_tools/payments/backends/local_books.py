@@ -16,9 +16,9 @@ from aicore_tools.errors import InvalidInput, NotFound
 from aicore_tools.payments.backends.local_rows import (
     customer_of,
     document_of,
-    lines_to_json,
     product_of,
 )
+from aicore_tools.payments.entry_json import lines_to_json
 from aicore_tools.payments.records import (
     Customer,
     CustomerId,

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from aicore_tools.payments.records import (
-    Customer,
-    Entry,
-    EntryId,
-    Invoice,
-    Line,
-    Link,
-    Payment,
-    Product,
-    State,
-)
+from aicore_tools.payments.entry_json import lines_of, moment_of, state_of
+from aicore_tools.payments.records import Customer, Invoice, Link, Payment, Product
 
 __all__ = [
     "MIGRATIONS",
     "customer_of",
     "document_of",
-    "entry_from_json",
-    "entry_to_json",
-    "lines_to_json",
     "product_of",
 ]
 
@@ -112,14 +98,6 @@ CREATE TRIGGER document_state_is_kept BEFORE DELETE ON document_state
 """,
 )
 
-_KINDS: dict[str, type[Entry]] = {
-    "customer": Customer,
-    "product": Product,
-    "link": Link,
-    "invoice": Invoice,
-    "payment": Payment,
-}
-_MOMENTS = ("created", "expires", "due")
 _SECONDS_A_DAY = 86_400
 
 
@@ -133,7 +111,7 @@ def customer_of(row: sqlite3.Row) -> Customer:
         address=row["address"],
         tax_id=row["tax_id"],
         metadata=json.loads(row["metadata_json"]),
-        created=_moment(row["created_s"]),
+        created=moment_of(row["created_s"]),
     )
 
 
@@ -146,7 +124,7 @@ def product_of(row: sqlite3.Row) -> Product:
         currency=row["currency"],
         every=row["every"],
         is_active=bool(row["is_active"]),
-        created=_moment(row["created_s"]),
+        created=moment_of(row["created_s"]),
     )
 
 
@@ -154,19 +132,19 @@ def document_of(
     row: sqlite3.Row, states: list[sqlite3.Row], reference: str | None, now_s: int
 ) -> Link | Invoice | Payment:
     """Read a link, invoice or payment with its states, the first one first."""
-    body, history = json.loads(row["body_json"]), tuple(_state(state) for state in states)
+    body, history = json.loads(row["body_json"]), tuple(state_of(state) for state in states)
     shared: dict[str, Any] = {
         "id": row["id"],
         "amount_minor": row["amount_minor"],
         "currency": row["currency"],
         "status": history[-1].status,
         "customer": row["customer_id"],
-        "created": _moment(row["created_s"]),
+        "created": moment_of(row["created_s"]),
     }
     if row["kind"] == "payment":
         return Payment(paid_for=body["paid_for"], **shared)
     shared |= {
-        "lines": _lines(body["lines"]),
+        "lines": lines_of(body["lines"]),
         "instructions": body["instructions"],
         "history": history,
     }
@@ -174,74 +152,10 @@ def document_of(
         expires_s = row["expires_s"]
         if shared["status"] == "open" and expires_s is not None and expires_s <= now_s:
             shared["status"] = "expired"
-        expires = None if expires_s is None else _moment(expires_s)
+        expires = None if expires_s is None else moment_of(expires_s)
         return Link(reference=reference or "", url=body["url"], expires=expires, **shared)
     opened = next((state["at_s"] for state in states if state["status"] == "open"), None)
-    due = None if opened is None else _moment(opened + body["due_days"] * _SECONDS_A_DAY)
+    due = None if opened is None else moment_of(opened + body["due_days"] * _SECONDS_A_DAY)
     return Invoice(
         number=reference, due_days=body["due_days"], due=due, memo=body["memo"], **shared
     )
-
-
-def lines_to_json(lines: tuple[Line, ...]) -> list[dict[str, Any]]:
-    """Give lines as plain JSON."""
-    return [
-        {
-            "description": line.description,
-            "amount_minor": line.amount_minor,
-            "quantity": line.quantity,
-            "price": line.price,
-        }
-        for line in lines
-    ]
-
-
-def entry_to_json(entry: Entry) -> dict[str, Any]:
-    """Give plain JSON for the result of an effect."""
-    kind = next(name for name, record in _KINDS.items() if isinstance(entry, record))
-    body: dict[str, Any] = {name: getattr(entry, name) for name in entry.__dataclass_fields__}
-    for name in _MOMENTS:
-        if body.get(name) is not None:
-            body[name] = int(body[name].timestamp())
-    if "lines" in body:
-        body["lines"] = lines_to_json(body["lines"])
-    if "history" in body:
-        body["history"] = [
-            {"status": state.status, "at_s": int(state.at.timestamp()), "by": state.by}
-            for state in body["history"]
-        ]
-    return {"kind": kind, **body}
-
-
-def entry_from_json(stored: Mapping[str, Any]) -> Entry:
-    """Undo `entry_to_json`."""
-    body = dict(stored)
-    record = _KINDS[body.pop("kind")]
-    for name in _MOMENTS:
-        if body.get(name) is not None:
-            body[name] = _moment(body[name])
-    if "lines" in body:
-        body["lines"] = _lines(body["lines"])
-    if "history" in body:
-        body["history"] = tuple(_state(state) for state in body["history"])
-    return record(**body)
-
-
-def _lines(stored: list[dict[str, Any]]) -> tuple[Line, ...]:
-    return tuple(
-        Line(
-            description=line["description"],
-            amount_minor=line["amount_minor"],
-            quantity=line["quantity"],
-            price=EntryId(line["price"]) if line["price"] else None,
-        )
-        for line in stored
-    )
-
-
-def _state(row: Mapping[str, Any] | sqlite3.Row) -> State:
-    return State(status=row["status"], at=_moment(row["at_s"]), by=row["by"])
-
-
-def _moment(epoch_s: int) -> datetime:
-    return datetime.fromtimestamp(epoch_s, UTC)
