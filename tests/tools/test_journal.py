@@ -15,6 +15,7 @@ from aicore_tools.errors import (
     InvalidInput,
     NotAllowed,
     OutcomeUnknown,
+    ToolsError,
 )
 from aicore_tools.journal import Claim, EffectJournal, Procedure
 from aicore_tools.operations import Operation
@@ -31,6 +32,7 @@ class Desk:
     fails: list[Callable[[], Exception]] = field(default_factory=list)
     fails_after: list[Callable[[], Exception]] = field(default_factory=list)
     cannot_tell: bool = False
+    lookup_fails: list[ToolsError] = field(default_factory=list)
     asked: int = 0
     claims: list[Claim] = field(default_factory=list)
 
@@ -47,6 +49,8 @@ class Desk:
     async def reconcile(self, claim: Claim) -> dict[str, Any] | None:
         if self.cannot_tell:
             raise OutcomeUnknown("It shows nothing.")
+        if self.lookup_fails:
+            raise self.lookup_fails.pop(0)
         if (self.path / claim.key).exists():
             return {"sent": claim.request["draft_id"], "found": True}
         return None
@@ -154,6 +158,18 @@ async def test_what_cannot_be_looked_up_is_never_sent_again(opened: Any, desk: D
         with pytest.raises(OutcomeUnknown):
             await journal.earlier(SEND)
         desk.cannot_tell = False
+        assert (await send(journal)).is_replay
+    assert (desk.asked, desk.done) == (1, 1)
+
+
+async def test_where_looking_up_fails_it_stays_unknown(opened: Any, desk: Desk) -> None:
+    """A vendor that is down says nothing about what it did before."""
+    desk.fails_after.append(lambda: OutcomeUnknown("cut"))
+    desk.lookup_fails = [BackendUnavailable("down", retry_after_s=7), InvalidInput("odd")]
+    async with opened() as journal:
+        for _ in range(2):
+            with pytest.raises(OutcomeUnknown):
+                await send(journal)
         assert (await send(journal)).is_replay
     assert (desk.asked, desk.done) == (1, 1)
 
@@ -278,9 +294,9 @@ async def test_another_living_process_is_waited_for_and_not_overtaken(
         assert child.stdout is not None
         await child.stdout.receive()
         async with opened() as journal:
-            with pytest.raises(BackendUnavailable) as busy:
+            with pytest.raises(OutcomeUnknown) as busy:
                 await send(journal)
-            assert busy.value.retry_after_s == 1.0
+            assert (busy.value.code, busy.value.retry_after_s) == ("in_progress", 1.0)
             await child.stdin.send(b"go on\n")
             await child.wait()
             assert (await send(journal)).result == {"by": "child"}

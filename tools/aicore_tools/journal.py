@@ -49,7 +49,10 @@ CREATE TABLE effect (
 ) STRICT;
 """
 _SETTLE_S = 5.0
-_REPEAT_HINT = "Repeat the call with the same operation key: it is looked up before it is sent."
+_LOOK_FIRST = (
+    "Make no new call for it: look first whether it is there. Only the same operation key may be"
+    " repeated, which looks it up before anything is sent."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +137,8 @@ class EffectJournal:
 
         Raises:
             Conflict: the key was used by another tool or with other arguments.
-            BackendUnavailable: it is being done by another process, or cannot be looked up now.
-            OutcomeUnknown: it may have been done, and looking it up does not tell.
+            OutcomeUnknown: it may have been done, and looking it up does not tell or fails; with
+                code `in_progress` and `retry_after_s`, another process is at it.
         """
         if operation.key is None:
             return None
@@ -150,7 +153,8 @@ class EffectJournal:
         `request` is plain JSON; `claim.request` is the same after a crash.
 
         Raises:
-            Conflict, BackendUnavailable, OutcomeUnknown: as `earlier`.
+            Conflict, OutcomeUnknown: as `earlier`.
+            BackendUnavailable: the connection broke, and looking it up says that nothing was done.
             ToolsError: what the procedure raised.
         """
         op_key = operation.key or f"keyless:{secrets.token_hex(16)}"
@@ -244,9 +248,7 @@ class EffectJournal:
         except OutcomeUnknown as error:
             return await self._found_after(error, claim, op_key, procedure)
         except TimeoutError as error:
-            late = OutcomeUnknown(
-                f"There was no answer within {self._deadline_s:g} seconds.", hint=_REPEAT_HINT
-            )
+            late = _unknown(f"there was no answer within {self._deadline_s:g} seconds")
             late.__cause__ = error
             return await self._found_after(late, claim, op_key, procedure)
         except ToolsError:
@@ -264,7 +266,7 @@ class EffectJournal:
         """Look an effect up at once whose outcome is not known; else raise what says so."""
         try:
             found = await self._look_up(claim, procedure)
-        except ToolsError:
+        except OutcomeUnknown:
             raise error from None
         if found is None:
             await self._settle(op_key, "failed", generation=claim.generation)
@@ -278,11 +280,14 @@ class EffectJournal:
         try:
             with anyio.fail_after(self._deadline_s):
                 return await procedure.reconcile(claim)
+        except OutcomeUnknown:
+            raise
         except TimeoutError as error:
-            raise BackendUnavailable(
-                f"Looking it up gave no answer within {self._deadline_s:g} seconds.",
-                hint=_REPEAT_HINT,
-            ) from error
+            raise _unknown("looking it up takes too long") from error
+        except ToolsError as error:
+            unknown = _unknown(f"it cannot be looked up now ({error.message})")
+            unknown.retry_after_s = error.retry_after_s
+            raise unknown from error
 
     async def _settle(
         self, op_key: str, state: str, *, generation: int, result: dict[str, Any] | None = None
@@ -345,7 +350,13 @@ class EffectJournal:
         )
 
 
-def _in_progress() -> BackendUnavailable:
-    return BackendUnavailable(
-        "This very call is being done by another process.", retry_after_s=1.0, hint=_REPEAT_HINT
+def _unknown(why: str) -> OutcomeUnknown:
+    return OutcomeUnknown(f"It may have been done: {why}.", hint=_LOOK_FIRST)
+
+
+def _in_progress() -> OutcomeUnknown:
+    error = OutcomeUnknown(
+        "This very call is being done by another process.", hint=_LOOK_FIRST, code="in_progress"
     )
+    error.retry_after_s = 1.0
+    return error
