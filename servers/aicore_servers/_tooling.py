@@ -6,8 +6,8 @@ import dataclasses
 import functools
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -21,9 +21,13 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from mcp.types import Tool as ListedTool
 from pydantic import ValidationError
 
 from aicore_servers._planned import Confirmations, ConfirmRule, Planned, Remembers
+from aicore_servers._resources import RecordServer
+from aicore_servers._slim_schemas import slim
+from aicore_servers.prompts import prompts_for
 from aicore_tools.errors import (
     BackendConfigError,
     BackendUnavailable,
@@ -43,6 +47,7 @@ __all__ = [
     "Rules",
     "Toolbox",
     "current_call",
+    "granted",
     "listing",
     "progress",
 ]
@@ -104,11 +109,22 @@ class _Host(Protocol):
 
 
 _current: ContextVar[Call] = ContextVar("aicore_servers_call")
+_granted: ContextVar[Profile] = ContextVar("aicore_servers_granted", default="money")
 
 
 def current_call() -> Call:
     """Give the call that is being answered; only inside a tool."""
     return _current.get()
+
+
+@contextmanager
+def granted(profile: Profile) -> Iterator[None]:
+    """Answer a request with the tools of `profile` only, whatever the server's rules allow."""
+    before = _granted.set(profile)
+    try:
+        yield
+    finally:
+        _granted.reset(before)
 
 
 async def progress(done: int, total: int, message: str | None = None) -> None:
@@ -141,6 +157,13 @@ class Toolbox:
 
     def __init__(self) -> None:
         self._declared: list[_Declared] = []
+
+    @classmethod
+    def joined(cls, boxes: Sequence[Toolbox]) -> Toolbox:
+        """Give one box with the tools of several."""
+        joined = cls()
+        joined._declared = [one for box in boxes for one in box._declared]
+        return joined
 
     def within(self, profile: Profile) -> list[Tool]:
         """Give the tools that a profile has, in the order they were declared."""
@@ -211,7 +234,7 @@ def _tool(
         meta=meta,
         structured_output=False,
     )
-    tool.parameters = {**_slim(tool.parameters), "additionalProperties": False}
+    tool.parameters = {**slim(tool.parameters), "additionalProperties": False}
     tool.parameters.setdefault("properties", {})
     return tool
 
@@ -253,7 +276,7 @@ def _asking(call: Call, plan: Mapping[str, Any]) -> CallToolResult:
     return CallToolResult(content=[_text(plain(body))])
 
 
-class BusinessServer(MCPServer[S], Generic[S]):
+class BusinessServer(RecordServer[S], Generic[S]):
     """An MCP server over one domain service, which its lifespan opens.
 
     Every answer is one block of compact JSON. An error is `is_error` with `{code, message,
@@ -278,9 +301,23 @@ class BusinessServer(MCPServer[S], Generic[S]):
             lifespan=lifespan,
             log_level="WARNING",
         )
+        self.toolbox = toolbox
         self.rules = rules
         self.confirmations = Confirmations()
         self._declared = {tool.name: tool for tool in tools}
+        for prompt in prompts_for(self._declared):
+            self.add_prompt(prompt)
+
+    @property
+    def _offered(self) -> Mapping[str, Tool]:
+        """The tools of the server that the caller of this request may use."""
+        within = {tool.name for tool in self.toolbox.within(_granted.get())}
+        return {name: tool for name, tool in self._declared.items() if name in within}
+
+    async def list_tools(self) -> list[ListedTool]:
+        """List the tools that the caller may use."""
+        offered = self._offered
+        return [tool for tool in await super().list_tools() if tool.name in offered]
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[S, Any] | None = None
@@ -310,11 +347,12 @@ class BusinessServer(MCPServer[S], Generic[S]):
                 _current.reset(token)
 
     def _refuse_unknown(self, name: str, arguments: Mapping[str, Any]) -> None:
-        tool = self._declared.get(name)
+        offered = self._offered
+        tool = offered.get(name)
         if tool is None:
             raise NotFound(
                 f"There is no tool {name}.",
-                hint=f"The tools are: {', '.join(self._declared)}.",
+                hint=f"The tools are: {', '.join(offered)}.",
                 code="unknown_tool",
             )
         known = tool.parameters.get("properties", {})
@@ -438,35 +476,3 @@ def _first_mistakes(error: ValidationError) -> str:
         for mistake in mistakes[:3]
     ]
     return "; ".join(named) + "."
-
-
-def _slim(schema: Any) -> Any:
-    """Drop from a JSON schema what costs tokens and says nothing.
-
-    Titles, empty defaults, null alternatives, and the docstrings of argument classes.
-    """
-    if isinstance(schema, list):
-        return [_slim(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    slim: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key in ("properties", "$defs"):
-            slim[key] = {name: _slim(item) for name, item in value.items()}
-        elif key in ("default", "enum"):
-            if value not in (None, "", []):
-                slim[key] = value
-        elif key != "title":
-            slim[key] = _slim(value)
-    for definition in slim.get("$defs", {}).values():
-        definition.pop("description", None)
-    return _without_null(slim)
-
-
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    options = schema.get("anyOf")
-    if not isinstance(options, list):
-        return schema
-    real = [option for option in options if option != {"type": "null"}]
-    rest = {key: value for key, value in schema.items() if key != "anyOf"}
-    return {**rest, **(real[0] if len(real) == 1 else {"anyOf": real})}
