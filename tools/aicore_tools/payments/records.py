@@ -368,7 +368,7 @@ class ReportQuery:
     kind: ReportKind
     after: datetime
     before: datetime
-    by: GroupBy
+    by: GroupBy | None
     zone: ZoneInfo
 
 

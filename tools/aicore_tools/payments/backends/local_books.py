@@ -16,8 +16,11 @@ from aicore_tools.errors import InvalidInput, NotFound
 from aicore_tools.payments.backends.local_rows import (
     customer_of,
     document_of,
+    payment_of,
     product_of,
+    refund_of,
 )
+from aicore_tools.payments.cursors import bound_cursor, position_of
 from aicore_tools.payments.entry_json import lines_to_json
 from aicore_tools.payments.records import (
     Customer,
@@ -31,12 +34,14 @@ from aicore_tools.payments.records import (
     Link,
     NewInvoice,
     NewLink,
+    NewRefund,
     Payment,
     Product,
     total_minor,
 )
+from aicore_tools.payments.remainders import over_refund
 
-__all__ = ["Books", "PayTerms", "new_id"]
+__all__ = ["Books", "PayTerms", "new_id", "place_of"]
 
 
 _DOCUMENTS = """
@@ -72,7 +77,17 @@ WHERE business = :business AND seq < :before_seq
   AND (:text = '' OR instr(search_text, :text) > 0)
 ORDER BY seq DESC LIMIT :limit
 """
-_QUERIES = {"customer": _CUSTOMERS, "product": _PRODUCTS}
+
+_REFUNDS = """
+SELECT * FROM refund
+WHERE business = :business AND seq < :before_seq
+  AND created_s >= :after_s AND created_s < :before_s
+  AND (:customer IS NULL OR customer_id = :customer)
+  AND (:status IS NULL OR :status = 'succeeded')
+  AND (:text = '' OR instr(search_text, :text) > 0)
+ORDER BY seq DESC LIMIT :limit
+"""
+_QUERIES = {"customer": _CUSTOMERS, "product": _PRODUCTS, "refund": _REFUNDS}
 _LAST = 2**62
 
 
@@ -125,7 +140,8 @@ class Books:
     now: datetime
 
     @property
-    def _now_s(self) -> int:
+    def now_s(self) -> int:
+        """Now, as seconds of the epoch."""
         return int(self.now.timestamp())
 
     def get(self, entry: str) -> Entry:
@@ -144,6 +160,8 @@ class Books:
             return customer_of(row)
         if row := self._one("SELECT * FROM product WHERE id = ?", entry):
             return product_of(row)
+        if row := self._one("SELECT * FROM refund WHERE id = ?", entry):
+            return refund_of(row)
         raise NotFound(
             f"There is nothing with the id {entry[:80]!r}.",
             hint="Look for it with payments_search.",
@@ -158,21 +176,18 @@ class Books:
         """Read a page of entries.
 
         Raises:
-            InvalidInput: the cursor is none of ours.
+            InvalidInput: the cursor is none of this query's.
         """
-        cursor = query.cursor or str(_LAST)
-        if not (cursor.isascii() and cursor.isdigit() and int(cursor) <= _LAST):
-            raise InvalidInput("cursor: that is none of ours.", hint="Leave it out to start anew.")
         bound = {
             "business": self.business,
             "kind": query.kind,
-            "before_seq": int(cursor),
+            "before_seq": place_of(query),
             "after_s": int(query.after.timestamp()) if query.after else 0,
             "before_s": int(query.before.timestamp()) if query.before else _LAST,
             "customer": query.customer,
             "status": query.status,
             "text": query.text.casefold(),
-            "now_s": self._now_s,
+            "now_s": self.now_s,
             "limit": query.limit + 1,
         }
         statement = _QUERIES.get(query.kind, _DOCUMENTS)
@@ -180,8 +195,65 @@ class Books:
         page = rows[: query.limit]
         return Found(
             entries=tuple(self._entry(query.kind, row) for row in page),
-            next_cursor=str(page[-1]["seq"]) if len(rows) > query.limit else None,
+            next_cursor=(
+                bound_cursor(query, str(page[-1]["seq"])) if len(rows) > query.limit else None
+            ),
         )
+
+    def payment_for(self, paid: Link | Invoice) -> Payment | None:
+        """Read the payment of a link or invoice, None if there is none."""
+        row = self._one(
+            "SELECT * FROM document WHERE kind = 'payment'"
+            " AND json_extract(body_json, '$.paid_for') = ?",
+            paid.id,
+        )
+        payment = self._document(row) if row else None
+        return payment if isinstance(payment, Payment) else None
+
+    def product(self, price: str) -> Product:
+        """Read a product on sale.
+
+        Raises:
+            NotFound: there is none of that id, or it was taken off.
+        """
+        found = self.get(price)
+        if not isinstance(found, Product) or not found.is_active:
+            raise NotFound(f"There is no active price {price[:80]!r}.")
+        return found
+
+    def add_refund(self, new: NewRefund) -> EntryId:
+        """Write a refund; give its id.
+
+        Raises:
+            NotFound: there is no such payment.
+            Conflict: less than that is left of it.
+        """
+        payment = self.get(new.payment)
+        if not isinstance(payment, Payment):
+            raise NotFound(f"There is no payment {new.payment[:80]!r}.")
+        left_minor = payment.amount_minor - payment.refunded_minor
+        if new.amount_minor > left_minor or new.currency != payment.currency:
+            raise over_refund(left_minor, payment.currency)
+        refund = new_id("ref")
+        customer = self.get(payment.customer) if payment.customer else None
+        named = (customer.email, customer.name) if isinstance(customer, Customer) else ()
+        self.connection.execute(
+            "INSERT INTO refund (business, id, payment_id, customer_id, amount_minor, currency,"
+            " reason, by, created_s, search_text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self.business,
+                refund,
+                payment.id,
+                payment.customer,
+                new.amount_minor,
+                new.currency,
+                new.reason,
+                new.by,
+                self.now_s,
+                _searchable((payment.id, new.reason, *named)),
+            ),
+        )
+        return refund
 
     def customer_for(self, given: str) -> Customer:
         """Read a customer by id or address; an unknown address becomes a new customer.
@@ -321,7 +393,7 @@ class Books:
                 "business": self.business,
                 "document": document,
                 "status": status,
-                "at_s": self._now_s,
+                "at_s": self.now_s,
                 "by": by,
             },
         )
@@ -340,7 +412,7 @@ class Books:
                 document.amount_minor,
                 document.currency,
                 int(document.expires.timestamp()) if document.expires else None,
-                self._now_s,
+                self.now_s,
                 json.dumps(document.body),
                 _searchable((*document.words, *named)),
             ),
@@ -366,6 +438,8 @@ class Books:
     def _entry(self, kind: Kind, row: sqlite3.Row) -> Entry:
         if kind == "customer":
             return customer_of(row)
+        if kind == "refund":
+            return refund_of(row)
         return product_of(row) if kind == "product" else self._document(row)
 
     def _document(self, row: sqlite3.Row) -> Link | Invoice | Payment:
@@ -373,14 +447,35 @@ class Books:
             "SELECT * FROM document_state WHERE business = ? AND document_id = ? ORDER BY step",
             (self.business, row["id"]),
         ).fetchall()
+        if row["kind"] == "payment":
+            return payment_of(row, states, self._refunded_minor(row["id"]))
         named = self._one("SELECT reference FROM reference WHERE document_id = ?", row["id"])
-        return document_of(row, states, named["reference"] if named else None, self._now_s)
+        return document_of(row, states, named["reference"] if named else None, self.now_s)
+
+    def _refunded_minor(self, payment: str) -> int:
+        row = self._one(
+            "SELECT coalesce(sum(amount_minor), 0) AS total FROM refund WHERE payment_id = ?",
+            payment,
+        )
+        return int(row["total"]) if row else 0
 
     def _one(self, statement: str, value: str) -> sqlite3.Row | None:
         row: sqlite3.Row | None = self.connection.execute(
             f"{statement} AND business = ?", (value, self.business)
         ).fetchone()
         return row
+
+
+def place_of(query: FindQuery) -> int:
+    """Give the number before which a page begins.
+
+    Raises:
+        InvalidInput: the cursor is none of this query's.
+    """
+    place = position_of(query) or str(_LAST)
+    if not (place.isascii() and place.isdigit() and int(place) <= _LAST):
+        raise InvalidInput("cursor: that is none of ours.", hint="Leave it out to start anew.")
+    return int(place)
 
 
 def _searchable(words: Sequence[str]) -> str:

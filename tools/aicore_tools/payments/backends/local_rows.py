@@ -7,13 +7,15 @@ import sqlite3
 from typing import Any
 
 from aicore_tools.payments.entry_json import lines_of, moment_of, state_of
-from aicore_tools.payments.records import Customer, Invoice, Link, Payment, Product
+from aicore_tools.payments.records import Customer, Invoice, Link, Payment, Product, Refund
 
 __all__ = [
     "MIGRATIONS",
     "customer_of",
     "document_of",
+    "payment_of",
     "product_of",
+    "refund_of",
 ]
 
 MIGRATIONS = (
@@ -96,6 +98,75 @@ CREATE TRIGGER document_state_stays BEFORE UPDATE ON document_state
 CREATE TRIGGER document_state_is_kept BEFORE DELETE ON document_state
     BEGIN SELECT RAISE(ABORT, 'a state is not deleted'); END;
 """,
+    """
+CREATE INDEX payment_by_what ON document (business, json_extract(body_json, '$.paid_for'))
+    WHERE kind = 'payment';
+CREATE TABLE refund (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    business TEXT NOT NULL,
+    id TEXT NOT NULL,
+    payment_id TEXT NOT NULL,
+    customer_id TEXT,
+    amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
+    currency TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    by TEXT,
+    created_s INTEGER NOT NULL,
+    search_text TEXT NOT NULL,
+    UNIQUE (business, id),
+    FOREIGN KEY (business, payment_id) REFERENCES document (business, id)
+) STRICT;
+CREATE INDEX refund_by_payment ON refund (business, payment_id);
+CREATE TABLE subscription (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    business TEXT NOT NULL,
+    id TEXT NOT NULL,
+    customer_id TEXT NOT NULL,
+    next_due_s INTEGER,
+    created_s INTEGER NOT NULL,
+    UNIQUE (business, id),
+    FOREIGN KEY (business, customer_id) REFERENCES customer (business, id)
+) STRICT;
+CREATE INDEX subscription_due ON subscription (business, next_due_s);
+CREATE TABLE subscription_state (
+    business TEXT NOT NULL,
+    subscription_id TEXT NOT NULL,
+    step INTEGER NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('active', 'canceled')),
+    price_id TEXT NOT NULL,
+    description TEXT NOT NULL,
+    unit_minor INTEGER NOT NULL CHECK (unit_minor >= 0),
+    quantity INTEGER NOT NULL CHECK (quantity > 0),
+    currency TEXT NOT NULL,
+    every TEXT NOT NULL CHECK (every IN ('month', 'year')),
+    effective_s INTEGER NOT NULL,
+    at_s INTEGER NOT NULL,
+    by TEXT,
+    PRIMARY KEY (business, subscription_id, step),
+    FOREIGN KEY (business, subscription_id) REFERENCES subscription (business, id)
+) STRICT;
+CREATE TABLE subscription_period (
+    business TEXT NOT NULL,
+    subscription_id TEXT NOT NULL,
+    start_s INTEGER NOT NULL,
+    end_s INTEGER NOT NULL CHECK (end_s > start_s),
+    anchor_s INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    every TEXT NOT NULL,
+    invoice_id TEXT NOT NULL,
+    PRIMARY KEY (business, subscription_id, start_s),
+    FOREIGN KEY (business, subscription_id) REFERENCES subscription (business, id),
+    FOREIGN KEY (business, invoice_id) REFERENCES document (business, id)
+) STRICT;
+CREATE TRIGGER refund_stays BEFORE UPDATE ON refund
+    BEGIN SELECT RAISE(ABORT, 'a refund does not change'); END;
+CREATE TRIGGER refund_is_kept BEFORE DELETE ON refund
+    BEGIN SELECT RAISE(ABORT, 'a refund is not deleted'); END;
+CREATE TRIGGER subscription_state_stays BEFORE UPDATE ON subscription_state
+    BEGIN SELECT RAISE(ABORT, 'a state does not change'); END;
+CREATE TRIGGER subscription_state_is_kept BEFORE DELETE ON subscription_state
+    BEGIN SELECT RAISE(ABORT, 'a state is not deleted'); END;
+""",
 )
 
 _SECONDS_A_DAY = 86_400
@@ -128,10 +199,38 @@ def product_of(row: sqlite3.Row) -> Product:
     )
 
 
+def refund_of(row: sqlite3.Row) -> Refund:
+    """Read a refund."""
+    return Refund(
+        id=row["id"],
+        payment=row["payment_id"],
+        amount_minor=row["amount_minor"],
+        currency=row["currency"],
+        status="succeeded",
+        reason=row["reason"],
+        customer=row["customer_id"],
+        created=moment_of(row["created_s"]),
+    )
+
+
+def payment_of(row: sqlite3.Row, states: list[sqlite3.Row], refunded_minor: int) -> Payment:
+    """Read a payment with its states, the first one first."""
+    return Payment(
+        id=row["id"],
+        paid_for=json.loads(row["body_json"])["paid_for"],
+        amount_minor=row["amount_minor"],
+        refunded_minor=refunded_minor,
+        currency=row["currency"],
+        status=states[-1]["status"],
+        customer=row["customer_id"],
+        created=moment_of(row["created_s"]),
+    )
+
+
 def document_of(
     row: sqlite3.Row, states: list[sqlite3.Row], reference: str | None, now_s: int
-) -> Link | Invoice | Payment:
-    """Read a link, invoice or payment with its states, the first one first."""
+) -> Link | Invoice:
+    """Read a link or an invoice with its states, the first one first."""
     body, history = json.loads(row["body_json"]), tuple(state_of(state) for state in states)
     shared: dict[str, Any] = {
         "id": row["id"],
@@ -141,8 +240,6 @@ def document_of(
         "customer": row["customer_id"],
         "created": moment_of(row["created_s"]),
     }
-    if row["kind"] == "payment":
-        return Payment(paid_for=body["paid_for"], **shared)
     shared |= {
         "lines": lines_of(body["lines"]),
         "instructions": body["instructions"],
