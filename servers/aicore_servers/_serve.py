@@ -21,13 +21,25 @@ import anyio
 import uvicorn
 from mcp.server import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
+from starlette.types import ASGIApp
 
 from aicore_servers._planned import ConfirmRule
+from aicore_servers._resources import RecordServer
 from aicore_servers._tooling import PROFILES, Rules
+from aicore_servers.http_access import (
+    TOKENS_VARIABLE,
+    TokenGate,
+    Tokens,
+    new_token,
+    within_profile,
+)
+from aicore_tools.connection_stores import stored
 from aicore_tools.connections import Connect, not_connected
 from aicore_tools.errors import BackendConfigError, ToolsError
 
 __all__ = ["Option", "Program", "ServeSettings", "data_home", "in_process", "serve"]
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
 def data_home() -> Path:
@@ -74,13 +86,31 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """One server as a command: its name, what it says of itself, and how it is made."""
+    """One server as a command: its name, what it says of itself, and how it is made.
+
+    Without `backends` there is no --backend: the server's own options say it.
+    """
 
     name: str
     description: str
     create: Callable[[ServeSettings], MCPServer[Any]]
     backends: Collection[str] = ("local",)
     options: Sequence[Option] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Door:
+    """Where a server listens, and whom it lets in.
+
+    Without `tokens` everybody who reaches it. `hosts` and `origins` are what requests may carry in
+    these headers besides the names of loopback.
+    """
+
+    host: str
+    port: int
+    tokens: Tokens | None
+    hosts: Sequence[str]
+    origins: Sequence[str]
 
 
 def serve(program: Program, argv: Sequence[str] | None = None) -> None:
@@ -98,9 +128,12 @@ def serve(program: Program, argv: Sequence[str] | None = None) -> None:
     logging.getLogger("mcp").setLevel(logging.WARNING)
     with _plain_failure(program.name):
         settings = _settings(options, program)
-        server = program.create(settings)
+        if options.new_token is not None:
+            _show_new_token(options.new_token)
+            return
+        server = _made(program, settings)
         if options.http:
-            anyio.run(_serve_http, server, options.host, options.port)
+            anyio.run(_serve_http, server, _door(options))
         else:
             anyio.run(server.run_stdio_async)
 
@@ -114,7 +147,14 @@ def in_process(program: Program, args: Sequence[str]) -> MCPServer[Any]:
     options = _parser(program, _RaisingParser).parse_args(list(args))
     if options.http:
         raise BackendConfigError(f"{program.name} --http is a process of its own; use its url.")
-    return program.create(_settings(options, program))
+    return _made(program, _settings(options, program))
+
+
+def _made(program: Program, settings: ServeSettings) -> MCPServer[Any]:
+    server = program.create(settings)
+    if isinstance(server, RecordServer):
+        server.backend = settings.backend
+    return server
 
 
 class _RaisingParser(argparse.ArgumentParser):
@@ -133,14 +173,15 @@ def _parser(
     )
     parser.add_argument("--version", action="version", version=version("aicore-mcp"))
     parser.add_argument("--http", action="store_true", help="serve streamable HTTP, not stdio")
-    parser.add_argument("--host", default="127.0.0.1", help="with --http: a loopback address")
-    parser.add_argument("--port", type=int, default=8000, help="with --http; 0 picks a free one")
+    _add_door(parser.add_argument_group("over HTTP"))
     parser.add_argument(
         "--data", type=Path, help="folder of the databases (default: $AICORE_DATA, else XDG)"
     )
     parser.add_argument("--business", default="main", help="whose rows to use (default: main)")
     parser.add_argument("--tz", default="UTC", help="zone of times given without one, as in IANA")
-    parser.add_argument("--backend", default="local", help=f"one of: {', '.join(program.backends)}")
+    if program.backends:
+        names = ", ".join(program.backends)
+        parser.add_argument("--backend", default="local", help=f"one of: {names}")
     parser.add_argument("--account", default="default", help="which connection of the backend")
     parser.add_argument(
         "--profile", choices=PROFILES, default="money", help="which tools there are (default: all)"
@@ -156,10 +197,67 @@ def _parser(
     return parser
 
 
+def _add_door(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--host", default="127.0.0.1", help="loopback, unless there are tokens")
+    group.add_argument("--port", type=int, default=8000, help="0 picks a free one")
+    group.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"who may use it: lines of NAME[:PROFILE] TOKEN; or in ${TOKENS_VARIABLE}",
+    )
+    group.add_argument(
+        "--new-token", metavar="NAME[:PROFILE]", help="make a token, show it and its line, and end"
+    )
+    group.add_argument(
+        "--allowed-host", action="append", default=[], metavar="HOST", help="a name it is called by"
+    )
+    group.add_argument(
+        "--allowed-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="a web page that may call it, such as https://desk.example",
+    )
+
+
+def _door(options: argparse.Namespace) -> _Door:
+    given = os.environ.get(TOKENS_VARIABLE, "")
+    tokens = None
+    if options.token_file is not None:
+        tokens = Tokens.of_file(options.token_file)
+    elif given.strip():
+        tokens = Tokens.of_text(given, f"${TOKENS_VARIABLE}")
+    for host in options.allowed_host:
+        if not host or "/" in host or "*" in host:
+            raise BackendConfigError(
+                f"--allowed-host {host!r} is no host. Write a name alone, such as mcp.example."
+            )
+    for origin in options.allowed_origin:
+        if not origin.startswith(("https://", "http://")) or origin.count("/") != 2:
+            raise BackendConfigError(
+                f"--allowed-origin {origin!r} is none. Write it as https://desk.example."
+            )
+    return _Door(
+        host=options.host,
+        port=options.port,
+        tokens=tokens,
+        hosts=options.allowed_host,
+        origins=options.allowed_origin,
+    )
+
+
+def _show_new_token(holder: str) -> None:
+    token, line = new_token(holder)
+    sys.stdout.write(f"Token, for the client, shown only now:\n{token}\n")
+    sys.stdout.write(f"Line, for the file of --token-file:\n{line}\n")
+
+
 def _settings(options: argparse.Namespace, program: Program) -> ServeSettings:
-    if options.backend not in program.backends:
+    backend = getattr(options, "backend", "local")
+    if program.backends and backend not in program.backends:
         raise BackendConfigError(
-            f"There is no backend {options.backend!r}. Use one of: {', '.join(program.backends)}."
+            f"There is no backend {backend!r}. Use one of: {', '.join(program.backends)}."
         )
     if not options.business.strip():
         raise BackendConfigError("--business is empty. Name the business, or leave it out.")
@@ -173,8 +271,9 @@ def _settings(options: argparse.Namespace, program: Program) -> ServeSettings:
         data_dir=options.data if options.data is not None else data_home(),
         business=options.business,
         time_zone=options.tz,
-        backend=options.backend,
+        backend=backend,
         account=options.account,
+        connect=stored(options.account),
         rules=Rules(profile=options.profile, confirm=options.confirm),
         options={
             option.name: getattr(options, option.name.replace("-", "_"))
@@ -183,28 +282,48 @@ def _settings(options: argparse.Namespace, program: Program) -> ServeSettings:
     )
 
 
-async def _serve_http(server: MCPServer[Any], host: str, port: int) -> None:
-    listener = _listen(host, port)
+async def _serve_http(server: MCPServer[Any], door: _Door) -> None:
+    listener = _listen(door)
     host, port = listener.getsockname()[:2]
-    names = ["127.0.0.1", "localhost", "[::1]"]
     app = server.streamable_http_app(
         json_response=True,  # 40 % less CPU with clients of 2025; these tools ask nobody back
-        transport_security=TransportSecuritySettings(
-            allowed_hosts=[f"{name}:{port}" for name in names],
-            allowed_origins=[f"http://{name}:{port}" for name in names],
-        ),
+        max_request_body_size=MAX_BODY_BYTES,
+        transport_security=_allowed(door, port),
         host=host,
     )
+    guarded: ASGIApp = app
+    if door.tokens is not None:
+        guarded = TokenGate(app, door.tokens)
+        server.middleware.append(within_profile)
     web = uvicorn.Server(
-        uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False)
+        uvicorn.Config(
+            guarded,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+        )
     )
     # Entered here and not by uvicorn, so that what fails at opening reaches _plain_failure.
     with listener, _ended_by_sigterm(web):
         async with app.router.lifespan_context(app):
             shown = f"[{host}]" if ":" in host else host
             sys.stderr.write(f"Serving {server.name} at http://{shown}:{port}/mcp\n")
+            if not ipaddress.ip_address(host).is_loopback:
+                sys.stderr.write("This is plain HTTP: put TLS in front, tokens travel in it.\n")
             sys.stderr.flush()
             await web.serve(sockets=[listener])
+
+
+def _allowed(door: _Door, port: int) -> TransportSecuritySettings:
+    """Name the hosts and origins of requests: without, any web page could call a local server."""
+    names = ["127.0.0.1", "localhost", "[::1]"]
+    hosts = [f"{name}:{port}" for name in (*names, *door.hosts)]
+    return TransportSecuritySettings(
+        allowed_hosts=[*hosts, *door.hosts],
+        allowed_origins=[*(f"http://{name}:{port}" for name in names), *door.origins],
+    )
 
 
 @contextmanager
@@ -224,11 +343,9 @@ def _ended_by_sigterm(web: uvicorn.Server) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Bind before anything else is opened.
-
-    Only to loopback: these servers check no token, whoever reaches the port may use every tool.
-    """
+def _listen(door: _Door) -> socket.socket:
+    """Bind before anything else is opened."""
+    host, port = door.host, door.port
     if not 0 <= port <= 65535:  # getaddrinfo would take it modulo 65536
         raise BackendConfigError(f"There is no port {port}. Use 1 to 65535, or 0 for a free one.")
     try:
@@ -238,10 +355,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise BackendConfigError(f"Cannot listen on {host} port {port}: {error}.") from error
     if not ipaddress.ip_address(address[0]).is_loopback:
-        raise BackendConfigError(
-            f"{host} is not a loopback address, and this server checks no token. Use 127.0.0.1;"
-            " for other machines put a proxy that authenticates in front."
-        )
+        _refuse_open_door(door)
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -255,6 +369,19 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
     listener.setblocking(False)
     return listener
+
+
+def _refuse_open_door(door: _Door) -> None:
+    """Let nobody listen to other machines without tokens, or without knowing its own name."""
+    if door.tokens is None:
+        raise BackendConfigError(
+            f"{door.host} is not a loopback address, and there are no tokens. Use 127.0.0.1, or"
+            " say with --token-file who may use it."
+        )
+    if not door.hosts:
+        raise BackendConfigError(
+            f"Say with --allowed-host by which name other machines call {door.host}."
+        )
 
 
 @contextmanager

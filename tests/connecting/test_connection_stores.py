@@ -26,7 +26,7 @@ from aicore_tools.connection_stores import (
     usable_keyring,
 )
 from aicore_tools.connections import Connection
-from aicore_tools.errors import BackendConfigError, InvalidInput
+from aicore_tools.errors import BackendConfigError
 
 SECRET = "rk_test_do_not_show"
 
@@ -348,7 +348,7 @@ def test_a_locked_keyring_is_said() -> None:
 
 @pytest.mark.parametrize("name", ["", "a/b", "../x", "a b", "ä", "x" * 65, "-x"])
 def test_a_name_that_is_no_account_is_refused(name: str) -> None:
-    with pytest.raises(InvalidInput):
+    with pytest.raises(BackendConfigError):
         account_name(name)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from aicore_tools.connection_file import PASSPHRASE_VARIABLE, EncryptedFile
 from aicore_tools.connections import Connect, Connection
-from aicore_tools.errors import BackendConfigError, InvalidInput
+from aicore_tools.errors import BackendConfigError
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -57,10 +57,10 @@ def account_name(text: str) -> str:
     """Check the name of an account.
 
     Raises:
-        InvalidInput: it is none.
+        BackendConfigError: it is none.
     """
     if _ACCOUNT.fullmatch(text) is None:
-        raise InvalidInput(
+        raise BackendConfigError(
             f"{text[:80]!r} is no name of an account.",
             hint="Use up to 64 letters, digits, dots, dashes and underscores.",
         )
@@ -366,7 +366,7 @@ def stored(account: str = DEFAULT_ACCOUNT) -> Connect:
     """Give the `Connect` of one account: it looks in the places above when it is called.
 
     Raises:
-        InvalidInput: that is no name of an account.
+        BackendConfigError: that is no name of an account.
     """
     name = account_name(account)
     return lambda vendor: open_stores().find(vendor, name)
