@@ -1,11 +1,18 @@
-"""What the contract suites run over. A new event log adds a function and its row in LOGS."""
+"""What the contract suites run over, and real peers. A new event log adds a row in LOGS."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import httpx2
 import pytest
 
 from aicore.log import EventLog, MemoryLog, SQLiteLog
@@ -39,3 +46,56 @@ LOGS: dict[str, Callable[[Path], MakeLog]] = {"memory": _memory, "sqlite": _sqli
 @pytest.fixture(params=sorted(LOGS))
 def make_log(request: pytest.FixtureRequest, tmp_path: Path) -> MakeLog:
     return LOGS[request.param](tmp_path)
+
+
+@dataclass(frozen=True)
+class Radicale:
+    """A CalDAV server that runs as a program of its own. Any user with any password may enter."""
+
+    url: str
+    folder: Path
+
+    def new_user(self, *calendars: str) -> str:
+        """Make up a user who has these calendars; gives the name."""
+        user = f"user-{secrets.token_hex(6)}"
+        for calendar in calendars:
+            self.ask(user, "MKCALENDAR", f"{calendar}/").raise_for_status()
+        return user
+
+    def ask(self, user: str, method: str, path: str, **given: Any) -> httpx2.Response:
+        """Send a request about something of the user's."""
+        url = f"{self.url}{user}/{path}"
+        return httpx2.request(method, url, auth=(user, "secret"), timeout=10, **given)
+
+    def objects(self, user: str) -> list[Path]:
+        """Give the files of all calendar objects of a user."""
+        home = self.folder / "collection-root" / user
+        return sorted(path for path in home.rglob("*.ics") if ".Radicale" not in str(path))
+
+
+@pytest.fixture(scope="session")
+def radicale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Radicale]:
+    """Start Radicale on a free port of this machine."""
+    folder = tmp_path_factory.mktemp("radicale")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "radicale", "--config", "", "--auth-type", "none"]
+    command += ["--server-hosts", f"127.0.0.1:{port}", "--storage-filesystem-folder", str(folder)]
+    process = subprocess.Popen(
+        [*command, "--storage-filesystem-fsync", "False"], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    try:
+        said = ""
+        while "server ready" not in said:
+            said = process.stderr.readline()
+            assert said, "Radicale ended at its start"
+        listener = threading.Thread(target=process.stderr.read, daemon=True)
+        listener.start()
+        yield Radicale(f"http://127.0.0.1:{port}/", folder)
+    finally:
+        process.terminate()
+        process.wait(10)
+        listener.join(10)
+        process.stderr.close()

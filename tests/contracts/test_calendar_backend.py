@@ -1,8 +1,15 @@
-"""What every calendar backend must do. A new backend is one more row of BACKENDS."""
+"""What every calendar backend must do.
 
+A new backend is one more file `calendar_row_NAME.py` beside this one, with its `NAME` and
+`opened(request, folder)`: a context manager that gives a function from a business to its Agenda.
+It has the calendars `main`, the default one, and `anna`, is in Europe/Berlin, and its own address
+is office@shop.example.
+"""
+
+import importlib.util
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +18,7 @@ from typing import Any
 import anyio
 import pytest
 
-from aicore_tools.calendars import Agenda, Event, Span, Terms, Timing
+from aicore_tools.calendars import Agenda, Answer, Attendee, Event, Span, Terms, Timing
 from aicore_tools.calendars.backends.local import LocalAgenda
 from aicore_tools.calendars.records import (
     CalendarId,
@@ -27,27 +34,33 @@ from aicore_tools.operations import Operation
 Open = Callable[..., Agenda]
 
 
-def local(folder: Path, business: str = "main") -> Agenda:
-    return LocalAgenda(
-        folder / "calendars.db",
-        business=business,
-        tz="Europe/Berlin",
-        calendars=("main", "anna"),
-    )
+def _rows() -> dict[str, Any]:
+    rows = {}
+    for path in sorted(Path(__file__).parent.glob("calendar_row_*.py")):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        row = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(row)
+        rows[row.NAME] = row
+    return rows
 
 
-BACKENDS: dict[str, Callable[..., Agenda]] = {"local": local}
+ROWS = _rows()
 MAIN, ANNA = CalendarId("main"), CalendarId("anna")
 NINE = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 YEAR = Span(NINE - DAY, NINE + 365 * DAY)
 REJECT = Terms(on_clash="reject")
+ANN = Attendee(address="ann@example.com", name="Ann Lee; & Söhne", response="tentative")
+PEOPLE = (ANN, Attendee(address="bob@example.com", is_optional=True))
+ME = Attendee(address="office@shop.example")
 
 
-@pytest.fixture(params=BACKENDS)
-def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    make = BACKENDS[request.param]
-    return lambda business="main": make(tmp_path, business)
+@pytest.fixture(params=ROWS)
+def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    with ROWS[request.param].opened(request, tmp_path) as make:
+        yield make
 
 
 def op(key: str | None = None, **arguments: Any) -> Operation:
@@ -79,6 +92,29 @@ async def starts(agenda: Agenda) -> list[timedelta]:
     return [event.timing.span.start - NINE for event in await listed(agenda)]
 
 
+async def cancel(agenda: Agenda, event: EventId, scope: Scope = "this") -> Event:
+    """Cancel it as it stands."""
+    present = await agenda.get(event)
+    effect = await agenda.cancel(
+        event, scope=scope, etag=present.etag, terms=Terms(), operation=op()
+    )
+    assert effect.result.event.status == "cancelled"
+    return effect.result.event
+
+
+async def cancel_again(agenda: Agenda, event: EventId, scope: Scope = "this") -> None:
+    """Cancel what is cancelled; a backend may no longer know it."""
+    with suppress(NotFound):
+        await cancel(agenda, event, scope)
+
+
+async def is_gone(agenda: Agenda, event: EventId) -> bool:
+    try:
+        return (await agenda.get(event)).status == "cancelled"
+    except NotFound:
+        return True
+
+
 async def move(agenda: Agenda, event: Event, hours: float, scope: Scope) -> Event:
     effect = await agenda.change(
         event.id,
@@ -95,7 +131,7 @@ async def test_what_was_booked_is_read_back(opening: Open) -> None:
     async with opening() as agenda:
         event = await book(
             agenda,
-            attendees=("ann@example.com", "Bob"),
+            attendees=PEOPLE,
             location="Room 1",
             description="first\nvisit ✂",
             reminders_min=(60, 10),
@@ -104,7 +140,7 @@ async def test_what_was_booked_is_read_back(opening: Open) -> None:
         assert (event.status, event.timing, event.attendees) == (
             "confirmed",
             at(0),
-            ("ann@example.com", "Bob"),
+            PEOPLE,
         )
     async with opening() as agenda:
         assert await listed(agenda) == [event]
@@ -119,7 +155,7 @@ async def test_a_business_sees_only_its_own(opening: Open) -> None:
         with pytest.raises(NotFound):
             await other.get(event.id)
         with pytest.raises(NotFound):
-            await other.cancel(event.id, scope="this", terms=Terms(), operation=op())
+            await cancel(other, event.id)
         effect = await other.create(new(), REJECT, op())
         assert effect.result.clashes == ()
 
@@ -185,7 +221,7 @@ async def test_text_is_found_without_regard_to_case(opening: Open, text: str) ->
             agenda,
             title="Ärztin Check-up",
             location="Room_1",
-            attendees=("Bob@example.com",),
+            attendees=(Attendee(address="Bob@example.com"),),
             description="100% sure",
         )
         await book(agenda, 1, title="Other")
@@ -222,17 +258,16 @@ async def test_a_series_clashes_with_single_events_and_they_with_it(opening: Ope
         await book(agenda, 24 * 80)
         with pytest.raises(Conflict):
             await agenda.create(new(24, repeat="FREQ=DAILY;COUNT=100"), REJECT, op())
-        await agenda.cancel(series.id, scope="all", terms=Terms(), operation=op())
+        await cancel(agenda, series.id, "all")
         assert (await agenda.create(new(24 * 70), REJECT, op())).result.clashes == ()
 
 
 async def test_a_cancelled_event_frees_its_time_and_stays_readable(opening: Open) -> None:
     async with opening() as agenda:
         event = await book(agenda)
-        for _ in range(2):
-            effect = await agenda.cancel(event.id, scope="this", terms=Terms(), operation=op())
-            assert effect.result.event.status == "cancelled"
-        assert (await agenda.get(event.id)).status == "cancelled"
+        await cancel(agenda, event.id)
+        await cancel_again(agenda, event.id)
+        assert await is_gone(agenda, event.id)
         assert await listed(agenda) == []
         assert await agenda.busy(YEAR, [MAIN]) == []
         assert (await agenda.create(new(), REJECT, op())).result.clashes == ()
@@ -245,7 +280,9 @@ async def test_an_unknown_id_is_not_found(opening: Open, event: str) -> None:
         with pytest.raises(NotFound):
             await agenda.get(EventId(event))
         with pytest.raises(NotFound):
-            await agenda.cancel(EventId(event), scope="all", terms=Terms(), operation=op())
+            await agenda.cancel(
+                EventId(event), scope="all", etag="1", terms=Terms(), operation=op()
+            )
 
 
 async def test_one_occurrence_is_cancelled_alone(opening: Open) -> None:
@@ -253,10 +290,10 @@ async def test_one_occurrence_is_cancelled_alone(opening: Open) -> None:
         series = await book(agenda, repeat="FREQ=DAILY;COUNT=4")
         second = (await listed(agenda))[1]
         assert second.series == series.id
-        for _ in range(2):
-            await agenda.cancel(second.id, scope="this", terms=Terms(), operation=op())
+        await cancel(agenda, second.id)
+        await cancel_again(agenda, second.id)
         assert await starts(agenda) == [0 * DAY, 2 * DAY, 3 * DAY]
-        assert (await agenda.get(second.id)).status == "cancelled"
+        assert await is_gone(agenda, second.id)
 
 
 async def test_an_occurrence_and_the_following_are_cancelled(opening: Open) -> None:
@@ -264,23 +301,19 @@ async def test_an_occurrence_and_the_following_are_cancelled(opening: Open) -> N
         await book(agenda, repeat="FREQ=DAILY")
         occurrences = await listed(agenda, Span(NINE, NINE + 10 * DAY))
         await move(agenda, occurrences[4], 4 * 24 + 2, "this")
-        effect = await agenda.cancel(
-            occurrences[2].id, scope="following", terms=Terms(), operation=op()
-        )
-        assert effect.result.event.status == "cancelled"
+        await cancel(agenda, occurrences[2].id, "following")
         assert await starts(agenda) == [0 * DAY, DAY]
-        again = await agenda.cancel(
-            occurrences[2].id, scope="following", terms=Terms(), operation=op()
-        )
-        assert again.result.event.status == "cancelled"
+        await cancel_again(agenda, occurrences[2].id, "following")
+        assert await starts(agenda) == [0 * DAY, DAY]
 
 
 async def test_a_series_ends_where_it_was_first_ended(opening: Open) -> None:
     async with opening() as agenda:
         await book(agenda, repeat="FREQ=DAILY;COUNT=9")
         occurrences = await listed(agenda)
-        for number, scope in ((5, "this"), (2, "following"), (5, "following")):
-            await agenda.cancel(occurrences[number].id, scope=scope, terms=Terms(), operation=op())
+        await cancel(agenda, occurrences[5].id)
+        await cancel(agenda, occurrences[2].id, "following")
+        await cancel_again(agenda, occurrences[5].id, "following")
         assert await starts(agenda) == [0 * DAY, DAY]
 
 
@@ -290,10 +323,11 @@ async def test_a_series_is_cancelled_by_an_occurrence_that_was_cancelled_alone(
     async with opening() as agenda:
         series = await book(agenda, repeat="FREQ=DAILY;COUNT=9")
         second = (await listed(agenda))[1]
-        for scope in ("this", "all", "all"):
-            await agenda.cancel(second.id, scope=scope, terms=Terms(), operation=op())
+        await cancel(agenda, second.id)
+        await cancel_again(agenda, second.id, "all")
+        await cancel_again(agenda, series.id, "all")
         assert await listed(agenda) == []
-        assert (await agenda.get(series.id)).status == "cancelled"
+        assert await is_gone(agenda, series.id)
 
 
 async def test_the_first_and_the_following_are_the_whole_series(opening: Open) -> None:
@@ -303,8 +337,8 @@ async def test_the_first_and_the_following_are_the_whole_series(opening: Open) -
         moved = await move(agenda, first, 2, "following")
         assert (moved.id, (await starts(agenda))[0]) == (series.id, 2 * HOUR)
         first = (await listed(agenda))[0]
-        await agenda.cancel(first.id, scope="following", terms=Terms(), operation=op())
-        assert (await agenda.get(series.id)).status == "cancelled"
+        await cancel(agenda, first.id, "following")
+        assert await is_gone(agenda, series.id)
 
 
 async def test_what_was_moved_goes_along_with_the_split_off_part(opening: Open) -> None:
@@ -323,7 +357,7 @@ async def test_what_was_moved_goes_along_with_the_split_off_part(opening: Open) 
             4 * DAY + HOUR,
         ]
         assert (await agenda.get(moved.id)).series == later.id
-        await agenda.cancel(later.id, scope="all", terms=Terms(), operation=op())
+        await cancel(agenda, later.id, "all")
         assert await starts(agenda) == [0 * DAY, DAY + 3 * HOUR]
 
 
@@ -369,7 +403,7 @@ async def test_a_whole_series_is_cancelled_with_what_was_moved(opening: Open) ->
         await book(agenda, repeat="FREQ=DAILY;COUNT=4")
         second = (await listed(agenda))[1]
         moved = await move(agenda, second, 30, "this")
-        await agenda.cancel(moved.id, scope="all", terms=Terms(), operation=op())
+        await cancel(agenda, moved.id, "all")
         assert await listed(agenda) == []
 
 
@@ -378,7 +412,7 @@ async def test_this_of_a_whole_series_is_refused(opening: Open, scope: Scope) ->
     async with opening() as agenda:
         series = await book(agenda, repeat="FREQ=DAILY;COUNT=4")
         with pytest.raises(InvalidInput):
-            await agenda.cancel(series.id, scope=scope, terms=Terms(), operation=op())
+            await cancel(agenda, series.id, scope)
         with pytest.raises(InvalidInput):
             await move(agenda, series, 2, scope)
         assert len(await listed(agenda)) == 4
@@ -409,7 +443,7 @@ async def test_an_occurrence_and_the_following_move(opening: Open) -> None:
     async with opening() as agenda:
         series = await book(agenda, repeat="FREQ=DAILY;COUNT=5")
         occurrences = await listed(agenda)
-        await agenda.cancel(occurrences[3].id, scope="this", terms=Terms(), operation=op())
+        await cancel(agenda, occurrences[3].id, "this")
         later = await move(agenda, await agenda.get(occurrences[2].id), 2 * 24 + 6, "following")
         assert later.id != series.id
         assert await starts(agenda) == [0 * DAY, DAY, 2 * DAY + 6 * HOUR, 4 * DAY + 6 * HOUR]
@@ -419,7 +453,7 @@ async def test_a_whole_series_moves_with_what_was_taken_out(opening: Open) -> No
     async with opening() as agenda:
         series = await book(agenda, repeat="FREQ=DAILY;COUNT=4")
         occurrences = await listed(agenda)
-        await agenda.cancel(occurrences[1].id, scope="this", terms=Terms(), operation=op())
+        await cancel(agenda, occurrences[1].id, "this")
         third = await agenda.get(occurrences[2].id)
         moved = await move(agenda, third, 2 * 24 + 1, "all")
         assert moved.id == series.id
@@ -472,10 +506,11 @@ async def test_a_change_of_what_was_changed_meanwhile_is_refused(opening: Open) 
 async def test_a_cancelled_event_does_not_change(opening: Open) -> None:
     async with opening() as agenda:
         event = await book(agenda)
-        await agenda.cancel(event.id, scope="this", terms=Terms(), operation=op())
-        with pytest.raises(Conflict) as refused:
-            await move(agenda, await agenda.get(event.id), 3, "this")
-        assert refused.value.code == "cancelled"
+        await cancel(agenda, event.id)
+        with pytest.raises((Conflict, NotFound)) as refused:
+            await move(agenda, event, 3, "this")
+        assert refused.value.code in ("changed_meanwhile", "cancelled", "not_found")
+        assert await is_gone(agenda, event.id)
 
 
 async def test_the_same_key_is_the_same_event(opening: Open) -> None:
@@ -498,11 +533,14 @@ async def test_a_repeated_change_and_cancellation_are_done_once(opening: Open) -
         change = EventChange(title="Colour")
         for replay in (False, True):
             effect = await agenda.change(
-                event.id, change, scope="this", etag="1", terms=Terms(), operation=op("c")
+                event.id, change, scope="this", etag=event.etag, terms=Terms(), operation=op("c")
             )
             assert (effect.is_replay, effect.result.event.title) == (replay, "Colour")
+        etag = effect.result.event.etag
         for replay in (False, True):
-            gone = await agenda.cancel(event.id, scope="this", terms=Terms(), operation=op("d"))
+            gone = await agenda.cancel(
+                event.id, scope="this", etag=etag, terms=Terms(), operation=op("d")
+            )
             assert (gone.is_replay, gone.result.event.status) == (replay, "cancelled")
 
 
@@ -537,7 +575,129 @@ async def test_a_repeat_at_the_same_moment_is_one_event(opening: Open) -> None:
         assert len(await listed(agenda)) == 1
 
 
+async def test_an_invitation_is_answered_by_whose_account_it_is(opening: Open) -> None:
+    async with opening() as agenda:
+        event = await book(agenda, attendees=(ANN, ME))
+        assert [one.is_self for one in event.attendees] == [False, True]
+        for response in ("accepted", "declined"):
+            effect = await agenda.respond(
+                event.id, Answer(response=response), scope="this", operation=op()
+            )
+            found = effect.result.event.attendees
+            assert [one.response for one in found] == ["tentative", response]
+        assert (await agenda.get(event.id)).attendees == found
+
+
+async def test_one_occurrence_is_answered_alone_and_then_all(opening: Open) -> None:
+    async with opening() as agenda:
+        series = await book(agenda, attendees=(ANN, ME), repeat="FREQ=DAILY;COUNT=3")
+        second = (await listed(agenda))[1]
+        no, yes = Answer(response="declined"), Answer(response="accepted")
+        await agenda.respond(second.id, no, scope="this", operation=op())
+        answers = [event.attendees[1].response for event in await listed(agenda)]
+        assert answers == ["needs_action", "declined", "needs_action"]
+        with pytest.raises(InvalidInput):
+            await agenda.respond(series.id, yes, scope="this", operation=op())
+        first = (await listed(agenda))[0]
+        await agenda.respond(first.id, yes, scope="all", operation=op())
+        assert {event.attendees[1].response for event in await listed(agenda)} == {"accepted"}
+
+
+async def test_who_is_not_invited_cannot_answer(opening: Open) -> None:
+    async with opening() as agenda:
+        event = await book(agenda, attendees=(ANN,))
+        answer = Answer(response="accepted")
+        with pytest.raises(InvalidInput):
+            await agenda.respond(event.id, answer, scope="this", operation=op())
+        with pytest.raises(NotFound):
+            await agenda.respond(EventId("x"), answer, scope="this", operation=op())
+        assert await agenda.get(event.id) == event
+
+
+async def test_a_repeated_answer_is_given_once(opening: Open) -> None:
+    async with opening() as agenda:
+        event = await book(agenda, attendees=(ME,))
+        answer = Answer(response="accepted")
+        for replay in (False, True):
+            effect = await agenda.respond(event.id, answer, scope="this", operation=op("r"))
+            assert effect.is_replay == replay
+            assert effect.result.event.attendees[0].response == "accepted"
+
+
+async def test_a_cancellation_of_what_was_changed_meanwhile_is_refused(opening: Open) -> None:
+    async with opening() as agenda:
+        event = await book(agenda)
+        moved = await move(agenda, event, 2, "this")
+        with pytest.raises(Conflict) as refused:
+            await agenda.cancel(
+                event.id, scope="this", etag=event.etag, terms=Terms(), operation=op()
+            )
+        assert refused.value.code == "changed_meanwhile"
+        assert await agenda.get(event.id) == moved
+
+
+async def test_people_come_and_go_and_the_others_keep_their_answer(opening: Open) -> None:
+    async with opening() as agenda:
+        event = await book(agenda, attendees=PEOPLE)
+        people = (ANN, Attendee(address="eve@example.com"))
+        effect = await agenda.change(
+            event.id,
+            EventChange(attendees=people, reminders_min=(15,), location="Room 2"),
+            scope="this",
+            etag=event.etag,
+            terms=Terms(),
+            operation=op(),
+        )
+        changed = effect.result.event
+        assert (changed.attendees, changed.reminders_min) == (people, (15,))
+        assert (changed.title, changed.location, changed.timing) == (
+            event.title,
+            "Room 2",
+            event.timing,
+        )
+
+
+async def test_nine_stays_nine_when_the_clocks_change(opening: Open) -> None:
+    async with opening() as agenda:
+        start = datetime(2027, 3, 26, 8, 0, tzinfo=UTC)
+        timing = Timing(span=Span(start, start + HOUR), tz="Europe/Berlin")
+        await book(agenda, timing=timing, repeat="FREQ=DAILY;COUNT=4")
+        found = await listed(agenda, Span(start - DAY, start + 9 * DAY))
+        assert [event.timing.span.start.hour for event in found] == [8, 8, 7, 7]
+        assert {event.timing.tz for event in found} == {"Europe/Berlin"}
+        busy = await agenda.busy(Span(start - DAY, start + 9 * DAY), [MAIN])
+        assert list(busy) == [event.timing.span for event in found]
+
+
+async def test_who_should_be_told_and_is_not_is_said(opening: Open) -> None:
+    async with opening() as agenda:
+        tells = (await agenda.calendars())[0].tells_attendees
+        effect = await agenda.create(new(attendees=(ANN, ME)), Terms(notify="all"), op())
+        told = effect.result.told
+        assert (told, bool(effect.result.warnings)) == (
+            (("ann@example.com",), False) if tells else ((), True)
+        )
+        quiet = await agenda.create(new(5, attendees=(ANN,)), Terms(), op())
+        assert (quiet.result.told, quiet.result.warnings) == ((), ())
+
+
+async def test_the_connection_is_proved_by_a_read(opening: Open) -> None:
+    async with opening() as agenda:
+        probe = await agenda.probe()
+        assert probe.name
+        assert probe.can
+
+
 CHILD = Path(__file__).parents[1] / "tools" / "calendars" / "agenda_child.py"
+
+
+def local(folder: Path) -> Agenda:
+    return LocalAgenda(
+        folder / "calendars.db",
+        business="main",
+        tz="Europe/Berlin",
+        calendars=("main", "anna"),
+    )
 
 
 def child(folder: Path, *words: str) -> subprocess.Popen[str]:

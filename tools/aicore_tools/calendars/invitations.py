@@ -27,16 +27,14 @@ NOBODY_TOLD = "Nobody was notified: this calendar sends no mail."
 class InviteeRules:
     """The addresses that may be invited and written to: `patterns` such as `*@example.com`.
 
-    None allows everybody, an empty list nobody.
+    `*` allows everybody; no pattern at all, nobody.
     """
 
-    patterns: tuple[str, ...] | None = None
+    patterns: tuple[str, ...]
 
     @classmethod
-    def read(cls, text: str | None) -> InviteeRules:
-        """Read patterns separated by commas; None is no rule."""
-        if text is None:
-            return cls()
+    def read(cls, text: str) -> InviteeRules:
+        """Read patterns separated by commas."""
         return cls(tuple(part.strip().casefold() for part in text.split(",") if part.strip()))
 
     def check(self, addresses: Iterable[str]) -> None:
@@ -45,8 +43,6 @@ class InviteeRules:
         Raises:
             NotAllowed: with code `recipient_not_allowed`.
         """
-        if self.patterns is None:
-            return
         for address in addresses:
             if not any(fnmatchcase(address.casefold(), pattern) for pattern in self.patterns):
                 raise NotAllowed(
@@ -56,7 +52,7 @@ class InviteeRules:
                 )
 
 
-EVERYBODY = InviteeRules()
+EVERYBODY = InviteeRules(("*",))
 
 
 def is_own(address: str, own: Iterable[str]) -> bool:

@@ -18,6 +18,7 @@ from aicore_tools.calendars.backends.local_rows import (
     busy_in,
     insert_row,
     occurrence,
+    overrides_of,
     series_in,
     singles_in,
     update_row,
@@ -227,9 +228,18 @@ class LocalAgenda:
                 )
             attendees = answered(self._marked(found.event), answer.response).attendees
             stored = self._changed(connection, found, EventChange(attendees=attendees), scope)
+            if scope == "all" and found.series is not None:
+                self._answer_overrides(connection, found.series.event.id, answer)
             return Booked(event=stored.event, warnings=(NOBODY_TOLD,) if answer.comment else ())
 
         return await self._effect(operation, apply)
+
+    def _answer_overrides(
+        self, connection: sqlite3.Connection, series: EventId, answer: Answer
+    ) -> None:
+        for override in overrides_of(connection, self._business, series):
+            event = answered(self._marked(override.event), answer.response)
+            update_row(connection, self._business, Stored(event=bumped(event)))
 
     async def _effect(self, operation: Operation, change: _Change) -> Effect[Booked]:
         effect = await self._store.effect(
