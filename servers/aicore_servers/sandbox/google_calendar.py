@@ -282,7 +282,9 @@ class GoogleCalendar:
             if others:
                 message = "Shared properties can only be changed by the organizer of the event."
                 raise Refusal(403, "forbiddenForNonOrganizer", message)
-            mine = next((each for each in event["attendees"] if each["email"] == call.account), {})
+            mine: Mapping[str, Any] = next(
+                (each for each in event["attendees"] if each["email"] == call.account), {}
+            )
             answered = self._respond(old, call.account, mine.get("responseStatus", "needsAction"))
             return _seen(answered, call.account)
         self._keep(calendar, event, call, "change")

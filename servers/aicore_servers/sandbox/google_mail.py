@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ _SYSTEM_LABELS = (
 )
 _FIXED_LABELS = {"SENT", "DRAFT"}
 _HIDDEN = {"TRASH", "SPAM"}
+_ID = re.compile(r"[0-9a-f]{1,16}")
 _MAX_LIST = 500
 _MAX_BATCH = 1000
 
@@ -127,6 +129,7 @@ class GoogleMail:
         return self._box(call.account)
 
     def _message(self, call: Call, name: str = "id") -> Stored:
+        _check_id(call.parameters[name])
         found = self._own(call).messages.get(call.parameters[name])
         if found is None:
             raise missing()
@@ -183,6 +186,7 @@ class GoogleMail:
 
     def _thread(self, call: Call) -> dict[str, Any]:
         thread = call.parameters["id"]
+        _check_id(thread)
         found = [each for each in self._own(call).messages.values() if each.thread == thread]
         if not found:
             raise missing()
@@ -366,6 +370,11 @@ class GoogleMail:
         del box.labels[key]
         for each in box.messages.values():
             each.labels.discard(key)
+
+
+def _check_id(key: str) -> None:
+    if not _ID.fullmatch(key):
+        raise invalid("Invalid id value")
 
 
 def _raw(call: Call, message: Mapping[str, Any]) -> bytes:

@@ -7,8 +7,9 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from email.utils import getaddresses
+from html import escape
 from itertools import count
 from typing import Any
 
@@ -76,7 +77,7 @@ def shown(stored: Stored, form: str = "full", headers: Collection[str] = ()) -> 
         "id": stored.id,
         "threadId": stored.thread,
         "labelIds": sorted(stored.labels),
-        "snippet": _text(stored.parsed)[:_SNIPPET_CHARS],
+        "snippet": escape(_text(stored.parsed)[:_SNIPPET_CHARS]),
         "sizeEstimate": len(stored.raw),
         "internalDate": str(stored.at_ms),
         "historyId": str(stored.at_ms),
@@ -155,7 +156,7 @@ def _unfolded(value: object) -> str:
     return " ".join(str(value).split())
 
 
-def _content(part: EmailMessage) -> bytes:
+def _content(part: MIMEPart) -> bytes:
     content = part.get_payload(decode=True)
     return content if isinstance(content, bytes) else b""
 
