@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from datetime import datetime
-from enum import Enum
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -14,51 +11,67 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from pydantic import BaseModel, ConfigDict, Field
 
+from aicore_servers._payments_shown import Shown, chosen
 from aicore_servers._serve import Option, Program, ServeSettings, in_process, serve
-from aicore_servers._tooling import BusinessServer, Toolbox, current_call
+from aicore_servers._tooling import BusinessServer, Planned, Toolbox, current_call, listing
 from aicore_tools.errors import BackendConfigError, InvalidInput
-from aicore_tools.operations import Effect
 from aicore_tools.payments import (
     BACKENDS,
     Bill,
-    Customer,
-    Entry,
+    DayLimit,
     FindAsked,
-    Invoice,
     LedgerSettings,
     LineGiven,
-    Link,
-    Payment,
     PaymentRules,
     PaymentService,
-    Product,
     ProductGiven,
-    amount_text,
+    RefundGiven,
+    ReportAsked,
+    SubscriptionAction,
+    SubscriptionGiven,
     currency_code,
     ledger,
 )
-from aicore_tools.payments.records import Action, Every, Kind, State
+from aicore_tools.payments.records import Action, Every, GroupBy, Kind, ReportKind, When
 
 __all__ = ["create", "main", "server"]
 
 INSTRUCTIONS = (
-    "The business's money: requests to pay, invoices, customers, prices. Amounts are whole minor"
-    " units: 1250 with EUR is 12.50 EUR, 1250 with JPY is 1250 JPY. Nothing here takes money by"
-    " itself: payments_link gives the customer a reference and instructions, and a person marks it"
-    " paid."
+    "The business's money: requests to pay, invoices, refunds, subscriptions, customers, prices."
+    " Amounts are whole minor units: 1250 with EUR is 12.50 EUR, 1250 with JPY is 1250 JPY. To"
+    " bill somebody: payments_invoice drafts, payments_invoice_act finalizes and sends. To be paid"
+    " at once: payments_link. What moves money answers needs_confirmation with its plan: show it,"
+    " then repeat the call with confirm. On the local ledger nobody is charged: a person marks paid"
+    " what came in."
 )
 
 CURRENCY = Option(
     name="currency", help="currency where none is given (default: EUR)", default="EUR"
 )
+CURRENCIES = Option(
+    name="currencies", help="currencies that may be used, or any (default: any)", default="any"
+)
 MAX_AMOUNT = Option(
     name="max-amount-minor",
-    help="most that one call may ask for, in minor units; 0 refuses all (default: 1000000)",
+    help="most that one call may ask for or give back, in minor units; 0 refuses all"
+    " (default: 1000000)",
     default="1000000",
+)
+MAX_DAY = Option(
+    name="max-day-minor",
+    help="most that all calls of a day may ask for and give back, in minor units of any currency;"
+    " 0 refuses all (default: 5000000)",
+    default="5000000",
 )
 PAY_URL = Option(
     name="pay-url-template",
     help="https address of your own pay page, with {reference} in it (default: none)",
+    default="",
+)
+PAY_DONE_URL = Option(
+    name="pay-done-url",
+    help="https address that customers see after paying; links that expire need it where a vendor"
+    " has the pay page (default: none)",
     default="",
 )
 PAY_INSTRUCTIONS = Option(
@@ -69,12 +82,7 @@ PAY_INSTRUCTIONS = Option(
 
 _toolbox = Toolbox()
 _Payments = Context[PaymentService]
-
-
-class _Shown(Enum):
-    """A value that is shown although it is null."""
-
-    NULL = None
+_Amount = Annotated[int, Field(strict=True)]
 
 
 class LineArgument(BaseModel):
@@ -86,6 +94,15 @@ class LineArgument(BaseModel):
     amount: int | None = None
     quantity: int = 1
     price: str | None = None
+
+
+class _LinesArgument(BaseModel):
+    """The lines of one call. Read here, as their schema costs more tokens than it says."""
+
+    lines: list[LineArgument]
+
+
+_Lines = list[dict[str, Any]]
 
 
 def _service(ctx: _Payments) -> PaymentService:
@@ -102,15 +119,12 @@ async def payments_search(
     after: str | None = None,
     before: str | None = None,
     fields: Sequence[str] = (),
-    limit: Annotated[int, Field(ge=1, le=100)] = 20,
+    limit: int = 20,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    """Find customers, invoices, payments, products or links, newest first.
+    """Find entries, newest first.
 
-    `customer`: id or e-mail. `status`: of a link open, paid, expired or void; of an invoice draft,
-    open, paid or void; of a product active or inactive. `query`: text in it, such as a reference
-    or name. `after` (included), `before` (not): when it was created. `fields`: which to return. If
-    next_cursor is returned there are more: repeat the call with it as cursor.
+    `customer`: id or e-mail. `query`: text in it. `after`, `before` (excluded): when created.
     """
     service = _service(ctx)
     found = await service.find(
@@ -125,112 +139,191 @@ async def payments_search(
             cursor=cursor,
         )
     )
-    rows = [_chosen(_row(entry, service.zone), fields) for entry in found.entries]
-    return {"rows": rows, "next_cursor": found.next_cursor}
+    shown = Shown(service.zone)
+    return listing([shown.row(entry, fields) for entry in found.entries], found.next_cursor)
 
 
 @_toolbox.read
 async def payments_get(ctx: _Payments, id: str, fields: Sequence[str] = ()) -> dict[str, Any]:
-    """Read one entry whole, with its lines and history.
+    """Read one entry whole, by id, reference or invoice number."""
+    service = _service(ctx)
+    (kind, entry), *_ = Shown(service.zone).named(await service.get(id)).items()
+    return {kind: chosen(entry, fields)}
 
-    `id`: an id, the reference of a link (PR-2026-0001) or the number of an invoice.
+
+@_toolbox.read
+async def payments_report(
+    ctx: _Payments,
+    kind: ReportKind,
+    after: str | None = None,
+    before: str | None = None,
+    group_by: GroupBy | None = None,
+) -> dict[str, Any]:
+    """Add up, by default the last 30 days.
+
+    aging: open invoices by days late. ledger: all movements.
     """
     service = _service(ctx)
-    entry = await service.get(id)
-    return {_KEYS[type(entry)]: _chosen(_whole(entry, service.zone), fields)}
+    made = await service.report(
+        ReportAsked(kind=kind, after=after, before=before, group_by=group_by)
+    )
+    return Shown(service.zone).report(made)
 
 
 @_toolbox.effect(idempotent=True)
 async def payments_customer(
     ctx: _Payments, set: dict[str, Any], email: str | None = None, id: str | None = None
-) -> Effect[dict[str, Any]]:
-    """Create or change a customer, named by `email` or `id`; a new e-mail makes a new customer.
+) -> Planned[Any, Any]:
+    """Create or change a customer, by `email` or `id`.
 
-    `set`: name, phone, address, tax_id, metadata (an object of texts; null takes a key out).
+    `set`: name, phone, address, tax_id, metadata.
     """
-    effect = await _service(ctx).save_customer(
-        set, email=email, customer=id, operation=current_call().operation
+    service, operation = _service(ctx), current_call().operation
+    shown = Shown(service.zone)
+    return Planned(
+        prepare=lambda: service.plan_customer(set, email=email, customer=id),
+        show=shown.customer,
+        perform=lambda plan: service.save_customer(plan, operation),
+        answer=shown.named,
     )
-    return _named(ctx, effect)
 
 
 @_toolbox.effect()
 async def payments_catalog(
     ctx: _Payments,
     name: str,
-    amount: Annotated[int, Field(strict=True)] | None = None,
+    amount: _Amount | None = None,
     currency: str | None = None,
     every: Every | None = None,
     id: str | None = None,
     active: bool | None = None,
-) -> Effect[dict[str, Any]]:
-    """Add a product to the catalog, or change the one with `id`.
-
-    `amount`: in minor units. `every`: note that it is paid each month or year. `active`: false
-    takes it off sale. The id is the price to name in lines.
-    """
+) -> Planned[Any, Any]:
+    """Add a product, or change `id`. Its id is the `price` of lines and subscriptions."""
     given = ProductGiven(
         name=name, amount_minor=amount, currency=currency, every=every, id=id, is_active=active
     )
-    effect = await _service(ctx).save_product(given, current_call().operation)
-    return _named(ctx, effect)
+    service, operation = _service(ctx), current_call().operation
+    shown = Shown(service.zone)
+    return Planned(
+        prepare=lambda: service.plan_product(given),
+        show=shown.product,
+        perform=lambda plan: service.save_product(plan, operation),
+        answer=shown.named,
+    )
 
 
-@_toolbox.effect()
-async def payments_link(
-    ctx: _Payments,
-    lines: Annotated[list[LineArgument], Field(min_length=1, max_length=100)],
-    currency: str | None = None,
-    customer: str | None = None,
-    expires: str | None = None,
-) -> Effect[dict[str, Any]]:
-    """Request a payment: makes a reference to pay with, and a link if the business has a pay page.
-
-    `lines`: each a description and an amount for one in minor units (1250 = 12.50 EUR), or a price
-    id; quantity default 1. `customer`: id or e-mail. `expires`: RFC 3339 time or last date. Give
-    the customer url if there is one, else reference and instructions.
-    """
-    call = current_call()
-    bill = Bill(lines=_lines(lines), currency=currency, customer=customer, by=call.principal)
-    effect = await _service(ctx).link(bill, expires=expires, operation=call.operation)
-    return _named(ctx, effect)
-
-
-@_toolbox.effect()
+@_toolbox.effect(profile="draft")
 async def payments_invoice(
     ctx: _Payments,
     customer: str,
-    lines: Annotated[list[LineArgument], Field(min_length=1, max_length=100)],
+    lines: _Lines,
     currency: str | None = None,
-    due_days: Annotated[int, Field(ge=0, le=365)] = 14,
+    due_days: int = 14,
     memo: str = "",
-) -> Effect[dict[str, Any]]:
-    """Draft an invoice with all its lines; payments_invoice_act finalizes it.
+) -> Planned[Any, Any]:
+    """Draft an invoice; payments_invoice_act sends it.
 
-    `customer`: id or e-mail; a new e-mail makes a new customer. `lines`: each a description and an
-    amount for one in minor units (1250 = 12.50 EUR), or a price id; quantity default 1.
+    `customer`: id or e-mail. `lines`: {description, amount, quantity=1} or {price, quantity=1}.
     """
-    call = current_call()
+    service, call = _service(ctx), current_call()
     bill = Bill(lines=_lines(lines), currency=currency, customer=customer, by=call.principal)
-    effect = await _service(ctx).invoice(
-        bill, due_days=due_days, memo=memo, operation=call.operation
+    shown = Shown(service.zone)
+    return Planned(
+        prepare=lambda: service.plan_invoice(
+            bill, due_days=due_days, memo=memo, operation=call.operation
+        ),
+        show=shown.asked,
+        perform=lambda plan: service.invoice(plan, call.operation),
+        answer=shown.named,
     )
-    return _named(ctx, effect)
 
 
-@_toolbox.effect(destructive=True)
-async def payments_invoice_act(ctx: _Payments, id: str, action: Action) -> Effect[dict[str, Any]]:
-    """Take an invoice a step on, or a link (only mark_paid and void).
+@_toolbox.effect(profile="money", destructive=True, confirm=True)
+async def payments_invoice_act(ctx: _Payments, id: str, action: Action) -> Planned[Any, Any]:
+    """Take an invoice a step on; a link only void, mark_paid.
 
-    finalize: gives a draft its number and makes it due. mark_paid: the money came in outside.
-    void: it need not be paid. send and remind: where this business's system sends mail.
+    finalize: number it, make it due. mark_paid: paid outside.
     """
-    call = current_call()
-    effect = await _service(ctx).act(id, action, by=call.principal, operation=call.operation)
-    return _named(ctx, effect)
+    service, call = _service(ctx), current_call()
+    shown = Shown(service.zone)
+    return Planned(
+        prepare=lambda: service.plan_act(id, action, by=call.principal),
+        show=shown.step,
+        perform=lambda plan: service.act(plan, call.operation),
+        answer=shown.named,
+    )
 
 
-def _lines(given: Sequence[LineArgument]) -> list[LineGiven]:
+@_toolbox.effect(profile="money")
+async def payments_link(
+    ctx: _Payments,
+    lines: _Lines,
+    currency: str | None = None,
+    customer: str | None = None,
+    expires: str | None = None,
+) -> Planned[Any, Any]:
+    """Request a payment; give the customer url, else reference and instructions.
+
+    `lines`: as in payments_invoice. `expires`: time or last date.
+    """
+    service, call = _service(ctx), current_call()
+    bill = Bill(lines=_lines(lines), currency=currency, customer=customer, by=call.principal)
+    shown = Shown(service.zone)
+    return Planned(
+        prepare=lambda: service.plan_link(bill, expires=expires, operation=call.operation),
+        show=shown.asked,
+        perform=lambda plan: service.link(plan, call.operation),
+        answer=shown.named,
+    )
+
+
+@_toolbox.effect(profile="money", destructive=True, confirm=True)
+async def payments_refund(
+    ctx: _Payments, payment: str, amount: _Amount | None = None, reason: str = ""
+) -> Planned[Any, Any]:
+    """Give money back. `payment`: or its invoice or link. `amount`: default all that is left."""
+    service, call = _service(ctx), current_call()
+    given = RefundGiven(payment=payment, amount_minor=amount, reason=reason, by=call.principal)
+    shown = Shown(service.zone)
+    return Planned(
+        prepare=lambda: service.plan_refund(given, call.operation),
+        show=shown.refund,
+        perform=lambda plan: service.refund(plan, call.operation),
+        answer=shown.named,
+    )
+
+
+@_toolbox.effect(profile="money", destructive=True, confirm=True)
+async def payments_subscription(
+    ctx: _Payments,
+    action: SubscriptionAction,
+    id: str | None = None,
+    customer: str | None = None,
+    price: str | None = None,
+    quantity: _Amount | None = None,
+    when: When = "now",
+) -> Planned[Any, Any]:
+    """Create (customer, price), change (price, quantity), cancel or resume a subscription."""
+    service, call = _service(ctx), current_call()
+    given = SubscriptionGiven(
+        action=action,
+        id=id,
+        customer=customer,
+        price=price,
+        quantity=quantity,
+        when=when,
+        by=call.principal,
+    )
+    shown = Shown(service.zone)
+    return Planned(
+        prepare=lambda: service.plan_subscription(given, call.operation),
+        show=shown.subscription,
+        perform=lambda plan: service.subscription(plan, call.operation),
+        answer=shown.named,
+    )
+
+
+def _lines(given: _Lines) -> list[LineGiven]:
     return [
         LineGiven(
             description=line.description,
@@ -238,81 +331,39 @@ def _lines(given: Sequence[LineArgument]) -> list[LineGiven]:
             quantity=line.quantity,
             price=line.price,
         )
-        for line in given
+        for line in _LinesArgument.model_validate({"lines": given}).lines
     ]
 
 
-_KEYS: Mapping[type[Entry], str] = {
-    Customer: "customer",
-    Product: "product",
-    Link: "link",
-    Invoice: "invoice",
-    Payment: "payment",
-}
-_ONLY_WHOLE = ("lines", "history", "instructions", "metadata", "address", "memo")
-
-
-def _named(ctx: _Payments, effect: Effect[Entry]) -> Effect[dict[str, Any]]:
-    zone = _service(ctx).zone
-    return effect.map(lambda entry: {_KEYS[type(entry)]: _whole(entry, zone)})
-
-
-def _row(entry: Entry, zone: ZoneInfo) -> dict[str, Any]:
-    shown = _whole(entry, zone)
-    return {name: value for name, value in shown.items() if name not in _ONLY_WHOLE}
-
-
-def _whole(entry: Entry, zone: ZoneInfo) -> dict[str, Any]:
-    """Shape an entry: what is empty is left out, but for the url that a link may not have."""
-    shown: dict[str, Any] = {}
-    for field in dataclasses.fields(entry):
-        value = getattr(entry, field.name)
-        if value not in ("", None, {}):
-            shown[field.name] = _local(value, zone)
-        if field.name == "amount_minor":
-            shown["amount_text"] = amount_text(value, getattr(entry, "currency", ""))
-    if isinstance(entry, Link) and entry.url is None:
-        shown["url"] = _Shown.NULL
-    return shown
-
-
-def _local(value: object, zone: ZoneInfo) -> object:
-    """Show moments by the clock of the business."""
-    if isinstance(value, datetime):
-        return value.astimezone(zone)
-    if isinstance(value, tuple):
-        return [_local(item, zone) for item in value]
-    if isinstance(value, State):
-        return dataclasses.replace(value, at=value.at.astimezone(zone))
-    return value
-
-
-def _chosen(entry: Mapping[str, Any], fields: Sequence[str]) -> Mapping[str, Any]:
-    """Keep the id and the asked-for fields; one that this entry leaves empty is no mistake."""
-    known = {field.name for kind in _KEYS for field in dataclasses.fields(kind)} | {"amount_text"}
-    unknown = [name for name in fields if name not in known]
-    if unknown:
-        raise InvalidInput(
-            f"fields: there is no field {', '.join(unknown)[:80]}.",
-            hint=f"The fields are: {', '.join(sorted(known))}.",
+def _whole_number(option: Option, settings: ServeSettings) -> int:
+    text = option.of(settings)
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise BackendConfigError(
+            f"--{option.name}: {text!r} is no whole number.", hint="1000000 is 10000.00 EUR."
         )
-    if not fields:
-        return entry
-    return {name: value for name, value in entry.items() if name in ("id", *fields)}
+    return int(text)
+
+
+def _currency(option: Option, text: str) -> str:
+    try:
+        return currency_code(text)
+    except InvalidInput as error:
+        raise BackendConfigError(f"--{option.name}: {error.message}", hint=error.hint) from error
 
 
 def _rules(settings: ServeSettings) -> PaymentRules:
-    try:
-        currency = currency_code(CURRENCY.of(settings))
-    except InvalidInput as error:
-        raise BackendConfigError(f"--currency: {error.message}", hint=error.hint) from error
-    most = MAX_AMOUNT.of(settings)
-    if not (most.isascii() and most.isdigit() and len(most) <= 15):
-        raise BackendConfigError(
-            f"--max-amount-minor: {most!r} is no whole number.", hint="1000000 is 10000.00 EUR."
-        )
+    usual = _currency(CURRENCY, CURRENCY.of(settings))
+    named = CURRENCIES.of(settings)
+    allowed = None
+    if named.strip().lower() != "any":
+        allowed = frozenset(_currency(CURRENCIES, one) for one in named.split(","))
+        if usual not in allowed:
+            raise BackendConfigError(f"--currencies: {usual}, the usual one, is not among them.")
     return PaymentRules(
-        currency=currency, max_amount_minor=int(most), zone=ZoneInfo(settings.time_zone)
+        currency=usual,
+        currencies=allowed,
+        max_amount_minor=_whole_number(MAX_AMOUNT, settings),
+        zone=ZoneInfo(settings.time_zone),
     )
 
 
@@ -323,30 +374,54 @@ def create(settings: ServeSettings) -> MCPServer[PaymentService]:
         BackendConfigError: an option cannot be read.
     """
     rules = _rules(settings)
+    day_limit_minor = _whole_number(MAX_DAY, settings)
     backend = LedgerSettings(
         data_dir=settings.data_dir,
         business=settings.business,
         zone=rules.zone,
         instructions=PAY_INSTRUCTIONS.of(settings),
         url_template=PAY_URL.of(settings) or None,
+        done_url=PAY_DONE_URL.of(settings) or None,
+        connect=settings.connect,
+        account=settings.account,
     )
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[PaymentService]) -> AsyncIterator[PaymentService]:
-        async with ledger(settings.backend, backend) as opened:
-            yield PaymentService(opened, rules=rules)
+        async with AsyncExitStack() as stack:
+            opened = await stack.enter_async_context(ledger(settings.backend, backend))
+            day_limit = DayLimit(
+                settings.data_dir / "payments-limits.db",
+                business=settings.business,
+                most_minor=day_limit_minor,
+                zone=rules.zone,
+            )
+            await stack.enter_async_context(day_limit)
+            yield PaymentService(opened, rules=rules, day_limit=day_limit)
 
     return BusinessServer(
-        "aicore-payments", instructions=INSTRUCTIONS, toolbox=_toolbox, lifespan=lifespan
+        "aicore-payments",
+        instructions=INSTRUCTIONS,
+        toolbox=_toolbox,
+        lifespan=lifespan,
+        rules=settings.rules,
     )
 
 
 PROGRAM = Program(
     name="aicore-payments",
-    description="Requests to pay, invoices, customers and prices.",
+    description="Requests to pay, invoices, refunds, subscriptions, customers and prices.",
     create=create,
     backends=tuple(BACKENDS),
-    options=(CURRENCY, MAX_AMOUNT, PAY_URL, PAY_INSTRUCTIONS),
+    options=(
+        CURRENCY,
+        CURRENCIES,
+        MAX_AMOUNT,
+        MAX_DAY,
+        PAY_URL,
+        PAY_DONE_URL,
+        PAY_INSTRUCTIONS,
+    ),
 )
 
 

@@ -25,6 +25,7 @@ from aicore_tools.payments import (
     ProductGiven,
 )
 from aicore_tools.payments.backends.local import LocalLedger, PayTerms
+from aicore_tools.payments.records import Action
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
@@ -55,16 +56,47 @@ async def link(
     key: str | None = None,
     **bill: Any,
 ) -> Link:
-    effect = await service.link(
-        Bill(lines=lines or (DEPOSIT,), **bill), expires=expires, operation=op(key)
-    )
+    operation = op(key)
+    effect = await service.earlier(operation)
+    if effect is None:
+        plan = await service.plan_link(
+            Bill(lines=lines or (DEPOSIT,), **bill), expires=expires, operation=operation
+        )
+        effect = await service.link(plan, operation)
     assert isinstance(effect.result, Link)
+    return effect.result
+
+
+async def invoice(
+    service: PaymentService, bill: Bill, *, due_days: int = 14, memo: str = "", key: str | None
+) -> Effect[Entry]:
+    operation = op(key)
+    effect = await service.earlier(operation)
+    if effect is None:
+        plan = await service.plan_invoice(bill, due_days=due_days, memo=memo, operation=operation)
+        effect = await service.invoice(plan, operation)
+    assert isinstance(effect.result, Invoice)
+    return effect
+
+
+async def act(service: PaymentService, entry: str, action: Action) -> Invoice | Link:
+    plan = await service.plan_act(entry, action, by="staff:ann")
+    effect = await service.act(plan, op())
+    assert isinstance(effect.result, Invoice | Link)
+    assert effect.result.status == plan.status
+    return effect.result
+
+
+async def customer(service: PaymentService, given: dict[str, object], **who: str) -> Customer:
+    named = {"email": None, "customer": None, **who}
+    effect = await service.save_customer(await service.plan_customer(given, **named), op())
+    assert isinstance(effect.result, Customer)
     return effect.result
 
 
 async def product(service: PaymentService, **given: Any) -> Product:
     values = {"name": "Cut", "amount_minor": 3000, **given}
-    effect = await service.save_product(ProductGiven(**values), op())
+    effect = await service.save_product(await service.plan_product(ProductGiven(**values)), op())
     assert isinstance(effect.result, Product)
     return effect.result
 
@@ -108,9 +140,7 @@ async def test_the_limit_holds_for_the_whole_of_a_call(tmp_path: Path) -> None:
             with pytest.raises(NotAllowed):
                 await link(service, *lines)
             with pytest.raises(NotAllowed):
-                await service.invoice(
-                    Bill(lines=lines, customer="a@b.de"), due_days=0, memo="", operation=op()
-                )
+                await invoice(service, Bill(lines=lines, customer="a@b.de"), key=None)
         with pytest.raises(NotAllowed):
             await product(service, amount_minor=10_001)
 
@@ -140,9 +170,9 @@ async def test_wrong_lines_are_refused_and_nothing_is_kept(
     async with opened(tmp_path) as service:
         bill = Bill(lines=lines, customer="ann@example.com")
         with pytest.raises(InvalidInput):
-            await service.link(bill, expires=None, operation=op())
+            await service.plan_link(bill, expires=None, operation=op())
         with pytest.raises(InvalidInput):
-            await service.invoice(bill, due_days=14, memo="", operation=op())
+            await service.plan_invoice(bill, due_days=14, memo="", operation=op())
         assert (await service.find(FindAsked(kind="customer"))).entries == ()
 
 
@@ -175,17 +205,16 @@ async def test_a_last_date_counts_to_its_end_in_the_zone_of_the_business(tmp_pat
 
 async def test_a_repeat_is_not_judged_by_what_has_changed_since(tmp_path: Path) -> None:
     async def drafted(service: PaymentService) -> Effect[Entry]:
-        bill = Bill(lines=[DEPOSIT], customer="a@b.de")
-        return await service.invoice(bill, due_days=14, memo="", operation=op("i"))
+        return await invoice(service, Bill(lines=[DEPOSIT], customer="a@b.de"), key="i")
 
     async with opened(tmp_path) as service:
         first = await link(service, expires="2026-11-22", key="k")
-        invoice = await drafted(service)
+        draft = await drafted(service)
     later = datetime(2027, 1, 1, tzinfo=UTC)
     async with opened(tmp_path, later, max_amount_minor=0) as service:
         assert await link(service, expires="2026-11-22", key="k") == first
         again = await drafted(service)
-        assert (again.is_replay, again.result) == (True, invoice.result)
+        assert (again.is_replay, again.result) == (True, draft.result)
 
 
 @pytest.mark.parametrize(
@@ -205,25 +234,22 @@ async def test_a_wrong_invoice_is_refused(tmp_path: Path, wrong: dict[str, Any])
         due_days, memo = given.pop("due_days"), given.pop("memo")
         bill = Bill(lines=[DEPOSIT], **given)
         with pytest.raises(InvalidInput):
-            await service.invoice(bill, due_days=due_days, memo=memo, operation=op())
+            await service.plan_invoice(bill, due_days=due_days, memo=memo, operation=op())
         assert (await service.find(FindAsked(kind="invoice"))).entries == ()
 
 
 async def test_an_invoice_is_taken_through_its_life(tmp_path: Path) -> None:
     async with opened(tmp_path) as service:
-        bill = Bill(lines=[DEPOSIT], customer="a@b.de")
-        made = await service.invoice(bill, due_days=7, memo=" Hi ", operation=op())
+        made = await invoice(
+            service, Bill(lines=[DEPOSIT], customer="a@b.de"), due_days=7, memo=" Hi ", key=None
+        )
         assert isinstance(made.result, Invoice)
         assert made.result.memo == "Hi"
         for action, status in (("finalize", "open"), ("mark_paid", "paid")):
-            effect = await service.act(
-                f" {made.result.id} ", action, by="staff:ann", operation=op()
-            )
-            assert isinstance(effect.result, Invoice)
-            assert effect.result.status == status
+            assert (await act(service, f" {made.result.id} ", action)).status == status
         for action in ("send", "remind"):
             with pytest.raises(InvalidInput):
-                await service.act(made.result.id, action, by=None, operation=op())
+                await service.plan_act(made.result.id, action, by=None)
 
 
 @pytest.mark.parametrize(
@@ -245,22 +271,18 @@ async def test_a_wrong_customer_is_refused(
 ) -> None:
     async with opened(tmp_path) as service:
         with pytest.raises(InvalidInput):
-            await service.save_customer(given, operation=op(), **{"customer": None, **who})
+            await service.plan_customer(given, **{"customer": None, **who})
 
 
 async def test_a_customer_is_saved_and_found(tmp_path: Path) -> None:
     async with opened(tmp_path) as service:
         given: dict[str, object] = {"name": " Ann ", "metadata": {"table": "4"}}
-        effect = await service.save_customer(
-            given, email="Ann@example.com", customer=None, operation=op()
-        )
-        assert isinstance(effect.result, Customer)
-        assert (effect.result.name, effect.result.metadata) == ("Ann", {"table": "4"})
-        by_id = await service.save_customer(
-            {"tax_id": "DE1"}, email=None, customer=effect.result.id, operation=op()
-        )
-        assert isinstance(by_id.result, Customer)
-        assert (by_id.result.name, by_id.result.tax_id) == ("Ann", "DE1")
+        made = await customer(service, given, email="Ann@example.com")
+        assert (made.name, made.metadata) == ("Ann", {"table": "4"})
+        by_id = await customer(service, {"tax_id": "DE1"}, customer=made.id)
+        assert (by_id.name, by_id.tax_id) == ("Ann", "DE1")
+        with pytest.raises(NotFound):
+            await customer(service, {}, customer="cus_0")
 
 
 @pytest.mark.parametrize(

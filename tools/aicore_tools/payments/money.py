@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aicore_tools.errors import InvalidInput
 
-__all__ = ["amount_text", "currency_code"]
+__all__ = ["amount_text", "currency_code", "currency_of"]
 
 # ISO 4217, list one, without funds, metals and codes for testing; read 2026-11. A code that is
 # missing here can be added; a wrong number of decimals would be wrong by a factor.
@@ -35,6 +35,15 @@ def currency_code(text: str) -> str:
             f"There is no currency {text[:20]!r}.", hint="Give an ISO 4217 code such as EUR."
         )
     return code
+
+
+def currency_of(text: str | None) -> str | None:
+    """Give the currency's code in capitals, None where none is named.
+
+    Raises:
+        InvalidInput: it is no current ISO 4217 currency.
+    """
+    return currency_code(text) if text else None
 
 
 def amount_text(amount_minor: int, currency: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from aicore_tools.connections import Connect, not_connected
 from aicore_tools.errors import BackendConfigError
 from aicore_tools.payments.port import Ledger
 
@@ -18,10 +19,11 @@ class LedgerSettings:
     """What a backend is told: whose payments, where they lie, and how customers pay.
 
     `url_template` is a page of the business to pay on, with {reference} in it; None: there is
-    none, and `instructions` are all a customer gets.
+    none, and `instructions` are all a customer gets. `done_url` is where a vendor's pay page sends
+    those who have paid. `connect` gives the connection to a vendor, `account` names it.
 
     Raises:
-        BackendConfigError: the page's address has no {reference} in it or is not https.
+        BackendConfigError: an address is not https, or the page's has no {reference} in it.
     """
 
     data_dir: Path
@@ -29,12 +31,19 @@ class LedgerSettings:
     zone: ZoneInfo
     instructions: str
     url_template: str | None = None
+    done_url: str | None = None
+    connect: Connect = not_connected
+    account: str = "default"
 
     def __post_init__(self) -> None:
         page = self.url_template
         if page is not None and not (page.startswith("https://") and "{reference}" in page):
             raise BackendConfigError(
                 f"The address to pay at, {page!r}, must be https and contain {{reference}}."
+            )
+        if self.done_url is not None and not self.done_url.startswith("https://"):
+            raise BackendConfigError(
+                f"The address {self.done_url!r} to land on after paying must be https."
             )
 
 
@@ -52,7 +61,18 @@ def _local(settings: LedgerSettings) -> Ledger:
     )
 
 
-BACKENDS: Mapping[str, Callable[[LedgerSettings], Ledger]] = {"local": _local}
+def _stripe(settings: LedgerSettings) -> Ledger:
+    from aicore_tools.payments.backends.stripe import StripeLedger
+
+    return StripeLedger(
+        settings.connect("stripe"),
+        data_dir=settings.data_dir,
+        business=settings.business,
+        done_url=settings.done_url,
+    )
+
+
+BACKENDS: Mapping[str, Callable[[LedgerSettings], Ledger]] = {"local": _local, "stripe": _stripe}
 
 
 def ledger(backend: str, settings: LedgerSettings) -> Ledger:

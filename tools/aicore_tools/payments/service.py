@@ -1,108 +1,95 @@
-"""The rules of payments: what may be asked for, and how much. Knows the port only."""
+"""The rules of payments: what may be asked for, and how much. Knows the port only.
+
+Every effect has a plan (`plan_x`: reads and checks, changes nothing) and a performance (`x`).
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from aicore_tools.errors import InvalidInput, NotAllowed, NotFound
+from aicore_tools.connections import Probe
+from aicore_tools.errors import InvalidInput
 from aicore_tools.operations import Effect, Operation
-from aicore_tools.payments.money import amount_text, currency_code
+from aicore_tools.payments.given import (
+    Bill,
+    FindAsked,
+    ProductGiven,
+    RefundGiven,
+    ReportAsked,
+    SubscriptionGiven,
+    checked_email,
+    checked_metadata,
+    checked_text,
+    checked_unit,
+)
+from aicore_tools.payments.lifecycle import next_status
+from aicore_tools.payments.limits import DayLimit, PaymentRules
+from aicore_tools.payments.money import currency_of
+from aicore_tools.payments.periods import report_query
+from aicore_tools.payments.plans import (
+    CustomerPlan,
+    ProductPlan,
+    RefundPlan,
+    ReportMade,
+    StepPlan,
+    SubscriptionPlan,
+)
 from aicore_tools.payments.port import Ledger
 from aicore_tools.payments.records import (
     Action,
     CustomerChange,
     CustomerId,
+    Document,
     Entry,
-    EntryId,
-    Every,
     FindQuery,
     Found,
+    Invoice,
     Kind,
-    Line,
+    Link,
     NewInvoice,
     NewLink,
-    Product,
+    NewRefund,
+    NewSubscription,
     ProductChange,
     total_minor,
 )
+from aicore_tools.payments.remainders import over_refund
+from aicore_tools.payments.resolving import Resolver, id_of
 from aicore_tools.times import last_moment, read_when
 
-__all__ = ["Bill", "FindAsked", "LineGiven", "PaymentRules", "PaymentService", "ProductGiven"]
+__all__ = ["PaymentService"]
+
+T = TypeVar("T")
 
 MAX_ROWS = 100
-MAX_LINES = 100
-MAX_QUANTITY = 10_000
-MAX_UNIT_MINOR = 10**12
+MAX_REPORT_ROWS = 200
 MAX_DUE_DAYS = 365
-MAX_METADATA = 20
-_EMAIL = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\".]+(\.[^\s@,;<>\".]+)+\Z")
-_STATUSES: Mapping[Kind, Sequence[str]] = {
+_STATUSES: Mapping[Kind, tuple[str, ...]] = {
     "customer": (),
-    "invoice": ("draft", "open", "paid", "void"),
-    "payment": ("succeeded",),
+    "invoice": ("draft", "open", "paid", "void", "uncollectible"),
+    "payment": ("succeeded", "processing", "open", "canceled"),
+    "refund": ("succeeded", "pending", "failed", "canceled"),
+    "subscription": (
+        "active",
+        "trialing",
+        "past_due",
+        "unpaid",
+        "incomplete",
+        "paused",
+        "canceled",
+    ),
     "product": ("active", "inactive"),
+    "dispute": ("needs_response", "under_review", "won", "lost", "closed"),
+    "payout": ("pending", "in_transit", "paid", "failed", "canceled"),
     "link": ("open", "paid", "expired", "void"),
 }
+_WITHOUT_CUSTOMER: tuple[Kind, ...] = ("product", "dispute", "payout")
 _CUSTOMER_FIELDS = ("name", "phone", "address", "tax_id", "metadata")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentRules:
-    """What the business allows: `max_amount_minor` a call, 0 for no money at all."""
-
-    zone: ZoneInfo
-    currency: str = "EUR"
-    max_amount_minor: int = 1_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineGiven:
-    """A line as a caller gives it: a price of the catalog, or a description and an amount."""
-
-    description: str = ""
-    amount_minor: int | None = None
-    quantity: int = 1
-    price: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bill:
-    """What is to be paid, and by whom, as a caller gives it. `by` is who asks for it."""
-
-    lines: Sequence[LineGiven]
-    currency: str | None = None
-    customer: str | None = None
-    by: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProductGiven:
-    """A product as a caller gives it."""
-
-    name: str
-    amount_minor: int | None = None
-    currency: str | None = None
-    every: Every | None = None
-    id: str | None = None
-    is_active: bool | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FindAsked:
-    """A search as a caller gives it."""
-
-    kind: Kind
-    customer: str | None = None
-    status: str | None = None
-    query: str = ""
-    after: str | None = None
-    before: str | None = None
-    limit: int = 20
-    cursor: str | None = None
+_ASKING: tuple[Action, ...] = ("finalize", "send", "remind")
 
 
 class PaymentService:
@@ -113,10 +100,13 @@ class PaymentService:
         ledger: Ledger,
         *,
         rules: PaymentRules,
+        day_limit: DayLimit | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._ledger = ledger
         self._rules = rules
+        self._resolver = Resolver(ledger, rules)
+        self._day_limit = day_limit
         self._clock = clock
 
     @property
@@ -124,13 +114,21 @@ class PaymentService:
         """Where the business is."""
         return self._rules.zone
 
+    async def probe(self) -> Probe:
+        """Prove that the backend can be used."""
+        return await self._ledger.probe()
+
+    async def earlier(self, operation: Operation) -> Effect[Entry] | None:
+        """Give what `operation` did before, None if it did nothing yet."""
+        return await self._ledger.earlier(operation)
+
     async def get(self, entry: str) -> Entry:
         """Give one entry by id, reference or number.
 
         Raises:
             NotFound: there is none.
         """
-        return await self._ledger.get(EntryId(entry.strip()))
+        return await self._ledger.get(id_of(entry))
 
     async def find(self, asked: FindAsked) -> Found:
         """Find entries of one kind, newest first.
@@ -144,9 +142,9 @@ class PaymentService:
         _check_status(asked)
         query = FindQuery(
             kind=asked.kind,
-            customer=await self._customer_id(asked.customer) if asked.customer else None,
+            customer=await self._resolver.customer_id(asked.customer) if asked.customer else None,
             status=asked.status,
-            text=_text(asked.query, "query", 200),
+            text=checked_text(asked.query, "query", 200),
             after=self._start(asked.after, "after"),
             before=self._start(asked.before, "before"),
             limit=asked.limit,
@@ -154,80 +152,118 @@ class PaymentService:
         )
         return await self._ledger.find(query)
 
-    async def link(self, bill: Bill, *, expires: str | None, operation: Operation) -> Effect[Entry]:
-        """Make a request to pay.
+    async def report(self, asked: ReportAsked) -> ReportMade:
+        """Add up what happened, the last 30 days where nothing else is said.
+
+        Raises:
+            InvalidInput: a time cannot be read, ends before it begins, or such a report is not
+                grouped so.
+        """
+        query = report_query(asked, zone=self._rules.zone, now=self._clock())
+        report = await self._ledger.report(query)
+        rows = report.rows[:MAX_REPORT_ROWS]
+        return ReportMade(
+            query=query, report=replace(report, rows=rows), is_cut=len(rows) < len(report.rows)
+        )
+
+    async def plan_link(self, bill: Bill, *, expires: str | None, operation: Operation) -> NewLink:
+        """Read a request to pay.
 
         Raises:
             InvalidInput: an argument cannot be read or is out of range.
-            NotAllowed: it asks for more than one call may.
+            NotAllowed: it asks for more than one call, or the day, may.
             NotFound: there is no such price or customer.
         """
-        earlier = await self._ledger.earlier(operation)
-        if earlier is not None:
-            return earlier
-        lines, currency = await self._lines(bill)
+        lines, currency = await self._resolver.lines(bill)
         ends = self._end(expires)
         if ends is not None and ends <= self._clock():
             raise InvalidInput(f"expires: {expires} is past.")
         new = NewLink(
             lines=lines,
             currency=currency,
-            customer=_customer(bill.customer) if bill.customer else None,
+            customer=await self._resolver.known_customer(bill.customer) if bill.customer else None,
             expires=ends,
             by=bill.by,
         )
-        return (await self._ledger.add_link(new, operation)).map(_entry)
+        await self._check_day(total_minor(lines), operation)
+        return new
 
-    async def invoice(
+    async def link(self, new: NewLink, operation: Operation) -> Effect[Entry]:
+        """Make a request to pay.
+
+        Raises:
+            NotAllowed: the day has no room for it.
+        """
+        return await self._spend(
+            total_minor(new.lines), operation, lambda: self._ledger.add_link(new, operation)
+        )
+
+    async def plan_invoice(
         self, bill: Bill, *, due_days: int, memo: str, operation: Operation
-    ) -> Effect[Entry]:
-        """Draft an invoice.
+    ) -> NewInvoice:
+        """Read an invoice that is to be drafted.
 
         Raises:
             InvalidInput: an argument cannot be read or is out of range.
-            NotAllowed: it asks for more than one call may.
+            NotAllowed: it asks for more than one call, or the day, may.
             NotFound: there is no such price or customer.
         """
-        earlier = await self._ledger.earlier(operation)
-        if earlier is not None:
-            return earlier
         if not 0 <= due_days <= MAX_DUE_DAYS:
             raise InvalidInput(f"due_days: give 0 to {MAX_DUE_DAYS}, not {due_days}.")
         if not bill.customer:
             raise InvalidInput("customer: an invoice needs an id or e-mail address.")
-        lines, currency = await self._lines(bill)
+        lines, currency = await self._resolver.lines(bill)
         new = NewInvoice(
             lines=lines,
             currency=currency,
-            customer=_customer(bill.customer),
+            customer=await self._resolver.known_customer(bill.customer),
             due_days=due_days,
-            memo=_text(memo, "memo", 2000),
+            memo=checked_text(memo, "memo", 1500),
             by=bill.by,
         )
-        return (await self._ledger.add_invoice(new, operation)).map(_entry)
+        await self._check_day(total_minor(lines), operation)
+        return new
 
-    async def act(
-        self, entry: str, action: Action, *, by: str | None, operation: Operation
-    ) -> Effect[Entry]:
-        """Take an invoice or a link a step on.
+    async def invoice(self, new: NewInvoice, operation: Operation) -> Effect[Entry]:
+        """Draft an invoice.
+
+        Raises:
+            NotAllowed: the day has no room for it.
+        """
+        return await self._spend(
+            total_minor(new.lines), operation, lambda: self._ledger.add_invoice(new, operation)
+        )
+
+    async def plan_act(self, entry: str, action: Action, *, by: str | None) -> StepPlan:
+        """Read what an invoice or a link is, and what a step makes of it.
 
         Raises:
             NotFound: there is none of that id.
             InvalidInput: there is no such step for it.
             Conflict: its status does not allow the step.
+            NotAllowed: it asks for more than one call may.
         """
-        effect = await self._ledger.act(EntryId(entry.strip()), action, by=by, operation=operation)
+        document = await self._ledger.get(id_of(entry))
+        if not isinstance(document, Link | Invoice):
+            raise InvalidInput(f"{entry[:80]} is neither an invoice nor a link.")
+        kind: Document = "link" if isinstance(document, Link) else "invoice"
+        self._ledger.check_step(kind, action)
+        status = next_status(kind, document.status, action)
+        if action in _ASKING:
+            self._rules.check(document.amount_minor, document.currency)
+        return StepPlan(document=document, action=action, status=status, by=by)
+
+    async def act(self, plan: StepPlan, operation: Operation) -> Effect[Entry]:
+        """Take an invoice or a link a step on."""
+        effect = await self._ledger.act(
+            plan.document.id, plan.action, by=plan.by, operation=operation
+        )
         return effect.map(_entry)
 
-    async def save_customer(
-        self,
-        given: Mapping[str, object],
-        *,
-        email: str | None,
-        customer: str | None,
-        operation: Operation,
-    ) -> Effect[Entry]:
-        """Change the customer of that id, or the one of that address, new or known.
+    async def plan_customer(
+        self, given: Mapping[str, object], *, email: str | None, customer: str | None
+    ) -> CustomerPlan:
+        """Read a change of the customer of that id, or of that address, new or known.
 
         Raises:
             InvalidInput: both or none name the customer, or a field is wrong.
@@ -241,87 +277,143 @@ class PaymentService:
                 f"set: there is no field {', '.join(unknown)[:80]}.",
                 hint=f"The fields are: {', '.join(_CUSTOMER_FIELDS)}.",
             )
-        texts = {name: _text(given[name], name, 500) for name in given if name != "metadata"}
+        texts = {name: checked_text(given[name], name, 500) for name in given if name != "metadata"}
         change = CustomerChange(
             id=CustomerId(customer.strip()) if customer else None,
-            email=_email(email) if email else None,
+            email=checked_email(email) if email else None,
             name=texts.get("name"),
             phone=texts.get("phone"),
             address=texts.get("address"),
             tax_id=texts.get("tax_id"),
-            metadata=_metadata(given.get("metadata", {})),
+            metadata=checked_metadata(given.get("metadata", {})),
         )
-        return (await self._ledger.save_customer(change, operation)).map(_entry)
+        if change.email is not None:
+            return CustomerPlan(present=await self._ledger.customer(change.email), change=change)
+        present = await self._resolver.customer(str(change.id))
+        return CustomerPlan(present=present, change=change)
 
-    async def save_product(self, given: ProductGiven, operation: Operation) -> Effect[Entry]:
-        """Add a product, or change the one of that id.
+    async def save_customer(self, plan: CustomerPlan, operation: Operation) -> Effect[Entry]:
+        """Create or change a customer."""
+        return (await self._ledger.save_customer(plan.change, operation)).map(_entry)
+
+    async def plan_product(self, given: ProductGiven) -> ProductPlan:
+        """Read a product to add, or a change of the one of that id.
 
         Raises:
             InvalidInput: an argument is wrong, or a new one lacks its amount.
             NotAllowed: it costs more than one call may ask for.
             NotFound: there is none of that id.
         """
+        currency = currency_of(given.currency)
+        present = None if given.id is None else await self._resolver.product(given.id)
         if given.amount_minor is not None:
-            self._check_total(_unit(given.amount_minor), given.currency or self._rules.currency)
-        currency = currency_code(given.currency) if given.currency else None
+            known = present.currency if present else self._rules.currency
+            self._resolver.check_total(checked_unit(given.amount_minor), currency or known)
+        elif present is None:
+            raise InvalidInput("A new product needs an amount.")
         change = ProductChange(
-            name=_text(given.name, "name", 200, required=True),
-            id=EntryId(given.id.strip()) if given.id else None,
+            name=checked_text(given.name, "name", 200, required=True),
+            id=present.id if present else None,
             amount_minor=given.amount_minor,
-            currency=currency or (None if given.id else self._rules.currency),
+            currency=currency or (None if present else self._rules.currency),
             every=given.every,
             is_active=given.is_active,
         )
-        return (await self._ledger.save_product(change, operation)).map(_entry)
+        return ProductPlan(present=present, change=change)
 
-    async def _lines(self, bill: Bill) -> tuple[tuple[Line, ...], str]:
-        """Read the lines and their one currency, and hold the total against the limit."""
-        if not 1 <= len(bill.lines) <= MAX_LINES:
-            raise InvalidInput(f"lines: give 1 to {MAX_LINES}, not {len(bill.lines)}.")
-        currency = currency_code(bill.currency) if bill.currency else None
-        lines = []
-        for given in bill.lines:
-            if not 1 <= given.quantity <= MAX_QUANTITY:
-                raise InvalidInput(f"quantity: give 1 to {MAX_QUANTITY}, not {given.quantity}.")
-            if given.price is None:
-                lines.append(_own_line(given))
-                continue
-            product = await self._product(given)
-            if currency not in (None, product.currency):
-                raise InvalidInput(f"{product.id} is in {product.currency}, not {currency}.")
-            currency = product.currency
-            lines.append(_product_line(product, given))
-        currency = currency or self._rules.currency
-        self._check_total(total_minor(tuple(lines)), currency)
-        return tuple(lines), currency
+    async def save_product(self, plan: ProductPlan, operation: Operation) -> Effect[Entry]:
+        """Add or change a product."""
+        return (await self._ledger.save_product(plan.change, operation)).map(_entry)
 
-    async def _product(self, given: LineGiven) -> Product:
-        if given.amount_minor is not None:
-            raise InvalidInput("A line has a price, or a description and an amount, not both.")
-        product = await self._ledger.get(EntryId((given.price or "").strip()))
-        if not isinstance(product, Product) or not product.is_active:
-            raise NotFound(f"There is no active price {given.price}.")
-        return product
+    async def plan_refund(self, given: RefundGiven, operation: Operation) -> RefundPlan:
+        """Read what goes back, and hold it against what is left of the payment.
 
-    def _check_total(self, amount_minor: int, currency: str) -> None:
-        if amount_minor < 1:
-            raise InvalidInput("There is nothing to pay: the amount is 0.")
-        most = self._rules.max_amount_minor
-        if amount_minor > most:
-            raise NotAllowed(
-                f"{amount_text(amount_minor, currency)} is more than one call may ask for"
-                f" ({amount_text(most, currency)}).",
-                hint="A person of the business has to do this.",
-                code="amount_too_high",
+        Raises:
+            InvalidInput: the amount is no positive number.
+            NotFound: there is no such payment, invoice or link.
+            Conflict: it was not paid, or less than that is left (code `over_refund`).
+            NotAllowed: it is more than one call, or the day, may give back.
+        """
+        payment = await self._ledger.payment(id_of(given.payment))
+        left_minor = payment.amount_minor - payment.refunded_minor
+        amount_minor = left_minor if given.amount_minor is None else given.amount_minor
+        if given.amount_minor is not None and given.amount_minor < 1:
+            raise InvalidInput("amount: give a positive whole number of minor units.")
+        if not 1 <= amount_minor <= left_minor:
+            raise over_refund(left_minor, payment.currency)
+        self._rules.check(amount_minor, payment.currency)
+        await self._check_day(amount_minor, operation)
+        new = NewRefund(
+            payment=payment.id,
+            amount_minor=amount_minor,
+            currency=payment.currency,
+            reason=checked_text(given.reason, "reason", 400),
+            by=given.by,
+        )
+        return RefundPlan(payment=payment, new=new)
+
+    async def refund(self, plan: RefundPlan, operation: Operation) -> Effect[Entry]:
+        """Give money of a payment back.
+
+        Raises:
+            Conflict: less than that is left of it by now.
+            NotAllowed: the day has no room for it.
+        """
+        return await self._spend(
+            plan.new.amount_minor, operation, lambda: self._ledger.refund(plan.new, operation)
+        )
+
+    async def plan_subscription(
+        self, given: SubscriptionGiven, operation: Operation
+    ) -> SubscriptionPlan:
+        """Read what is to be done with a subscription, and what it will cost.
+
+        Raises:
+            InvalidInput: an argument is missing, wrong, or not of this action.
+            NotFound: there is no such subscription, customer or price.
+            NotAllowed: it asks for more than one call, or the day, may.
+        """
+        plan = await (
+            self._resolver.new_subscription(given)
+            if given.action == "create"
+            else self._resolver.subscription_step(given)
+        )
+        if given.action != "cancel":
+            self._rules.check(plan.amount_minor, plan.currency)
+            await self._check_day(plan.amount_minor, operation)
+        return plan
+
+    async def subscription(self, plan: SubscriptionPlan, operation: Operation) -> Effect[Entry]:
+        """Begin, change, cancel or resume a subscription.
+
+        Raises:
+            Conflict: its status does not allow the step.
+            NotAllowed: the day has no room for it.
+        """
+        what = plan.what
+        if isinstance(what, NewSubscription):
+            new = what
+            return await self._spend(
+                plan.amount_minor, operation, lambda: self._ledger.subscribe(new, operation)
             )
+        step = what
+        if step.action == "cancel":
+            return (await self._ledger.step_subscription(step, operation)).map(_entry)
+        return await self._spend(
+            plan.amount_minor, operation, lambda: self._ledger.step_subscription(step, operation)
+        )
 
-    async def _customer_id(self, given: str) -> CustomerId:
-        if "@" not in given:
-            return CustomerId(given.strip())
-        found = await self._ledger.customer(_email(given))
-        if found is None:
-            raise NotFound(f"There is no customer {given[:80]!r}.")
-        return found.id
+    async def _check_day(self, amount_minor: int, operation: Operation) -> None:
+        if self._day_limit is not None:
+            await self._day_limit.check(amount_minor, operation)
+
+    async def _spend(
+        self, amount_minor: int, operation: Operation, perform: Callable[[], Any]
+    ) -> Effect[Entry]:
+        if self._day_limit is None:
+            effect: Effect[Entry] = await perform()
+            return effect
+        return await self._day_limit.within(amount_minor, operation, perform)
 
     def _start(self, text: str | None, name: str) -> datetime | None:
         return read_when(text, self._rules.zone, name=name).moment if text else None
@@ -343,73 +435,5 @@ def _check_status(asked: FindAsked) -> None:
             f"status: a {asked.kind} is never {asked.status[:40]!r}.",
             hint=f"Give one of: {', '.join(known)}." if known else "Leave status out.",
         )
-    if asked.kind == "product" and asked.customer:
-        raise InvalidInput("A product has no customer.", hint="Leave customer out.")
-
-
-def _own_line(given: LineGiven) -> Line:
-    if given.amount_minor is None:
-        raise InvalidInput("A line needs a price, or a description and an amount.")
-    return Line(
-        description=_text(given.description, "description", 500, required=True),
-        amount_minor=_unit(given.amount_minor),
-        quantity=given.quantity,
-    )
-
-
-def _product_line(product: Product, given: LineGiven) -> Line:
-    return Line(
-        description=_text(given.description, "description", 500) or product.name,
-        amount_minor=product.amount_minor,
-        quantity=given.quantity,
-        price=product.id,
-    )
-
-
-def _unit(amount_minor: int) -> int:
-    if not 0 <= amount_minor <= MAX_UNIT_MINOR:
-        raise InvalidInput("amount: give a positive whole number of minor units, such as cents.")
-    return amount_minor
-
-
-def _customer(given: str) -> str:
-    return _email(given) if "@" in given else given.strip()
-
-
-def _email(given: str) -> str:
-    email = given.strip().lower()
-    if len(email) > 254 or not _EMAIL.match(email):
-        raise InvalidInput(f"{given[:80]!r} is no e-mail address.")
-    return _text(email, "email", 254)
-
-
-def _text(given: object, name: str, most: int, *, required: bool = False) -> str:
-    if not isinstance(given, str):
-        raise InvalidInput(f"{name}: give text.")
-    text = given.strip()
-    if required and not text:
-        raise InvalidInput(f"{name} is empty.")
-    if len(text) > most:
-        raise InvalidInput(f"{name} is longer than {most} characters.")
-    if "\0" in text or not _is_encodable(text):
-        raise InvalidInput(f"{name} holds characters that cannot be stored.")
-    return text
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, as JSON may carry
-        return False
-    return True
-
-
-def _metadata(given: object) -> dict[str, str | None]:
-    if not isinstance(given, Mapping) or len(given) > MAX_METADATA:
-        raise InvalidInput(f"metadata: give an object of {MAX_METADATA} texts at most.")
-    return {
-        _text(key, "metadata", 40, required=True): None
-        if value is None
-        else _text(value, f"metadata.{key}"[:60], 500)
-        for key, value in given.items()
-    }
+    if asked.kind in _WITHOUT_CUSTOMER and asked.customer:
+        raise InvalidInput(f"A {asked.kind} has no customer.", hint="Leave customer out.")
