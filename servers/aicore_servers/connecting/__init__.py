@@ -1,0 +1,1 @@
+"""`aicore connect`: connects the servers to what a business already uses."""

@@ -1,0 +1,160 @@
+"""The command `aicore connect`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from aicore_servers._tooling import PROFILES
+from aicore_servers.connecting.asking import Person, from_file, printable, say
+from aicore_servers.connecting.proving import Proof, prove
+from aicore_servers.connecting.vendors import VENDORS, Vendor, Wish
+from aicore_tools.connection_stores import (
+    DEFAULT_ACCOUNT,
+    ConnectionStores,
+    EnvironmentStore,
+    account_name,
+    open_stores,
+)
+from aicore_tools.connections import Connection
+from aicore_tools.errors import BackendConfigError, ToolsError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None, *, person: Person | None = None) -> int:
+    """Connect, check, list or forget.
+
+    Returns:
+        0, or 1 where the connection does not work, or 2 with one sentence on stderr where it
+        cannot be done.
+    """
+    options = _parser().parse_args(argv)
+    try:
+        return _run(options, person or Person())
+    except ToolsError as error:
+        hint = f" {error.hint}" if error.hint else ""
+        sys.stderr.write(printable(f"aicore connect: {error}{hint}") + "\n")
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="aicore connect",
+        description="Connects the servers to what a business uses already. Secrets are asked for,"
+        " never taken from the command line, kept in the keyring of the system or an encrypted"
+        " file, and shown nowhere.",
+    )
+    parser.add_argument("vendor", nargs="?", choices=tuple(VENDORS), metavar="VENDOR")
+    parser.add_argument("--list", action="store_true", help="show what is connected, and end")
+    parser.add_argument("--check", action="store_true", help="prove what is connected already")
+    parser.add_argument("--forget", action="store_true", help="take a connection out")
+    parser.add_argument("--account", default=DEFAULT_ACCOUNT, help="a name for one of several")
+    parser.add_argument(
+        "--profile", choices=PROFILES, default="money", help="what it is for (default: all)"
+    )
+    parser.add_argument("--only", choices=("mail", "calendars"), help="with google: one of them")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--from-env", action="store_true", help="take the fields from AICORE_VENDOR_FIELD"
+    )
+    source.add_argument("--from-file", type=Path, metavar="FILE", help="take them from JSON, TOML")
+    parser.add_argument("--store", choices=("file",), help="the encrypted file, not the keyring")
+    parser.add_argument("--anyway", action="store_true", help="keep it though it does not work")
+    parser.epilog = "VENDOR: " + "; ".join(
+        f"{vendor.name} ({vendor.title})" for vendor in VENDORS.values()
+    )
+    return parser
+
+
+def _run(options: argparse.Namespace, person: Person) -> int:
+    stores = open_stores(vendors=tuple(VENDORS), only_file=options.store == "file")
+    if options.list:
+        return _list(stores)
+    if options.vendor is None:
+        raise BackendConfigError(f"Say what to connect: {', '.join(VENDORS)}, or --list.")
+    vendor, account = VENDORS[options.vendor], account_name(options.account)
+    if options.forget:
+        return _forget(stores, vendor, account)
+    backends = _backends(vendor, options.only)
+    if options.check:
+        connection = stores.find(vendor.name, account)
+        return 0 if _shown(anyio.run(prove, connection, backends)) else 1
+    given = _given(options, vendor, person)
+    fields = vendor.fields(given, Wish(profile=options.profile, domains=tuple(backends)))
+    connection = Connection(vendor=vendor.name, account=account, fields=fields)
+    works = _shown(anyio.run(prove, connection, backends))
+    if not works and not options.anyway:
+        say("Nothing was kept. Use --anyway to keep a connection that does not work yet.")
+        return 1
+    say(f"Kept in {stores.save(connection)}.")
+    _say_how_to_use(vendor, account, backends)
+    return 0 if works else 1
+
+
+def _backends(vendor: Vendor, only: str | None) -> Mapping[str, str]:
+    if only is None:
+        return vendor.backends
+    if only not in vendor.backends or len(vendor.backends) == 1:
+        raise BackendConfigError(f"--only {only} is for google, which has several.")
+    return {only: vendor.backends[only]}
+
+
+def _given(options: argparse.Namespace, vendor: Vendor, person: Person) -> Mapping[str, Any]:
+    if options.from_file is not None:
+        return from_file(options.from_file)
+    if not options.from_env:
+        return vendor.ask(person)
+    found = EnvironmentStore(os.environ).load(vendor.name, DEFAULT_ACCOUNT)
+    if found is None:
+        raise BackendConfigError(f"No variable AICORE_{vendor.name.upper()}_... is set.")
+    return found.fields
+
+
+def _shown(proofs: Sequence[Proof]) -> bool:
+    """Say what the backends found; tells whether all could read."""
+    for proof in proofs:
+        if proof.probe is None:
+            hint = f" {proof.failure.hint}" if proof.failure and proof.failure.hint else ""
+            say(f"{proof.domain}: FAILED. {proof.failure}{hint}")
+            continue
+        kind = " (a test account: nothing real happens)" if proof.probe.is_test else ""
+        say(f"{proof.domain}: {proof.probe.name}{kind}")
+        for line in proof.probe.can:
+            say(f"  can: {line}")
+        for line in proof.probe.warnings:
+            say(f"  warning: {line}")
+    return all(proof.probe is not None for proof in proofs)
+
+
+def _say_how_to_use(vendor: Vendor, account: str, backends: Mapping[str, str]) -> None:
+    named = "" if account == DEFAULT_ACCOUNT else f" --account {account}"
+    for domain, backend in backends.items():
+        say(f"Use it: aicore-{domain} --backend {backend}{named}")
+
+
+def _list(stores: ConnectionStores) -> int:
+    seen: set[tuple[str, str]] = set()
+    for known in stores.known():
+        name = (known.vendor, known.account)
+        hidden = " (not used: an earlier place has it)" if name in seen else ""
+        seen.add(name)
+        say(f"{known.vendor} {known.account}: in {known.where}{hidden}")
+    if not seen:
+        say("Nothing is connected.")
+    return 0
+
+
+def _forget(stores: ConnectionStores, vendor: Vendor, account: str) -> int:
+    places = stores.forget(vendor.name, account)
+    if not places:
+        say(f"There is no connection to {vendor.name} ({account}) that could be taken out.")
+        return 1
+    say(f"Taken out of {', '.join(places)}. {vendor.name} itself still knows it: revoke it there.")
+    return 0
