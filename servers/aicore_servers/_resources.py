@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ CONNECTION = "aicore://connection"
 """Whose account a server works with, proved by a read: `{"connections": [...]}`, see `proof`."""
 
 _JSON = "application/json"
+_DOWN = {"backend_config", "backend_unavailable", "not_allowed", "internal"}
+"""Codes of errors that do not say that there is no such record."""
 
 S = TypeVar("S")
 
@@ -48,9 +49,10 @@ class _Records:
     arguments: Callable[[Mapping[str, str]], dict[str, Any]]
     has: Callable[[Mapping[str, Any], Mapping[str, str]], bool] = lambda _body, _named: True
 
-    @functools.cached_property
-    def template(self) -> UriTemplate:
-        return UriTemplate.parse(self.uri)
+    def match(self, uri: str) -> dict[str, str] | None:
+        """Read the parts of an address; None if it is not of this kind."""
+        named = UriTemplate.parse(self.uri).match(uri)
+        return None if named is None else {name: str(value) for name, value in named.items()}
 
 
 _RECORDS = (
@@ -144,10 +146,9 @@ class RecordServer(MCPServer[S], Generic[S]):
             return _contents(json.dumps({"connections": proofs}, ensure_ascii=False))
         tools = {tool.name for tool in await self.list_tools()}
         for kind in _RECORDS:
-            named = kind.template.match(str(uri))
+            named = kind.match(str(uri))
             if named is not None and kind.tool in tools:
-                given = {name: str(value) for name, value in named.items()}
-                return _contents(await self._record(kind, given, context))
+                return _contents(await self._record(kind, named, context))
         return await super().read_resource(uri, context)
 
     async def _record(
@@ -160,8 +161,8 @@ class RecordServer(MCPServer[S], Generic[S]):
             raise ResourceError(f"{kind.tool} gave no text.")
         body: dict[str, Any] = json.loads(block.text)
         if result.is_error:
-            is_missing = body["code"] in ("not_found", "invalid_input")
-            raise (ResourceNotFoundError if is_missing else ResourceError)(body["message"])
+            is_down = body["code"] in _DOWN
+            raise (ResourceError if is_down else ResourceNotFoundError)(body["message"])
         if not kind.has(body, named):
             raise ResourceNotFoundError(f"There is no {kind.name} of that kind and id.")
         return block.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+ELSEWHERE = ("demo", "connect", "install", "sandbox")
 
 
 def aicore(folder: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -116,6 +119,73 @@ def test_doctor_plays_the_tests_of_a_flow_file(tmp_path: Path) -> None:
     assert "FAIL  flows: test 1 of hello" in done.stdout
 
 
+WORKS = {
+    "server": "aicore-x",
+    "backend": "local",
+    "name": "Lakeside\x1b[2J",
+    "can": ["read", "write"],
+}
+WORKS |= {"warnings": ["expires soon"], "is_test": True}
+BROKEN = {"server": "aicore-y", "backend": "vendor", "error": {"message": "Revoked.", "hint": None}}
+
+
+def doctor_with(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    words = ", ".join(json.dumps(word) for word in (sys.executable, *command))
+    provider = "[provider]\nkind = 'flows'\nfile = 'ok.yaml'\n"
+    written(folder, f"{provider}[servers.desk]\ncommand = [{words}]\n")
+    (folder / "ok.yaml").write_text(FLOW)
+    return aicore(folder, "doctor")
+
+
+def test_doctor_lets_a_server_prove_its_connection(tmp_path: Path, repository: Path) -> None:
+    odd = str(repository / "tests/cli/connection_server.py")
+    done = doctor_with(tmp_path, odd, json.dumps({"connections": [WORKS]}))
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line for line in done.stdout.splitlines() if "desk: aicore-x" in line]
+    assert len(lines) == 2
+    assert "Lakeside?[2J" in lines[0]
+    assert "test account" in lines[0]
+    assert "read, write" in lines[0]
+    assert "expires soon" in lines[1]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        json.dumps({"connections": [WORKS, BROKEN]}),
+        "FAIL",
+        "no JSON",
+        "[]",
+        '{"connections": [7]}',
+        '{"connections": [{"server": "x"}]}',
+    ],
+)
+def test_doctor_fails_where_a_connection_is_not_proved(
+    tmp_path: Path, repository: Path, said: str
+) -> None:
+    done = doctor_with(tmp_path, str(repository / "tests/cli/connection_server.py"), said)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert "desk" in line
+    assert "Traceback" not in done.stdout + done.stderr
+    if said.endswith("]}") and "error" in said:
+        assert "Revoked." in line
+
+
+def test_doctor_asks_a_server_of_ours(tmp_path: Path, repository: Path) -> None:
+    server = str(repository / "servers/aicore_servers/calendars.py")
+    done = doctor_with(tmp_path, server, "--data", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "desk: aicore-calendars on local" in done.stdout
+
+
+@pytest.mark.parametrize("command", ELSEWHERE)
+def test_commands_of_other_packages_are_handed_over(tmp_path: Path, command: str) -> None:
+    done = aicore(tmp_path, command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"aicore {command}" in done.stdout
+
+
 def test_a_model_that_is_down_is_told_and_the_chat_goes_on(tmp_path: Path) -> None:
     written(
         tmp_path,
@@ -187,5 +257,5 @@ def test_version_and_help_answer(tmp_path: Path) -> None:
     assert aicore(tmp_path, "--version").returncode == 0
     done = aicore(tmp_path, "--help")
     assert done.returncode == 0
-    assert all(word in done.stdout for word in ("demo", "chat", "doctor"))
+    assert all(word in done.stdout for word in (*ELSEWHERE, "chat", "doctor"))
     assert aicore(tmp_path, "nonsense").returncode == 2

@@ -7,13 +7,21 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from aicore.errors import AicoreError, ConfigError
 
 __all__ = ["main"]
+
+_HANDED_OVER: Mapping[str, tuple[str, str]] = {
+    "demo": ("aicore_examples.demo", "a small business that works, at once"),
+    "connect": ("aicore_servers.connecting.command", "connect what a business uses already"),
+    "install": ("aicore_servers.installing.command", "give the servers to Claude or an editor"),
+    "sandbox": ("aicore_servers.sandbox._running", "run a stand-in for a vendor"),
+}
+"""Commands of other packages, by the module whose `main` runs them: the core knows no business."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -45,8 +53,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(words: list[str]) -> int:
-    if words[:1] == ["demo"]:
-        return _demo(words[1:])
+    if words and words[0] in _HANDED_OVER:
+        return _hand_over(_HANDED_OVER[words[0]][0], words[1:])
     options = _parser().parse_args(words)
     if options.command == "chat":
         from aicore.cli.chat import run_chat
@@ -57,15 +65,14 @@ def _run(words: list[str]) -> int:
     return run_doctor(options.config)
 
 
-def _demo(words: list[str]) -> int:
-    """Hand over to the example business: the core itself knows none."""
+def _hand_over(module: str, words: list[str]) -> int:
     try:
-        demo = importlib.import_module("aicore_examples.demo")
+        command = importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name not in ("aicore_examples", "aicore_examples.demo"):
+        if not f"{module}.".startswith(f"{error.name}."):
             raise
-        raise ConfigError("The examples are not installed; reinstall aicore-mcp.") from error
-    code: int = demo.main(words)
+        raise ConfigError(f"{module} is not installed; reinstall aicore-mcp.") from error
+    code: int = command.main(words)
     return code
 
 
@@ -75,7 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=version("aicore-mcp"))
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("demo", help="a small business that works, at once", add_help=False)
+    for name, (_, summary) in _HANDED_OVER.items():
+        commands.add_parser(name, help=summary, add_help=False)
     chat = commands.add_parser("chat", help="talk to the assistant of a configuration")
     chat.add_argument(
         "--conversation", default="terminal", help="thread to continue (default: terminal)"

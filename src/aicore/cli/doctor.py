@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -12,12 +14,16 @@ from aicore.agent.build import build_log, build_provider, build_server
 from aicore.agent.choose import choose_provider
 from aicore.cli.screen import Screen
 from aicore.config import Settings, load
-from aicore.dispatch.dispatcher import Dispatcher
+from aicore.dispatch.dispatcher import CallFailed, Dispatcher
 from aicore.errors import AicoreError
 from aicore.models.port import Request
 from aicore.records import Message, Prefix
 
 __all__ = ["run_doctor"]
+
+_CONNECTION = "aicore://connection"
+"""The resource in which a server proves its connection: `{"connections": [{server, backend, name,
+can, warnings, is_test} or {server, backend, error: {message, hint}}]}`."""
 
 
 def run_doctor(config: Path) -> int:
@@ -117,4 +123,32 @@ async def _check_servers(settings: Settings) -> list[str]:
                 findings.append(f"FAIL {health.name}: {health.failure}")
             else:
                 findings.append(f"{health.name}, {health.tools} tools")
+                findings += await _check_connection(dispatcher, health.name)
     return findings
+
+
+async def _check_connection(dispatcher: Dispatcher, server: str) -> list[str]:
+    """Let a server that can do so prove its connection by a read."""
+    try:
+        text = await dispatcher.read(server, _CONNECTION)
+        if text is None:
+            return []
+        connections = json.loads(text)["connections"]
+        found = [line for one in connections for line in _connection_lines(server, one)]
+    except CallFailed as error:
+        found = [f"FAIL {server}: its connection cannot be read: {error.why}"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        found = [f"FAIL {server}: what it says of its connection cannot be read"]
+    return ["".join(char if char.isprintable() else "?" for char in line) for line in found]
+
+
+def _connection_lines(server: str, one: Mapping[str, Any]) -> Iterator[str]:
+    where = f"{server}: {one['server']} on {one['backend']}"
+    error = one.get("error")
+    if error:
+        yield f"FAIL {where}: {error['message']} {error.get('hint') or ''}".rstrip()
+        return
+    kind = " (test account)" if one["is_test"] else ""
+    yield f"{where}: {one['name']}{kind}; can {', '.join(one['can'])}"
+    for warning in one["warnings"]:
+        yield f"{where}: warning: {warning}"

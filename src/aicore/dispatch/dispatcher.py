@@ -23,7 +23,7 @@ from aicore.dispatch.server import Server
 from aicore.errors import ConfigError, NotOpenError
 from aicore.records import Tool, ToolCall, ToolResult
 
-__all__ = ["CallContext", "DispatchLimits", "Dispatcher", "ServerHealth", "fence"]
+__all__ = ["CallContext", "CallFailed", "DispatchLimits", "Dispatcher", "ServerHealth", "fence"]
 
 _log = logging.getLogger(__name__)
 
@@ -123,6 +123,16 @@ class Dispatcher:
     def health(self) -> Sequence[ServerHealth]:
         """How each server is doing, in the order given."""
         return [link.health for link in self._links]
+
+    async def read(self, server: str, uri: str) -> str | None:
+        """Give the text of a server's resource, None where it has none of that address.
+
+        Raises:
+            CallFailed: it cannot be read.
+            KeyError: there is no server of that name.
+        """
+        links = {link.server.name: link for link in self._links}
+        return await links[server].read(uri)
 
     async def wait_changed(self) -> None:
         """Wait until the catalog or the state of a server changes next."""

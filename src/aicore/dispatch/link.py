@@ -170,6 +170,19 @@ class ServerLink:
         self._note(live, timeout)
         raise timeout
 
+    async def read(self, uri: str) -> str | None:
+        """Give the text of a resource, None where the server has none of that address.
+
+        Raises: CallFailed.
+        """
+        live = self._live
+        if live is None or not self._ready.is_set():
+            live = await self._wait_ready()
+        with anyio.move_on_after(self._limits.call_s):
+            return await live.read(uri)
+        why = f"no answer within {self._limits.call_s:g} s"
+        raise CallFailed(why, maybe_done=False, is_timeout=True)
+
     async def _wait_ready(self) -> Opening:
         self._waiting += 1
         self._nudge.set()

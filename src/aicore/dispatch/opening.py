@@ -41,6 +41,8 @@ _LISTEN_AGAIN_S = 1.0
 _LISTEN_AGAIN_MAX_S = 60.0
 _LARGEST_EVENT_BYTES = 16 * 1024 * 1024
 _LONGEST_REASON = 300
+_MOST_PAGES = 100
+_CLOSED = (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream)
 
 _NOT_DONE = frozenset(
     {
@@ -168,6 +170,33 @@ class Opening:
             return await self._connected.session.send_request(request, CallToolResult)
         except (Exception, SystemExit) as error:  # boundary: whatever a server or mcp does
             raise _classify(error) from error
+
+    async def read(self, uri: str) -> str | None:
+        """Give the text of a resource, None where the server has none of that address.
+
+        Raises: CallFailed.
+        """
+        client = self._connected
+        if client.server_capabilities.resources is None:
+            return None
+        try:
+            if not await self._has(uri):
+                return None
+            result = await client.read_resource(uri)
+        except (MCPError, ValidationError, *_CLOSED) as error:
+            raise _classify(error) from error
+        return "".join(getattr(content, "text", "") for content in result.contents)
+
+    async def _has(self, uri: str) -> bool:
+        cursor: str | None = None
+        for _ in range(_MOST_PAGES):
+            page = await self._connected.list_resources(cursor=cursor)
+            if any(str(resource.uri) == uri for resource in page.resources):
+                return True
+            if page.next_cursor is None or page.next_cursor == cursor:
+                return False
+            cursor = page.next_cursor
+        return False
 
     async def listen(self) -> None:
         """Hear of changed tools in the protocol of 2026; older ones tell the message handler.
