@@ -72,6 +72,7 @@ class GoogleMail:
             users + "messages.get": self._get,
             users + "messages.insert": self._insert,
             users + "messages.import": self._insert,
+            users + "messages.delete": self._delete,
             users + "messages.modify": self._modify,
             users + "messages.batchModify": self._batch_modify,
             users + "messages.trash": self._trash,
@@ -204,6 +205,9 @@ class GoogleMail:
         self._check_labels(box, labels - _FIXED_LABELS)
         stored = self._store(box, _raw(call, call.body), labels, call.body.get("threadId"))
         return shown(stored, "minimal")
+
+    def _delete(self, call: Call) -> None:
+        del self._own(call).messages[self._message(call).id]
 
     def _modify(self, call: Call) -> dict[str, Any]:
         stored = self._message(call)
