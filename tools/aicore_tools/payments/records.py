@@ -103,7 +103,7 @@ class Customer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """Something sold. `every` is set where it is paid again and again.
+    """Something sold. `every` (month, year, or a vendor's other) is set where it is paid again.
 
     `amount_minor` is None where the price depends on how much is bought.
     """
@@ -112,7 +112,7 @@ class Product:
     name: str
     amount_minor: int | None
     currency: str
-    every: Every | None = None
+    every: str | None = None
     is_active: bool = True
     created: datetime
 
@@ -208,7 +208,7 @@ class Subscription:
     quantity: int
     amount_minor: int
     currency: str
-    every: Every | None
+    every: str | None
     status: str
     period_end: datetime | None
     cancel_at: datetime | None = None
