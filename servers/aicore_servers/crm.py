@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -12,32 +13,38 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from pydantic import BaseModel, ConfigDict, Field
 
-from aicore_servers._serve import Program, ServeSettings, in_process, serve
-from aicore_servers._tooling import BusinessServer, Toolbox, current_call
-from aicore_tools.crm import BACKENDS, CrmService, RecordInput, directory
-from aicore_tools.crm.fields import KEY_FIELDS
+from aicore_servers._serve import Option, Program, ServeSettings, in_process, serve
+from aicore_servers._tooling import BusinessServer, Planned, Toolbox, current_call, listing
+from aicore_tools.crm import BACKENDS, CrmService, CrmSettings, RecordInput, directory
+from aicore_tools.crm.fields import Field as CrmField
+from aicore_tools.crm.mapping import read_mapping
 from aicore_tools.crm.records import (
+    Archived,
+    Description,
     Entry,
     Filter,
+    Logged,
     LogKind,
     OnMatch,
     Operator,
     Record,
     RecordId,
-    RecordType,
     Related,
+    ReportKind,
     Search,
     UpsertResult,
 )
-from aicore_tools.operations import Effect
+from aicore_tools.crm.service import ArchivePlan, LinkPlan, LogPlan, UpsertPlan
 
 __all__ = ["create", "main", "server"]
 
 INSTRUCTIONS = (
     "The business's customers and its work with them. Look with crm_search or, by id or e-mail,"
-    " with crm_get before you write; crm_upsert creates or changes records and finds an existing"
-    " one by e-mail or phone itself; crm_log records what happened or what is to do about a"
-    " record. A record is named type:id, such as contact:12."
+    " with crm_get before you write; crm_describe says which types and fields there are."
+    " crm_upsert creates or changes records and finds an existing one by e-mail or phone itself;"
+    " crm_log records what happened or what is to do about a record. A record is named type:id,"
+    " such as contact:12. Types: contact, company, deal, ticket, product, task, note, and those"
+    " of the business."
 )
 MAX_CELL_CHARS = 300
 
@@ -73,7 +80,7 @@ def _service(ctx: _Crm) -> CrmService:
 @_toolbox.read
 async def crm_search(
     ctx: _Crm,
-    type: RecordType,
+    type: str,
     query: str = "",
     filters: Sequence[FilterArgument] = (),
     sort: str | None = None,
@@ -81,13 +88,12 @@ async def crm_search(
     limit: Annotated[int, Field(ge=1, le=100)] = 20,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    """Find records of one type.
+    """Find records of one type: contact, company, deal, ticket, product, task, note or an own one.
 
     `query`: words, each the start of a word in any text field. `filters` must all hold; value is a
     list for in and between, true or false for exists; field linked_to with op eq and value type:id
     finds what is linked to a record. `sort`: field or -field, default -created. `fields`: which to
-    return, default all. If next_cursor is returned there are more: repeat the call with it as
-    cursor.
+    return, default all.
     """
     page = await _service(ctx).search(
         Search(
@@ -101,16 +107,16 @@ async def crm_search(
         fields=fields,
     )
     rows = [_row(record) for record in page.rows]
-    body: dict[str, Any] = {"rows": rows, "next_cursor": page.next_cursor}
-    if any("truncated" in row for row in rows):
-        body["hint"] = "The fields named in truncated were cut; crm_get gives them whole."
+    body = listing(rows, page.next_cursor)
+    if any("cut" in row for row in rows):
+        body["hint"] = "The fields named in cut are cut; crm_get gives them whole."
     return body
 
 
 @_toolbox.read
 async def crm_get(
     ctx: _Crm,
-    type: RecordType,
+    type: str,
     ids: Annotated[list[str], Field(min_length=1, max_length=100)],
     fields: Sequence[str] = (),
     include: Sequence[Related] = (),
@@ -131,29 +137,36 @@ async def crm_get(
 @_toolbox.read
 async def crm_describe(
     ctx: _Crm,
-    type: RecordType,
+    type: str,
     search: str = "",
 ) -> dict[str, Any]:
-    """List the fields of a type with their kinds or allowed values.
+    """List the fields of a type with their kinds or allowed values, its keys, pipelines, owners.
 
     `search`: only fields whose name contains it. Money is in minor units, such as cents.
     """
+    service = _service(ctx)
+    described = await service.describe(type)
     fields = {
-        name: list(field.choices) if field.choices else field.kind
-        for name, field in _service(ctx).describe(type).items()
-        if search.lower() in name
+        name: _field(field)
+        for name, field in service.catalogue.fields(type).items()
+        if search.lower() in name or search.lower() in field.source.lower()
     }
-    return {"type": type, "fields": fields, "keys": KEY_FIELDS[type]}
+    return {
+        "type": type,
+        "types": list(service.catalogue.types),
+        "fields": fields,
+        "keys": service.catalogue.keys[type],
+        **_described(described, search.lower()),
+    }
 
 
 @_toolbox.effect()
 async def crm_upsert(
     ctx: _Crm,
-    type: RecordType,
+    type: str,
     records: Annotated[list[RecordArgument], Field(min_length=1, max_length=50)],
     on_match: OnMatch = "update",
-    dry_run: bool = False,
-) -> Effect[dict[str, Any]] | dict[str, Any]:
+) -> Planned[UpsertPlan, Sequence[UpsertResult]]:
     """Create or change records.
 
     `set`: field values, null clears one; crm_describe lists fields. Name an existing record by
@@ -163,11 +176,12 @@ async def crm_upsert(
     """
     service, call = _service(ctx), current_call()
     given = [RecordInput(set=r.set, id=r.id, key=r.key, links=r.links) for r in records]
-    if dry_run:
-        results = await service.preview(type, given, on_match=on_match)
-        return {"dry_run": True, **_results(type, results)}
-    effect = await service.upsert(call.operation, type, given, on_match=on_match, by=call.principal)
-    return effect.map(lambda results: _results(type, results))
+    return Planned(
+        prepare=lambda: service.plan_upsert(type, given, on_match=on_match),
+        show=lambda plan: _results(type, plan.results),
+        perform=lambda plan: service.upsert(plan, call.operation, by=call.principal),
+        answer=lambda results: _results(type, results),
+    )
 
 
 @_toolbox.effect()
@@ -181,14 +195,14 @@ async def crm_log(
     owner: str | None = None,
     task_id: str | None = None,
     done: bool | None = None,
-) -> Effect[dict[str, Any]]:
+) -> Planned[LogPlan, Logged]:
     """Log a note, call, meeting or email that took place, or a task to do.
 
     `at`: when it took place, default now. `due`, `owner`: of a task. `about`: type:id of the
     records concerned. To change or finish a task give kind task, `task_id` and what changes, such
     as done true. Times are RFC 3339.
     """
-    call = current_call()
+    service, call = _service(ctx), current_call()
     entry = Entry(
         kind=kind,
         text=text,
@@ -198,43 +212,80 @@ async def crm_log(
         task_id=None if task_id is None else RecordId(task_id.removeprefix("task:")),
         is_done=done,
     )
-    effect = await _service(ctx).log(call.operation, entry, about=about, by=call.principal)
-    return effect.map(
-        lambda logged: {
-            "id": logged.id,
-            "kind": logged.kind,
-            "status": logged.status,
-            "about": logged.about or None,
-            "due": logged.due,
-            "done": logged.is_done,
-        }
+    return Planned(
+        prepare=lambda: service.plan_log(entry, about=about),
+        show=_log_plan,
+        perform=lambda plan: service.log(plan, call.operation, by=call.principal),
+        answer=_logged,
     )
 
 
 @_toolbox.effect(idempotent=True)
 async def crm_link(
     ctx: _Crm, a: str, b: str, label: str = "", remove: bool = False
-) -> Effect[dict[str, Any]]:
+) -> Planned[LinkPlan, bool]:
     """Link two records, or remove their link.
 
     `a`, `b`: type:id, such as contact:12 and company:7. `label`: how they belong together.
     """
-    effect = await _service(ctx).link(current_call().operation, a, b, label=label, remove=remove)
+    service, call = _service(ctx), current_call()
     status = "removed" if remove else "linked"
-    return effect.map(
-        lambda changed: {"a": a, "b": b, "status": status if changed else "unchanged"}
+    return Planned(
+        prepare=lambda: service.plan_link(a, b, label=label, remove=remove),
+        show=_link_plan,
+        perform=lambda plan: service.link(plan, call.operation),
+        answer=lambda changed: {"a": a, "b": b, "status": status if changed else "unchanged"},
     )
 
 
+@_toolbox.effect(destructive=True, idempotent=True, confirm=True)
+async def crm_archive(
+    ctx: _Crm,
+    type: str,
+    ids: Annotated[list[str], Field(min_length=1, max_length=100)],
+    merge_into: str | None = None,
+) -> Planned[ArchivePlan, Archived]:
+    """Take records out of sight by id or unique key.
+
+    `merge_into`: id of the record that takes over their links, activity and missing fields.
+    """
+    service, call = _service(ctx), current_call()
+    return Planned(
+        prepare=lambda: service.plan_archive(type, ids, merge_into=merge_into),
+        show=_archive_plan,
+        perform=lambda plan: service.archive(plan, call.operation, by=call.principal),
+        answer=_archived,
+    )
+
+
+@_toolbox.read
+async def crm_report(
+    ctx: _Crm,
+    kind: ReportKind,
+    since: str | None = None,
+    owner: str | None = None,
+    limit: Annotated[int, Field(ge=1, le=100)] = 20,
+    cursor: str | None = None,
+) -> dict[str, Any]:
+    """Report on the whole business.
+
+    pipeline: deals by stage with sums. stale_deals: open, untouched since `since` (default 30
+    days). new_records: made since `since` (7 days). duplicates: what shares an e-mail, phone or
+    name; crm_archive merges.
+    """
+    page = await _service(ctx).report(kind, since=since, owner=owner, limit=limit, cursor=cursor)
+    return {**listing(page.rows, page.next_cursor), "note": page.note}
+
+
 def _row(record: Record) -> dict[str, Any]:
-    """Shape a search row: long texts are cut, and `truncated` names them."""
+    """Shape a search row: long texts are cut, and `cut` names them."""
     cut = {
         name: value[:MAX_CELL_CHARS] + "…"
         for name, value in record.fields.items()
         if isinstance(value, str) and len(value) > MAX_CELL_CHARS
     }
     row = {"id": record.id, "type": record.type, **record.fields, **cut}
-    return {**row, "truncated": list(cut)} if cut else row
+    return {**row, "cut": list(cut)} if cut else row
 
 
 def _whole(record: Record) -> dict[str, Any]:
@@ -261,14 +312,15 @@ def _whole(record: Record) -> dict[str, Any]:
     return body
 
 
-def _results(record_type: RecordType, results: Sequence[UpsertResult]) -> dict[str, Any]:
+def _results(record_type: str, results: Sequence[UpsertResult]) -> dict[str, Any]:
     return {
         "results": [
             {
                 "id": result.id,
                 "type": record_type,
                 "status": result.status,
-                "changed": result.changed,
+                "changed": None if result.changes else result.changed,
+                "changes": _old_new(result.changes),
                 "error": result.error,
             }
             for result in results
@@ -276,18 +328,116 @@ def _results(record_type: RecordType, results: Sequence[UpsertResult]) -> dict[s
     }
 
 
+def _old_new(changes: Mapping[str, tuple[Any, Any]] | None) -> Mapping[str, Any] | None:
+    if changes is None:
+        return None
+    return {
+        name: {"new": after} if before is None else {"old": before, "new": after or "(cleared)"}
+        for name, (before, after) in changes.items()
+    }
+
+
+def _log_plan(plan: LogPlan) -> dict[str, Any]:
+    entry = plan.entry
+    return {
+        "kind": entry.kind,
+        "text": entry.text,
+        "at": entry.at,
+        "due": entry.due,
+        "owner": entry.owner,
+        "done": entry.is_done,
+        "about": plan.about or None,
+        "task": None if plan.task is None else _whole(plan.task),
+    }
+
+
+def _logged(logged: Logged) -> dict[str, Any]:
+    return {
+        "id": logged.id,
+        "kind": logged.kind,
+        "status": logged.status,
+        "about": logged.about or None,
+        "due": logged.due,
+        "done": logged.is_done,
+    }
+
+
+def _link_plan(plan: LinkPlan) -> dict[str, Any]:
+    return {
+        "a": str(plan.a),
+        "b": str(plan.b),
+        "names": plan.names,
+        "label": plan.label or None,
+        "remove": plan.remove,
+    }
+
+
+def _archive_plan(plan: ArchivePlan) -> dict[str, Any]:
+    return {
+        "archive": [_whole(record) for record in plan.records],
+        "merge_into": None if plan.target is None else _whole(plan.target),
+    }
+
+
+def _archived(archived: Archived) -> dict[str, Any]:
+    return {
+        "type": archived.type,
+        "archived": archived.ids,
+        "merged_into": archived.merged_into,
+    }
+
+
+def _field(field: CrmField) -> Any:
+    """Shape a field: its kind or values alone, or with what the vendor calls it."""
+    kind = list(field.choices) if field.choices else field.kind
+    if not field.source and not field.is_read_only:
+        return kind
+    return {
+        "kind": kind,
+        "vendor": field.source or None,
+        "vendor_type": field.source_type or None,
+        "read_only": field.is_read_only or None,
+    }
+
+
+def _described(described: Description, search: str) -> dict[str, Any]:
+    unmapped = [name for name in described.unmapped if search and search in name]
+    return {
+        "vendor_object": described.vendor_object or None,
+        "pipelines": [asdict(pipeline) for pipeline in described.pipelines] or None,
+        "owners": [asdict(owner) for owner in described.owners] or None,
+        "unmapped": unmapped or None,
+        "unmapped_count": len(described.unmapped) or None,
+    }
+
+
+MAPPING = Option(
+    name="mapping", help="TOML file of own fields and types, and a vendor's names", default=""
+)
+
+
 def create(settings: ServeSettings) -> MCPServer[CrmService]:
     """Make the server; its lifespan opens the backend."""
+    mapping = MAPPING.of(settings)
+    told = CrmSettings(
+        data_dir=settings.data_dir,
+        business=settings.business,
+        account=settings.account,
+        connect=settings.connect,
+        mapping=read_mapping(Path(mapping)) if mapping else {},
+    )
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[CrmService]) -> AsyncIterator[CrmService]:
-        async with directory(
-            settings.backend, data_dir=settings.data_dir, business=settings.business
-        ) as opened:
+        async with directory(settings.backend, told) as opened:
             yield CrmService(opened, zone=ZoneInfo(settings.time_zone))
 
     return BusinessServer(
-        "aicore-crm", instructions=INSTRUCTIONS, toolbox=_toolbox, lifespan=lifespan
+        "aicore-crm",
+        instructions=INSTRUCTIONS,
+        toolbox=_toolbox,
+        lifespan=lifespan,
+        rules=settings.rules,
     )
 
 
@@ -296,6 +446,7 @@ PROGRAM = Program(
     description="Contacts, companies, deals, tickets, products, tasks and notes.",
     create=create,
     backends=tuple(BACKENDS),
+    options=(MAPPING,),
 )
 
 

@@ -124,7 +124,7 @@ async def test_on_match_decides_what_happens_to_a_known_record(opening: Open) ->
         await put(directory, {"name": "Ann", "email": "ann@example.com"})
         again = [Upsert(fields={"email": "ann@example.com", "name": "Eve"})]
         for on_match, status in (("skip", "skipped"), ("error", "error"), ("update", "updated")):
-            effect = await directory.upsert(op(), "contact", again, on_match=on_match)  # type: ignore[arg-type] # a loop of literals
+            effect = await directory.upsert(op(), "contact", again, on_match=on_match)
             assert effect.result[0].status == status
 
 

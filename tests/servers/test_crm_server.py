@@ -59,14 +59,16 @@ async def test_without_a_key_the_answer_says_so(in_process: Connect) -> None:
             "crm_upsert", type="contact", records=[{"set": {"name": "x"}}], dry_run=True
         )
         assert "operation_key" not in preview.body
-        assert preview["results"] == [{"type": "contact", "status": "created"}]
+        assert preview["plan"] == {
+            "results": [{"type": "contact", "status": "created", "changes": {"name": {"new": "x"}}}]
+        }
 
 
 async def test_errors_have_one_shape(in_process: Connect) -> None:
     async with in_process(create) as desk:
         cases: list[tuple[str, dict[str, Any], str]] = [
             ("crm_search", {"type": "contact", "limit": 101}, "invalid_input"),
-            ("crm_search", {"type": "person"}, "invalid_input"),
+            ("crm_search", {"type": "contakt"}, "unknown_object"),
             ("crm_search", {"type": "contact", "filter": []}, "invalid_input"),
             ("crm_search", {}, "invalid_input"),
             ("crm_search", {"type": "contact", "cursor": "x"}, "invalid_input"),
@@ -96,7 +98,7 @@ async def test_long_texts_are_cut_in_lists_and_whole_when_read(in_process: Conne
         found = await desk("crm_search", type="note")
         (row,) = found["rows"]
         assert len(row["text"]) < 400
-        assert row["truncated"] == ["text"]
+        assert row["cut"] == ["text"]
         assert "crm_get" in found["hint"]
         read = await desk("crm_get", type="note", ids=[row["id"]])
         assert read["records"][0]["text"] == ("long " * 500).strip()

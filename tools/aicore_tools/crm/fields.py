@@ -7,27 +7,31 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from aicore_tools.crm.records import RecordType
 from aicore_tools.errors import InvalidInput
 
 __all__ = [
     "KEY_FIELDS",
+    "KINDS",
     "SYSTEM_FIELDS",
     "TYPES",
     "Field",
     "Kind",
-    "field_of",
     "nearest",
     "normal_email",
     "normal_phone",
     "normalise",
 ]
 
-Kind = Literal["text", "email", "phone", "domain", "integer", "date", "time", "choice", "flag"]
+Kind = Literal[
+    "text", "email", "phone", "domain", "integer", "number", "date", "time", "choice", "flag"
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MAX_TEXT_CHARS = 20_000
+MAX_SHOWN_CHOICES = 40
 _EMAIL = re.compile(r"[^\s@<>(),;:\"\\\[\]]+@[^\s@<>(),;:\"\\\[\].]+(\.[^\s@<>(),;:\"\\\[\].]+)+")
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -35,10 +39,17 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field: its kind, and the values it may have where the kind is `choice`."""
+    """A field: its kind, and the values it may have where the kind is `choice`.
+
+    `source` and `source_type` are the vendor's name and type of it. A field that `is_read_only`
+    can be read and looked for, not written.
+    """
 
     kind: Kind = "text"
     choices: tuple[str, ...] = ()
+    source: str = ""
+    source_type: str = ""
+    is_read_only: bool = False
 
 
 _TEXT = Field()
@@ -134,24 +145,6 @@ KEY_FIELDS: Mapping[RecordType, tuple[str, ...]] = {
 SYSTEM_FIELDS: Mapping[str, Field] = {"created": Field("time"), "updated": Field("time")}
 
 
-def field_of(record_type: RecordType, name: str, *, with_system: bool = False) -> Field:
-    """Give the field of that name.
-
-    Raises:
-        InvalidInput: there is none; the message names the nearest.
-    """
-    known = TYPES[record_type]
-    found = known.get(name) or (SYSTEM_FIELDS.get(name) if with_system else None)
-    if found is None:
-        names = [*known, *(SYSTEM_FIELDS if with_system else ())]
-        raise InvalidInput(
-            f"A {record_type} has no field {name!r}.{nearest(name, names)}",
-            hint=f"Its fields: {', '.join(names)}.",
-            code="unknown_field",
-        )
-    return found
-
-
 def nearest(name: str, known: Iterable[str]) -> str:
     """Give ` Did you mean …?` with the closest known name, or nothing."""
     words = list(known)
@@ -172,7 +165,7 @@ def normalise(name: str, field: Field, value: Any, *, zone: tzinfo = UTC) -> Any
     """
     if value is None or value == "":
         return None
-    if field.kind in ("integer", "flag"):
+    if field.kind in ("integer", "number", "flag"):
         return _normal_number(name, field.kind, value)
     if not isinstance(value, str):
         if field.kind != "text" or not isinstance(value, int | float) or isinstance(value, bool):
@@ -196,9 +189,7 @@ def _normal_text(name: str, field: Field, text: str, zone: tzinfo) -> str | None
             raise InvalidInput(f"{name}: {text!r} is no domain, such as example.com.")
         return domain
     if field.kind == "choice":
-        if text.lower() not in field.choices:
-            raise InvalidInput(f"{name}: {text!r} is none of {', '.join(field.choices)}.")
-        return text.lower()
+        return _normal_choice(name, field, text)
     if field.kind in ("date", "time"):
         return _normal_time(name, field.kind, text, zone)
     if name == "currency":
@@ -208,7 +199,18 @@ def _normal_text(name: str, field: Field, text: str, zone: tzinfo) -> str | None
     return text or None
 
 
-def _normal_number(name: str, kind: Kind, value: Any) -> int | bool:
+def _normal_choice(name: str, field: Field, text: str) -> str:
+    for choice in field.choices:
+        if choice.casefold() == text.casefold():
+            return choice
+    shown = ", ".join(field.choices[:MAX_SHOWN_CHOICES])
+    raise InvalidInput(
+        f"{name}: {text!r} is none of its values.{nearest(text, field.choices)}",
+        hint=f"Its values: {shown}{', …' if len(field.choices) > MAX_SHOWN_CHOICES else ''}.",
+    )
+
+
+def _normal_number(name: str, kind: Kind, value: Any) -> int | float | bool:
     if kind == "flag":
         if isinstance(value, bool):
             return value
@@ -219,9 +221,10 @@ def _normal_number(name: str, kind: Kind, value: Any) -> int | bool:
         number = float(value) if not isinstance(value, bool) else float("nan")
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
-    if not abs(number) < 1e15 or not number.is_integer():
-        raise InvalidInput(f"{name}: give a whole number, not {value!r}.")
-    return int(number)
+    if not abs(number) < 1e15 or (kind == "integer" and not number.is_integer()):
+        wanted = "a whole number" if kind == "integer" else "a number"
+        raise InvalidInput(f"{name}: give {wanted}, not {value!r}.")
+    return int(number) if number.is_integer() else number
 
 
 def _normal_time(name: str, kind: Kind, text: str, zone: tzinfo) -> str:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
+from aicore_tools.connections import Probe
+from aicore_tools.crm.catalogue import Catalogue
 from aicore_tools.crm.records import (
+    Archive,
+    Archived,
+    Description,
     Entry,
     Logged,
     OnMatch,
@@ -16,6 +21,8 @@ from aicore_tools.crm.records import (
     RecordType,
     Ref,
     Related,
+    Report,
+    ReportPage,
     Search,
     Upsert,
     UpsertResult,
@@ -40,6 +47,11 @@ class CustomerDirectory(Protocol):
         OutcomeUnknown: it may have happened.
     """
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """The types, fields and keys there are; known once it is open."""
+        ...
+
     async def __aenter__(self) -> Self:
         """Open the backend."""
         ...
@@ -53,11 +65,22 @@ class CustomerDirectory(Protocol):
         """Close what was opened."""
         ...
 
+    async def probe(self) -> Probe:
+        """Prove the connection by a read: whose it is and what it may do."""
+        ...
+
+    async def earlier(self, operation: Operation) -> Effect[Any] | None:
+        """Give what an effect gave before under this operation, None if it did nothing yet.
+
+        What began and did not end is looked up, never done again blindly.
+        """
+        ...
+
     async def search(self, search: Search) -> Page:
         """Give one page of live records. Paging misses and repeats none while others are added.
 
         Raises:
-            InvalidInput: the cursor is damaged or of another search.
+            InvalidInput: the cursor is damaged or of another search, or too much is asked.
         """
         ...
 
@@ -72,6 +95,18 @@ class CustomerDirectory(Protocol):
 
     async def find(self, record_type: RecordType, field: str, value: str) -> Sequence[RecordId]:
         """Give the ids of live records whose key field has this value, oldest first."""
+        ...
+
+    async def describe(self, record_type: RecordType) -> Description:
+        """Give pipelines, owners, and the vendor's fields that are not mapped."""
+        ...
+
+    async def report(self, report: Report) -> ReportPage:
+        """Give one page of a report.
+
+        Raises:
+            InvalidInput: the cursor is damaged or of another report.
+        """
         ...
 
     async def upsert(
@@ -92,7 +127,7 @@ class CustomerDirectory(Protocol):
     async def preview(
         self, record_type: RecordType, records: Sequence[Upsert], *, on_match: OnMatch = "update"
     ) -> Sequence[UpsertResult]:
-        """Say what `upsert` would do now, and do nothing."""
+        """Say what `upsert` would do now, with `changes`, and do nothing."""
         ...
 
     async def log(
@@ -114,5 +149,20 @@ class CustomerDirectory(Protocol):
 
         Raises:
             NotFound: one of them does not exist.
+            InvalidInput: the backend cannot hold that link or label.
+        """
+        ...
+
+    async def archive(
+        self, operation: Operation, archive: Archive, *, by: str | None = None
+    ) -> Effect[Archived]:
+        """Take records out of sight: nothing finds them any more, their links are kept aside.
+
+        With `merge_into` the one record takes over their links, activity, and the fields it has
+        no value for itself. An id that is archived already counts as done.
+
+        Raises:
+            NotFound: a record never existed, or `merge_into` does not; nothing was done then.
+            InvalidInput: the backend cannot merge records of this type.
         """
         ...

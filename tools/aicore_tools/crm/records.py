@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, NewType, get_args
+from datetime import datetime, timedelta
+from typing import Any, Literal, NewType, TypeAlias, get_args
 
 __all__ = [
     "LOG_KINDS",
     "OPERATORS",
     "RECORD_TYPES",
+    "REPORT_KINDS",
     "Activity",
+    "Archive",
+    "Archived",
     "Change",
+    "Description",
     "Entry",
     "Filter",
     "Link",
@@ -20,12 +24,17 @@ __all__ = [
     "Logged",
     "OnMatch",
     "Operator",
+    "Owner",
     "Page",
+    "Pipeline",
     "Record",
     "RecordId",
     "RecordType",
     "Ref",
     "Related",
+    "Report",
+    "ReportKind",
+    "ReportPage",
     "Search",
     "Sort",
     "Status",
@@ -34,16 +43,21 @@ __all__ = [
 ]
 
 RecordId = NewType("RecordId", str)
-RecordType = Literal["contact", "company", "deal", "ticket", "product", "task", "note"]
+RecordType: TypeAlias = str
+"""One of RECORD_TYPES, or a type of the business's own; the catalogue knows which there are."""
 Operator = Literal["eq", "neq", "lt", "lte", "gt", "gte", "in", "contains", "exists", "between"]
 OnMatch = Literal["update", "skip", "error"]
 Status = Literal["created", "updated", "unchanged", "skipped", "error"]
 LogKind = Literal["note", "call", "meeting", "email", "task"]
 Related = Literal["links", "activity", "history"]
+ReportKind = Literal["pipeline", "stale_deals", "overdue_tasks", "new_records", "duplicates"]
 
-RECORD_TYPES: tuple[RecordType, ...] = get_args(RecordType)
+STALE_AFTER_DAYS = 30
+NEW_WITHIN_DAYS = 7
+RECORD_TYPES = ("contact", "company", "deal", "ticket", "product", "task", "note")
 OPERATORS: tuple[Operator, ...] = get_args(Operator)
 LOG_KINDS: tuple[LogKind, ...] = get_args(LogKind)
+REPORT_KINDS: tuple[ReportKind, ...] = get_args(ReportKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +180,15 @@ class Upsert:
 class UpsertResult:
     """What became of one record, in the order given.
 
-    `changed` names the fields that changed. `id` is None on an error and in a dry run's `created`.
+    `changed` names the fields that changed. `id` is None on an error and in a plan's `created`.
+    `changes` is given in plans: field → (before, after).
     """
 
     status: Status
     id: RecordId | None = None
     changed: Sequence[str] | None = None
     error: str | None = None
+    changes: Mapping[str, tuple[Any, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,3 +218,89 @@ class Logged:
     about: Sequence[str] = ()
     due: str | None = None
     is_done: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """Records to take out of sight; with `merge_into`, into which other record they go first."""
+
+    type: RecordType
+    ids: Sequence[RecordId]
+    merge_into: RecordId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archived:
+    """What became of an archive: the ids that are gone, and the record that took them in.
+
+    A vendor may give the merged record an id of its own: `merged_into` is the one that lives.
+    """
+
+    type: RecordType
+    ids: Sequence[RecordId]
+    merged_into: RecordId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A question about many records.
+
+    `pipeline`: open and closed deals by stage, summed by currency. `stale_deals`: open deals not
+    changed since `since`, oldest first. `overdue_tasks`: open tasks due before `now`, most overdue
+    first. `new_records`: contacts, companies, deals and tickets created since `since`, newest
+    first. `duplicates`: contacts and companies that share an e-mail, a phone or a name.
+
+    `since` and `now` are RFC 3339 in UTC, to the second. `cursor` fits the same report only.
+    """
+
+    kind: ReportKind
+    since: str | None
+    now: str
+    owner: str | None = None
+    limit: int = 20
+    cursor: str | None = None
+
+    @property
+    def start(self) -> str:
+        """From when on: `since`, else 30 days before `now` for stale deals, else 7."""
+        if self.since is not None:
+            return self.since
+        days = STALE_AFTER_DAYS if self.kind == "stale_deals" else NEW_WITHIN_DAYS
+        return (datetime.fromisoformat(self.now) - timedelta(days=days)).isoformat()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportPage:
+    """Rows of a report, as JSON. `note` says what was not looked at, or None."""
+
+    rows: Sequence[Mapping[str, Any]]
+    next_cursor: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Somebody a record can belong to. `id` or `email` may be given as an `owner`."""
+
+    id: str
+    email: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """A way that deals or tickets go: stage id → its name, in order."""
+
+    id: str
+    name: str
+    stages: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a backend knows of a type beside its fields."""
+
+    pipelines: Sequence[Pipeline] = ()
+    owners: Sequence[Owner] = ()
+    unmapped: Sequence[str] = ()
+    vendor_object: str = ""

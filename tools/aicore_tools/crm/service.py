@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from aicore_tools.crm.fields import (
-    KEY_FIELDS,
-    SYSTEM_FIELDS,
-    TYPES,
-    Field,
-    field_of,
-    nearest,
-    normalise,
-)
+from aicore_tools.connections import Probe
+from aicore_tools.crm.catalogue import Catalogue
+from aicore_tools.crm.checking import Checker, RecordInput
+from aicore_tools.crm.fields import SYSTEM_FIELDS
 from aicore_tools.crm.port import CustomerDirectory
 from aicore_tools.crm.records import (
-    RECORD_TYPES,
+    Archive,
+    Archived,
+    Description,
     Entry,
-    Filter,
     Logged,
     OnMatch,
     Page,
@@ -29,34 +25,21 @@ from aicore_tools.crm.records import (
     RecordType,
     Ref,
     Related,
+    Report,
+    ReportKind,
+    ReportPage,
     Search,
-    Sort,
     Upsert,
     UpsertResult,
 )
-from aicore_tools.errors import InvalidInput
+from aicore_tools.errors import InvalidInput, NotFound
 from aicore_tools.operations import Effect, Operation
 
-__all__ = ["CrmService", "Found", "RecordInput"]
+__all__ = ["ArchivePlan", "CrmService", "Found", "LinkPlan", "LogPlan", "RecordInput", "UpsertPlan"]
 
 MAX_ROWS = 100
 MAX_IDS = 100
-MAX_RECORDS = 50
 MAX_FILTERS = 20
-MAX_REFS = 50
-LINKED_TO = "linked_to"
-_TEXT = Field()
-_TIME = Field("time")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordInput:
-    """One record as a caller gives it: nothing in it is checked yet."""
-
-    set: Mapping[str, Any]
-    id: str | None = None
-    key: str | None = None
-    links: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +51,75 @@ class Found:
     ambiguous: Mapping[str, Sequence[str]] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpsertPlan:
+    """Checked records, and what would become of each."""
+
+    type: RecordType
+    records: Sequence[Upsert]
+    on_match: OnMatch
+    results: Sequence[UpsertResult]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPlan:
+    """A checked entry, and how what it is about is called."""
+
+    entry: Entry
+    about: Mapping[str, str]
+    task: Record | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkPlan:
+    """A link to make or take away, and how both ends are called."""
+
+    a: Ref
+    b: Ref
+    label: str
+    remove: bool
+    names: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchivePlan:
+    """The records that would go, and the one that would take them in."""
+
+    archive: Archive
+    records: Sequence[Record]
+    target: Record | None = None
+
+
 class CrmService:
     """Checks and normalises what comes in, and asks the directory.
 
-    `zone` is where a time without an offset is taken to be.
+    `zone` is where a time without an offset is taken to be. Each `plan_…` reads and checks, and
+    changes nothing; the effect of that name does what was planned.
     """
 
-    def __init__(self, directory: CustomerDirectory, *, zone: tzinfo = UTC) -> None:
+    def __init__(
+        self,
+        directory: CustomerDirectory,
+        *,
+        zone: tzinfo = UTC,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._directory = directory
-        self._zone = zone
+        self._check = Checker(directory.catalogue, zone)
+        self._now = now
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The types and fields there are."""
+        return self._directory.catalogue
+
+    async def probe(self) -> Probe:
+        """Prove the connection by a read."""
+        return await self._directory.probe()
+
+    async def earlier(self, operation: Operation) -> Effect[Any] | None:
+        """Give what an effect gave before under this operation, or None."""
+        return await self._directory.earlier(operation)
 
     async def search(
         self, search: Search, *, sort: str | None = None, fields: Sequence[str] = ()
@@ -86,19 +129,18 @@ class CrmService:
         `fields` are the ones to give; empty gives all that have a value.
 
         Raises:
-            InvalidInput: a field, value, limit or cursor is wrong.
+            InvalidInput: a type, field, value, limit or cursor is wrong.
         """
-        if not 1 <= search.limit <= MAX_ROWS:
-            raise InvalidInput(f"limit: give 1 to {MAX_ROWS}, not {search.limit}.")
+        _check_limit(search.limit)
         if len(search.filters) > MAX_FILTERS:
             raise InvalidInput(f"filters: at most {MAX_FILTERS}, not {len(search.filters)}.")
+        self._check.names(search.type, fields)
         checked = replace(
             search,
             query=search.query.replace("\0", " ").encode(errors="replace").decode(),
-            filters=[self._filter(search.type, condition) for condition in search.filters],
-            sort=_sort(search.type, sort) if sort else search.sort,
+            filters=[self._check.condition(search.type, each) for each in search.filters],
+            sort=self._check.sort(search.type, sort) if sort else search.sort,
         )
-        _check_fields(search.type, fields)
         page = await self._directory.search(checked)
         return replace(page, rows=[_project(row, fields) for row in page.rows])
 
@@ -113,24 +155,21 @@ class CrmService:
         """Give records by id or by a value of a key field, such as an e-mail address.
 
         Raises:
-            InvalidInput: none or too many ids, or a field is wrong.
+            InvalidInput: none or too many ids, or a type or field is wrong.
         """
         if not 1 <= len(ids) <= MAX_IDS:
             raise InvalidInput(f"ids: give 1 to {MAX_IDS}, not {len(ids)}.")
-        _check_fields(record_type, fields)
-        wanted = [given.removeprefix(f"{record_type}:") for given in ids]
+        self._check.names(record_type, fields)
+        wanted = [self._check.record_id(record_type, given) for given in ids]
         direct = {
-            record.id: record
-            for record in await self._directory.get(
-                record_type, [RecordId(given) for given in wanted], include
-            )
+            record.id: record for record in await self._directory.get(record_type, wanted, include)
         }
         found: dict[RecordId, Record] = {}
         missing: list[str] = []
         ambiguous: dict[str, Sequence[str]] = {}
         for given in wanted:
-            if RecordId(given) in direct:
-                found[RecordId(given)] = direct[RecordId(given)]
+            if given in direct:
+                found[given] = direct[given]
                 continue
             matches = await self._find(record_type, given)
             if len(matches) > 1:
@@ -146,45 +185,63 @@ class CrmService:
             ambiguous=ambiguous or None,
         )
 
-    async def upsert(
-        self,
-        operation: Operation,
-        record_type: RecordType,
-        records: Sequence[RecordInput],
-        *,
-        on_match: OnMatch = "update",
-        by: str | None = None,
-    ) -> Effect[Sequence[UpsertResult]]:
-        """Create or change records.
+    async def describe(self, record_type: RecordType) -> Description:
+        """Give what the backend knows of a type beside its fields.
 
         Raises:
-            InvalidInput: a field or value is wrong; then nothing at all was written.
+            InvalidInput: there is no such type.
         """
-        checked = self._records(record_type, records)
-        return await self._directory.upsert(
-            operation, record_type, checked, on_match=on_match, by=by
+        self.catalogue.fields(record_type)
+        return await self._directory.describe(record_type)
+
+    async def report(
+        self,
+        kind: ReportKind,
+        *,
+        since: str | None = None,
+        owner: str | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> ReportPage:
+        """Give a page of a report.
+
+        Raises:
+            InvalidInput: an argument is wrong, or does not go with the kind.
+        """
+        _check_limit(limit)
+        start = self._check.time("since", since)
+        if start is not None and kind in ("overdue_tasks", "duplicates"):
+            raise InvalidInput(f"since does not go with {kind}.")
+        if owner is not None and kind == "duplicates":
+            raise InvalidInput("owner does not go with duplicates.")
+        now = self._now().astimezone(UTC).isoformat(timespec="seconds")
+        who = self._check.text("owner", owner)
+        return await self._directory.report(
+            Report(kind=kind, since=start, now=now, owner=who, limit=limit, cursor=cursor)
         )
 
-    async def preview(
-        self,
-        record_type: RecordType,
-        records: Sequence[RecordInput],
-        *,
-        on_match: OnMatch = "update",
-    ) -> Sequence[UpsertResult]:
-        """Say what `upsert` would do, and do nothing. Raises as `upsert`."""
-        checked = self._records(record_type, records)
-        return await self._directory.preview(record_type, checked, on_match=on_match)
+    async def plan_upsert(
+        self, record_type: RecordType, records: Sequence[RecordInput], *, on_match: OnMatch
+    ) -> UpsertPlan:
+        """Check records and say what would become of each.
 
-    async def log(
-        self,
-        operation: Operation,
-        entry: Entry,
-        *,
-        about: Sequence[str] = (),
-        by: str | None = None,
-    ) -> Effect[Logged]:
-        """Log a note, call, meeting, mail or task; `about` names records, as `type:id`.
+        Raises:
+            InvalidInput: a type, field or value is wrong.
+        """
+        checked = self._check.records(record_type, records)
+        results = await self._directory.preview(record_type, checked, on_match=on_match)
+        return UpsertPlan(type=record_type, records=checked, on_match=on_match, results=results)
+
+    async def upsert(
+        self, plan: UpsertPlan, operation: Operation, *, by: str | None = None
+    ) -> Effect[Sequence[UpsertResult]]:
+        """Create or change records, as planned."""
+        return await self._directory.upsert(
+            operation, plan.type, plan.records, on_match=plan.on_match, by=by
+        )
+
+    async def plan_log(self, entry: Entry, *, about: Sequence[str] = ()) -> LogPlan:
+        """Check a note, call, meeting, mail or task; `about` names records, as `type:id`.
 
         Raises:
             InvalidInput: something is missing, or does not go with the kind.
@@ -193,108 +250,104 @@ class CrmService:
         _refuse_mixed(entry)
         checked = replace(
             entry,
-            about=_refs("about", about),
-            text=self._text("text", entry.text),
-            owner=self._text("owner", entry.owner),
-            at=self._time("at", entry.at),
-            due=self._time("due", entry.due),
+            about=self._check.refs("about", about),
+            text=self._check.text("text", entry.text),
+            owner=self._check.text("owner", entry.owner),
+            at=self._check.time("at", entry.at),
+            due=self._check.time("due", entry.due),
         )
         if entry.task_id is None and checked.text is None:
             raise InvalidInput("text: say what there is to log.")
-        return await self._directory.log(operation, checked, by=by)
+        task = None
+        if entry.task_id is not None:
+            task = await self._live(Ref("task", entry.task_id))
+        names = {str(ref): _name(await self._live(ref)) for ref in checked.about}
+        return LogPlan(entry=checked, about=names, task=task)
 
-    async def link(
-        self, operation: Operation, a: str, b: str, *, label: str = "", remove: bool = False
-    ) -> Effect[bool]:
-        """Link two records, named `type:id`, or remove their link. Gives whether that changed it.
+    async def log(
+        self, plan: LogPlan, operation: Operation, *, by: str | None = None
+    ) -> Effect[Logged]:
+        """Log what was planned."""
+        return await self._directory.log(operation, plan.entry, by=by)
+
+    async def plan_link(self, a: str, b: str, *, label: str = "", remove: bool = False) -> LinkPlan:
+        """Check two records, named `type:id`, and a link between them.
 
         Raises:
             InvalidInput: a name is malformed, or both are the same.
             NotFound: one of them does not exist.
         """
-        first, second = _ref(a), _ref(b)
+        first, second = self._check.ref(a), self._check.ref(b)
         if first == second:
             raise InvalidInput(f"{a} cannot be linked to itself.")
-        label = normalise("label", _TEXT, label) or ""
-        return await self._directory.link(operation, first, second, label=label, remove=remove)
+        names = (_name(await self._live(first)), _name(await self._live(second)))
+        text = self._check.text("label", label) or ""
+        return LinkPlan(a=first, b=second, label=text, remove=remove, names=names)
 
-    def describe(self, record_type: RecordType) -> Mapping[str, Field]:
-        """Give the fields a type has, by name."""
-        return TYPES[record_type]
+    async def link(self, plan: LinkPlan, operation: Operation) -> Effect[bool]:
+        """Link two records, or remove their link. Gives whether that changed anything."""
+        return await self._directory.link(
+            operation, plan.a, plan.b, label=plan.label, remove=plan.remove
+        )
+
+    async def plan_archive(
+        self, record_type: RecordType, ids: Sequence[str], *, merge_into: str | None = None
+    ) -> ArchivePlan:
+        """Find the records that would go, by id or key, and the one that would take them in.
+
+        Raises:
+            InvalidInput: none or too many ids, one that names several, or into itself.
+            NotFound: one of them does not exist.
+        """
+        records = await self._each(record_type, ids)
+        target = None
+        if merge_into is not None:
+            (target,) = await self._each(record_type, [merge_into])
+            if target.id in [record.id for record in records]:
+                raise InvalidInput("merge_into: a record cannot be merged into itself.")
+        archive = Archive(
+            type=record_type,
+            ids=[record.id for record in records],
+            merge_into=None if target is None else target.id,
+        )
+        return ArchivePlan(archive=archive, records=records, target=target)
+
+    async def archive(
+        self, plan: ArchivePlan, operation: Operation, *, by: str | None = None
+    ) -> Effect[Archived]:
+        """Take the planned records out of sight."""
+        return await self._directory.archive(operation, plan.archive, by=by)
+
+    async def _each(self, record_type: RecordType, ids: Sequence[str]) -> Sequence[Record]:
+        found = await self.get(record_type, ids)
+        if found.ambiguous:
+            given, matches = next(iter(found.ambiguous.items()))
+            raise InvalidInput(f"{given!r} names several: {', '.join(matches)}. Give an id.")
+        if found.missing:
+            raise NotFound(
+                f"There is no {record_type} {found.missing[0]!r}.",
+                hint="Find its id with crm_search.",
+            )
+        return found.records
+
+    async def _live(self, ref: Ref) -> Record:
+        for record in await self._directory.get(ref.type, [ref.id]):
+            return record
+        raise NotFound(f"There is no {ref}.", hint="Find its id with crm_search.")
 
     async def _find(self, record_type: RecordType, given: str) -> Sequence[RecordId]:
         """Find the records a caller's word is a key of, by the strongest key that fits."""
-        for name in KEY_FIELDS[record_type]:
-            value = _as_key(record_type, name, given)
+        for name in self.catalogue.keys[record_type]:
+            value = self._check.as_key(record_type, name, given)
             matches = await self._directory.find(record_type, name, value) if value else ()
             if matches:
                 return matches
         return ()
 
-    def _records(self, record_type: RecordType, records: Sequence[RecordInput]) -> list[Upsert]:
-        if not 1 <= len(records) <= MAX_RECORDS:
-            raise InvalidInput(f"records: give 1 to {MAX_RECORDS}, not {len(records)}.")
-        checked = []
-        for index, record in enumerate(records):
-            try:
-                checked.append(self._record(record_type, record))
-            except InvalidInput as error:
-                raise InvalidInput(
-                    f"records[{index}]: {error.message}", hint=error.hint, code=error.code
-                ) from error
-        return checked
 
-    def _record(self, record_type: RecordType, record: RecordInput) -> Upsert:
-        if record.id is not None and record.key is not None:
-            raise InvalidInput("Give id or key, not both.")
-        fields = {
-            name: normalise(name, field_of(record_type, name), value, zone=self._zone)
-            for name, value in record.set.items()
-        }
-        record_id = record.id
-        return Upsert(
-            fields=fields,
-            id=None if record_id is None else RecordId(record_id.removeprefix(f"{record_type}:")),
-            key=None if record.key is None else _key(record_type, record.key),
-            links=_refs("links", record.links),
-        )
-
-    def _filter(self, record_type: RecordType, condition: Filter) -> Filter:
-        name, op, value = condition.field, condition.op, condition.value
-        if name == LINKED_TO:
-            if op != "eq" or not isinstance(value, str):
-                raise InvalidInput("linked_to: give op eq and a value such as contact:12.")
-            return replace(condition, value=_ref(value))
-        field = field_of(record_type, name, with_system=True)
-        if op == "exists":
-            if value not in (None, True, False):
-                raise InvalidInput(f"{name}: exists takes true or false, not {value!r}.")
-            return replace(condition, value=value is not False)
-        if op in ("in", "between"):
-            if not isinstance(value, list) or not value or (op == "between" and len(value) != 2):
-                wanted = "a list of two values" if op == "between" else "a list of values"
-                raise InvalidInput(f"{name}: {op} takes {wanted}, not {value!r}.")
-            if len(value) > MAX_IDS:
-                raise InvalidInput(f"{name}: at most {MAX_IDS} values, not {len(value)}.")
-            return replace(condition, value=[self._operand(name, field, item) for item in value])
-        if op == "contains":
-            # A part of an address or number need not be a whole one.
-            return replace(condition, value=self._operand(name, _TEXT, value))
-        return replace(condition, value=self._operand(name, field, value))
-
-    def _operand(self, name: str, field: Field, value: Any) -> Any:
-        normal = normalise(name, field, value, zone=self._zone)
-        if normal is None:
-            raise InvalidInput(f"{name}: there is nothing to compare with.", hint="Use exists.")
-        return normal
-
-    def _text(self, name: str, value: str | None) -> str | None:
-        text: str | None = normalise(name, _TEXT, value)
-        return text
-
-    def _time(self, name: str, value: str | None) -> str | None:
-        time: str | None = normalise(name, _TIME, value, zone=self._zone)
-        return time
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_ROWS:
+        raise InvalidInput(f"limit: give 1 to {MAX_ROWS}, not {limit}.")
 
 
 def _refuse_mixed(entry: Entry) -> None:
@@ -306,11 +359,6 @@ def _refuse_mixed(entry: Entry) -> None:
             raise InvalidInput(f"{name} goes with kind task only, not {entry.kind}.")
 
 
-def _check_fields(record_type: RecordType, names: Sequence[str]) -> None:
-    for name in names:
-        field_of(record_type, name, with_system=True)
-
-
 def _project(record: Record, names: Sequence[str]) -> Record:
     if not names:
         return record
@@ -319,44 +367,8 @@ def _project(record: Record, names: Sequence[str]) -> Record:
     return replace(record, fields=fields)
 
 
-def _sort(record_type: RecordType, sort: str) -> Sort:
-    name = sort.removeprefix("-")
-    field_of(record_type, name, with_system=True)
-    return Sort(name, sort.startswith("-"))
-
-
-def _refs(name: str, texts: Sequence[str]) -> list[Ref]:
-    if len(texts) > MAX_REFS:
-        raise InvalidInput(f"{name}: at most {MAX_REFS}, not {len(texts)}.")
-    return [_ref(text) for text in texts]
-
-
-def _ref(text: str) -> Ref:
-    record_type, _, record_id = text.partition(":")
-    for known in RECORD_TYPES:
-        if known == record_type.strip() and record_id.strip():
-            return Ref(known, RecordId(record_id.strip()))
-    raise InvalidInput(
-        f"{text!r} names no record.{nearest(record_type, RECORD_TYPES)}",
-        hint=f"Write type:id, such as contact:12; types: {', '.join(RECORD_TYPES)}.",
-    )
-
-
-def _key(record_type: RecordType, given: str) -> tuple[str, str]:
-    """Tell which key field a value is of: an e-mail, a phone number, a domain, else an own id."""
-    for name in reversed(KEY_FIELDS[record_type]):
-        value = _as_key(record_type, name, given)
-        if value is not None:
-            return name, value
-    raise InvalidInput(
-        f"{given!r} is no key of a {record_type}.",
-        hint=f"Its key fields: {', '.join(KEY_FIELDS[record_type])}.",
-    )
-
-
-def _as_key(record_type: RecordType, name: str, given: str) -> str | None:
-    try:
-        value: str | None = normalise(name, field_of(record_type, name), given)
-    except InvalidInput:
-        return None
-    return value
+def _name(record: Record) -> str:
+    for name in ("name", "subject", "text"):
+        if record.fields.get(name):
+            return str(record.fields[name])[:80]
+    return ""

@@ -7,10 +7,20 @@ from collections.abc import Mapping, Sequence
 from sqlite3 import Connection
 from typing import Any
 
-from aicore_tools.crm.backends._local_reading import find, seq_of
-from aicore_tools.crm.fields import KEY_FIELDS
-from aicore_tools.crm.records import Entry, OnMatch, RecordId, RecordType, Ref, Status, Upsert
-from aicore_tools.errors import NotFound
+from aicore_tools.crm.backends._local_reading import find
+from aicore_tools.crm.backends._local_search import MAX_INDEXED_CHARS, seq_of
+from aicore_tools.crm.catalogue import Catalogue
+from aicore_tools.crm.records import (
+    Archive,
+    Entry,
+    OnMatch,
+    RecordId,
+    RecordType,
+    Ref,
+    Status,
+    Upsert,
+)
+from aicore_tools.errors import InvalidInput, NotFound
 
 __all__ = ["Writer"]
 
@@ -22,8 +32,17 @@ class _Refused(Exception):
 class Writer:
     """Writes on behalf of `by`, at the time `at`, for one business."""
 
-    def __init__(self, connection: Connection, *, business: str, at: str, by: str | None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        catalogue: Catalogue,
+        *,
+        business: str,
+        at: str,
+        by: str | None,
+    ) -> None:
         self._connection = connection
+        self._keys = catalogue.keys
         self._business = business
         self._at = at
         self._by = by
@@ -44,7 +63,7 @@ class Writer:
         except (_Refused, NotFound) as refusal:
             return {"status": "error", "error": str(refusal)}
         status: Status = "updated" if changed or any(is_linked) else "unchanged"
-        return _result(status, seq, changed)
+        return {**_result(status, seq, list(changed)), "changes": changed or None}
 
     def log(self, entry: Entry) -> dict[str, Any]:
         """Write a note or task, or change a task; gives the fields of a Logged as JSON."""
@@ -104,6 +123,49 @@ class Writer:
             ).rowcount
         )
 
+    def archive(self, archive: Archive) -> dict[str, Any]:
+        """Take records away, into another one if asked; gives the fields of an Archived as JSON."""
+        seqs = [self._ever(Ref(archive.type, record_id)) for record_id in archive.ids]
+        target = None
+        if archive.merge_into is not None:
+            target = self._live(Ref(archive.type, archive.merge_into))
+            if target in seqs:
+                raise InvalidInput("A record cannot be merged into itself.")
+        for seq in dict.fromkeys(seqs):
+            if self._is_live(seq):
+                self._take_away(seq)
+                if target is not None:
+                    self._take_over(archive.type, seq, target)
+        return {
+            "type": archive.type,
+            "ids": [str(seq) for seq in seqs],
+            "merged_into": None if target is None else str(target),
+        }
+
+    def _take_away(self, seq: int) -> None:
+        self._connection.execute("UPDATE record SET archived = ? WHERE seq = ?", (self._at, seq))
+        self._unindex(seq)
+        self._note_change(seq, {"archived": (None, self._at)})
+
+    def _take_over(self, record_type: RecordType, source: int, target: int) -> None:
+        """Give `target` the links of `source`, and the fields it has no value for itself."""
+        present = self._fields(target)
+        lacking = {k: v for k, v in self._fields(source).items() if k not in present}
+        self._change(record_type, target, lacking)
+        self._note_change(target, {"merged": (None, f"{record_type}:{source}")})
+        linked = self._connection.execute(
+            "SELECT CASE low WHEN ? THEN high ELSE low END AS other, label FROM link"
+            " WHERE business = ? AND (low = ? OR high = ?)",
+            (source, self._business, source, source),
+        ).fetchall()
+        for row in linked:
+            if row["other"] != target:
+                low, high = sorted((target, row["other"]))
+                self._connection.execute(
+                    "INSERT OR IGNORE INTO link (business, low, high, label) VALUES (?, ?, ?, ?)",
+                    (self._business, low, high, row["label"]),
+                )
+
     def _match(self, record_type: RecordType, item: Upsert) -> int | None:
         """Find the record that is meant, or None to create one."""
         if item.id is not None:
@@ -112,7 +174,7 @@ class Writer:
             key, sought = item.key
             seqs = self._having(record_type, key, sought)
             return _only(seqs, record_type, key) if seqs else None
-        for field in KEY_FIELDS[record_type]:
+        for field in self._keys[record_type]:
             value = item.fields.get(field)
             if value is None:
                 continue
@@ -137,7 +199,7 @@ class Writer:
         By a phone alone somebody of another name is another person, not to be overwritten.
         """
         present = self._fields(seq)
-        order = KEY_FIELDS[record_type]
+        order = self._keys[record_type]
         names = [text.casefold() for text in (fields.get("name"), present.get("name")) if text]
         if matched == "phone" and len(set(names)) > 1:
             return False
@@ -157,7 +219,8 @@ class Writer:
         seq = self._insert(record_type, fields)
         for ref in item.links:
             self.link(Ref(record_type, _id(seq)), ref)
-        return _result("created", seq)
+        changes = {name: (None, value) for name, value in fields.items()}
+        return {**_result("created", seq), "changes": changes}
 
     def _insert(self, record_type: RecordType, fields: Mapping[str, Any]) -> int:
         cursor = self._connection.execute(
@@ -172,8 +235,10 @@ class Writer:
         self._note_change(seq, {name: (None, value) for name, value in fields.items()})
         return seq
 
-    def _change(self, record_type: RecordType, seq: int, wanted: Mapping[str, Any]) -> list[str]:
-        """Set fields, clearing those that are None; gives the names of those that changed."""
+    def _change(
+        self, record_type: RecordType, seq: int, wanted: Mapping[str, Any]
+    ) -> dict[str, tuple[Any, Any]]:
+        """Set fields, clearing those that are None; gives those that changed, before and after."""
         before = self._fields(seq)
         changes = {
             name: (before.get(name), value)
@@ -181,7 +246,7 @@ class Writer:
             if before.get(name) != value
         }
         if not changes:
-            return []
+            return {}
         after = {**before, **{name: new for name, (_, new) in changes.items()}}
         after = {name: value for name, value in after.items() if value is not None}
         if not after:
@@ -193,7 +258,7 @@ class Writer:
         )
         self._index(record_type, seq, after)
         self._note_change(seq, changes)
-        return list(changes)
+        return changes
 
     def _change_task(self, task_id: RecordId, given: Mapping[str, Any]) -> tuple[int, Status]:
         seq = self._live(Ref("task", task_id))
@@ -209,7 +274,7 @@ class Writer:
         self, record_type: RecordType, fields: Mapping[str, Any], seq: int | None
     ) -> None:
         """Keep keys unique, but for phones, which families and offices share."""
-        for key in KEY_FIELDS[record_type]:
+        for key in self._keys[record_type]:
             value = fields.get(key)
             if value is None or key in ("phone", "domain"):
                 continue
@@ -219,21 +284,37 @@ class Writer:
                 raise _Refused(f"{record_type}:{taken[0]} has this {key} already.")
 
     def _index(self, record_type: RecordType, seq: int, fields: Mapping[str, Any]) -> None:
-        """Rewrite the keys and the searchable words of a record."""
-        self._connection.execute("DELETE FROM record_key WHERE seq = ?", (seq,))
+        """Rewrite what finds a record: its keys, its values, its words and their parts."""
+        self._unindex(seq)
+        scope = (self._business, record_type)
         self._connection.executemany(
             "INSERT INTO record_key (business, type, field, value, seq) VALUES (?, ?, ?, ?, ?)",
             [
-                (self._business, record_type, key, str(fields[key]).casefold(), seq)
-                for key in KEY_FIELDS[record_type]
+                (*scope, key, str(fields[key]).casefold(), seq)
+                for key in self._keys[record_type]
                 if key in fields
             ],
         )
-        words = " ".join(value for value in fields.values() if isinstance(value, str))
-        self._connection.execute("DELETE FROM record_fts WHERE rowid = ?", (seq,))
-        self._connection.execute(
-            "INSERT INTO record_fts (rowid, words) VALUES (?, ?)", (seq, words)
+        self._connection.executemany(
+            "INSERT INTO record_value (business, type, field, value, seq) VALUES (?, ?, ?, ?, ?)",
+            [(*scope, name, _indexed(value), seq) for name, value in fields.items()],
         )
+        words = " ".join(value for value in fields.values() if isinstance(value, str))
+        self._connection.execute(
+            "INSERT INTO record_words (rowid, words, scope) VALUES (?, ?, ?)",
+            (seq, words, " ".join(scope)),
+        )
+        self._connection.execute(
+            "INSERT INTO record_parts (rowid, words) VALUES (?, ?)",
+            (seq, " ".join(str(value) for value in fields.values()).casefold()),
+        )
+
+    def _unindex(self, seq: int) -> None:
+        for table, column in _INDEXES:
+            self._connection.execute(
+                f"DELETE FROM {table} WHERE {column} = ?",  # noqa: S608 - fixed text
+                (seq,),
+            )
 
     def _note_change(self, seq: int, changes: Mapping[str, tuple[Any, Any]]) -> None:
         self._connection.execute(
@@ -253,14 +334,38 @@ class Writer:
             self._live(ref)
 
     def _live(self, ref: Ref) -> int:
+        seq = self._ever(ref)
+        if not self._is_live(seq):
+            raise NotFound(f"There is no {ref}.", hint="Find its id with crm_search.")
+        return seq
+
+    def _ever(self, ref: Ref) -> int:
+        """Give the row of a record, archived or not."""
         row = self._connection.execute(
-            "SELECT seq FROM record WHERE seq = ? AND business = ? AND type = ?"
-            " AND archived IS NULL",
+            "SELECT seq FROM record WHERE seq = ? AND business = ? AND type = ?",
             (seq_of(ref.id), self._business, ref.type),
         ).fetchone()
         if row is None:
             raise NotFound(f"There is no {ref}.", hint="Find its id with crm_search.")
         return int(row["seq"])
+
+    def _is_live(self, seq: int) -> bool:
+        row = self._connection.execute(
+            "SELECT archived FROM record WHERE seq = ? AND business = ?", (seq, self._business)
+        ).fetchone()
+        return row["archived"] is None
+
+
+_INDEXES = (
+    ("record_key", "seq"),
+    ("record_value", "seq"),
+    ("record_words", "rowid"),
+    ("record_parts", "rowid"),
+)
+
+
+def _indexed(value: Any) -> Any:
+    return value.casefold()[:MAX_INDEXED_CHARS] if isinstance(value, str) else value
 
 
 def _id(seq: int) -> RecordId:
