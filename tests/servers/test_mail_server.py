@@ -1,10 +1,14 @@
 """aicore-mail as a client sees it."""
 
+import base64
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from aicore_servers._tooling import Rules
 from aicore_servers.mail import create
 from aicore_tools.mail import Address
 from aicore_tools.mail.backends.local import LocalMailbox
@@ -19,6 +23,10 @@ async def receive(folder: Path, body: str) -> str:
     async with mailbox:
         message = "From: Ann <ann@example.com>\r\nSubject: Visit\r\nMessage-ID: <v@example.com>\r\n"
         return await mailbox.deliver(f"{message}\r\n{body}".encode())
+
+
+def content_and_mode(path: Path) -> tuple[bytes, int]:
+    return path.read_bytes(), path.stat().st_mode & 0o777
 
 
 async def test_the_tools_are_the_promised_ones(
@@ -51,7 +59,12 @@ async def test_a_mail_is_drafted_sent_once_and_found(over_the_wire: Connect) -> 
             "subject": "Grüße",
             "status": "draft",
         }
-        sent = await desk("mail_send", key="k2", draft_id=made["draft_id"])
+        asked = await desk("mail_send", key="k2", draft_id=made["draft_id"])
+        assert asked["needs_confirmation"] is True
+        assert (asked["plan"]["to"], asked["plan"]["body"]) == (made["to"], "Hallo")
+        sent = await desk(
+            "mail_send", key="k2", draft_id=made["draft_id"], confirm=asked["confirm"]
+        )
         assert sent["status"] == "sent"
         again = await desk("mail_send", key="k2", draft_id=made["draft_id"])
         assert again.body == {**sent.body, "replayed": True}
@@ -75,7 +88,7 @@ async def test_a_long_mail_says_how_to_read_on(in_process: Connect, tmp_path: Pa
 
 async def test_a_reply_stays_in_its_thread(in_process: Connect, tmp_path: Path) -> None:
     received = await receive(tmp_path, "When?")
-    async with in_process(create) as desk:
+    async with in_process(create, rules=Rules(confirm="never")) as desk:
         made = await desk("mail_draft", key="k1", body="Tuesday", reply_to=received)
         assert (made["to"], made["subject"]) == (["Ann <ann@example.com>"], "Re: Visit")
         await desk("mail_draft", key="k2", body="Wednesday", draft_id=made["draft_id"])
@@ -112,7 +125,33 @@ async def test_errors_have_one_shape(in_process: Connect) -> None:
             ("mail_draft", {"body": "x", "to": ["nobody"]}, "invalid_input"),
             ("mail_draft", {"body": "x", "subject": "a\nBcc: e@x.example"}, "invalid_input"),
             ("mail_draft", {}, "invalid_input"),
-            ("mail_draft", {"body": "x", "attachments": []}, "invalid_input"),
+            ("mail_draft", {"body": "x", "attachments": [{"name": "a"}]}, "invalid_input"),
+            ("mail_draft", {"body": "x", "attachments": [{"file": "a"}]}, "invalid_input"),
+            (
+                "mail_draft",
+                {"body": "x", "attachments": [{"name": "a/b", "text": ""}]},
+                "invalid_input",
+            ),
+            (
+                "mail_draft",
+                {"body": "x", "attachments": [{"name": "a", "base64": "?"}]},
+                "invalid_input",
+            ),
+            (
+                "mail_draft",
+                {"body": "x", "attachments": [{"name": "a", "mail": "9"}]},
+                "not_found",
+            ),
+            ("mail_attachment", {"message_id": "9", "attachment": "1"}, "not_found"),
+            ("mail_organize", {"ids": ["9"], "action": "trash"}, "not_found"),
+            ("mail_organize", {"ids": [], "action": "trash"}, "invalid_input"),
+            ("mail_organize", {"ids": ["9"] * 201, "action": "trash"}, "invalid_input"),
+            ("mail_organize", {"ids": ["9"], "action": "burn"}, "invalid_input"),
+            ("mail_organize", {"ids": ["9"], "action": "label"}, "invalid_input"),
+            ("mail_organize", {"ids": ["9"], "action": "label", "label": "a%"}, "invalid_input"),
+            ("mail_organize", {"ids": ["9"], "action": "read", "label": "a"}, "invalid_input"),
+            ("mail_search", {"folder": "nowhere"}, "invalid_input"),
+            ("mail_search", {"cursor": "x"}, "invalid_input"),
             ("mail_send", {"draft_id": "9"}, "not_found"),
             ("mail_read", {"id": "9"}, "not_found"),
             ("mail_read", {"id": "t9"}, "not_found"),
@@ -133,3 +172,127 @@ async def test_a_draft_shows_everybody_it_would_go_to(in_process: Connect) -> No
         read = await desk("mail_read", id=draft["draft_id"])
     assert read["bcc"] == ["ann@example.com"]
     assert read["cc"] == ["bob@example.com"]
+
+
+async def test_fifty_megabytes_are_refused_and_nothing_is_kept(in_process: Connect) -> None:
+    large = base64.b64encode(b"x" * 50_000_000).decode()
+    async with in_process(create) as desk:
+        answer = await desk("mail_draft", body="x", attachments=[{"name": "a", "base64": large}])
+        assert (answer.is_error, answer["code"]) == (True, "attachment_too_large")
+        assert "10 MB" in answer["message"]
+        several = [{"name": f"{i}.txt", "text": "x" * 4_000_000} for i in range(3)]
+        answer = await desk("mail_draft", body="x", attachments=several)
+        assert answer["code"] == "attachment_too_large"
+        assert (await desk("mail_search", folder="drafts"))["rows"] == []
+
+
+async def test_an_attachment_is_drafted_read_and_passed_on(
+    in_process: Connect, tmp_path: Path
+) -> None:
+    async with in_process(create, rules=Rules(confirm="never")) as desk:
+        given = [
+            {"name": "Größe.csv", "text": "a;b\n1;2"},
+            {"name": "x.bin", "base64": base64.b64encode(b"\0\1").decode()},
+        ]
+        made = await desk("mail_draft", body="x", to=["office@main.example"], attachments=given)
+        assert [each["name"] for each in made["attachments"]] == ["Größe.csv", "x.bin"]
+        await desk("mail_send", draft_id=made["draft_id"])
+        (received,) = (await desk("mail_search", folder="inbox", has_attachment=True))["rows"]
+        listed = (await desk("mail_read", id=received["id"]))["attachments"]
+        assert [(each["id"], each["size_bytes"]) for each in listed] == [("1", 7), ("2", 2)]
+        text = await desk("mail_attachment", message_id=received["id"], attachment="1", max_chars=4)
+        assert (text["text"], text["next_offset"]) == ("a;b\n", 4)
+        binary = {"message_id": received["id"], "attachment": "x.bin"}
+        assert (await desk("mail_attachment", **binary))["code"] == "invalid_input"
+        kept = Path((await desk("mail_attachment", **binary, as_="file"))["path"])
+        assert kept.is_relative_to(tmp_path)
+        assert content_and_mode(kept) == (b"\0\1", 0o600)
+        again = await desk(
+            "mail_draft", body="y", attachments=[{"mail": received["id"], "name": "2"}]
+        )
+        assert again["attachments"][0]["name"] == "x.bin"
+        forwarded = await desk("mail_draft", body="z", forward=received["id"])
+        assert len(forwarded["attachments"]) == 2
+
+
+async def test_a_plan_is_shown_and_nothing_is_done(in_process: Connect, tmp_path: Path) -> None:
+    received = await receive(tmp_path, "When?")
+    async with in_process(create) as desk:
+        plan = (await desk("mail_draft", body="x", bcc=["ann@example.com"], dry_run=True))["plan"]
+        assert (plan["bcc"], plan["body"]) == (["ann@example.com"], "x")
+        assert (await desk("mail_search", folder="drafts"))["rows"] == []
+        made = await desk("mail_draft", body="old", subject="S")
+        change = {"body": "new", "draft_id": made["draft_id"], "dry_run": True}
+        assert (await desk("mail_draft", **change))["plan"]["was"] == {"body": "old"}
+        filing = {"ids": [received], "action": "move", "label": "Bills", "dry_run": True}
+        plan = (await desk("mail_organize", **filing))["plan"]
+        assert (plan["is_new"], plan["mails"][0]["folder"]) == (True, "inbox")
+        names = [folder["name"] for folder in (await desk("mail_folders"))["folders"]]
+        assert "Bills" not in names
+
+
+async def test_a_confirmation_is_for_the_draft_as_it_was_shown(in_process: Connect) -> None:
+    async with in_process(create) as desk:
+        made = await desk("mail_draft", to=["ann@example.com"], body="x" * 1500 + "ten euros")
+        asked = await desk("mail_send", draft_id=made["draft_id"])
+        await desk("mail_draft", draft_id=made["draft_id"], body="x" * 1500 + "two euros")
+        confirmed = {"draft_id": made["draft_id"], "confirm": asked["confirm"]}
+        assert (await desk("mail_send", **confirmed))["code"] == "confirm_mismatch"
+        assert (await desk("mail_search", folder="sent"))["rows"] == []
+
+
+@pytest.mark.parametrize(
+    ("allowed", "to", "is_sent"),
+    [
+        ("*@example.com, bob@firm.example", ["ann@Example.com", "bob@firm.example"], True),
+        ("*@example.com", ["ann@example.com", "eve@sub.example.com"], False),
+        ("*@*.example.com", ["eve@sub.example.com"], True),
+        ("*@*.example.com", ["eve@evilexample.com"], False),
+        ("", ["ann@example.com"], False),
+        ("*", ["ann@example.com"], True),
+    ],
+)
+async def test_mail_goes_to_allowed_recipients_only(
+    in_process: Connect, allowed: str, to: list[str], is_sent: bool
+) -> None:
+    options = {"recipients": allowed}
+    async with in_process(create, options=options, rules=Rules(confirm="never")) as desk:
+        for field in ("to", "cc", "bcc"):
+            made = await desk("mail_draft", body="x", **{field: to})
+            answer = await desk("mail_send", draft_id=made["draft_id"])
+            assert answer.is_error is not is_sent
+            assert is_sent or (answer["code"], answer["outcome"]) == (
+                "recipient_not_allowed",
+                "none",
+            )
+        sent = (await desk("mail_search", folder="sent"))["rows"]
+        assert len(sent) == (3 if is_sent else 0)
+
+
+async def test_mails_and_threads_are_organized(in_process: Connect, tmp_path: Path) -> None:
+    received = await receive(tmp_path, "When?")
+    async with in_process(create) as desk:
+        thread = (await desk("mail_read", id=received))["thread"]
+        done = await desk("mail_organize", key="k", ids=[thread, received], action="archive")
+        assert done.body == {"action": "archive", "ids": [received]}
+        again = await desk("mail_organize", key="k", ids=[thread, received], action="archive")
+        assert again.body == {**done.body, "replayed": True}
+        await desk("mail_organize", ids=[received], action="label", label="Ärger")
+        row = (await desk("mail_search", folder="ärger"))["rows"][0]
+        assert (row["folder"], row["labels"]) == ("archive", ["Ärger"])
+        folders = await desk("mail_folders")
+        assert [each["name"] for each in folders["labels"]] == ["Ärger"]
+        assert folders["addresses"] == ["office@main.example"]
+        draft = await desk("mail_draft", body="x")
+        refused = await desk("mail_organize", ids=[draft["draft_id"]], action="archive")
+        assert refused["code"] == "invalid_input"
+
+
+async def test_the_profile_decides_which_tools_there_are(in_process: Connect) -> None:
+    seen = {}
+    for profile in ("read", "draft", "write"):
+        async with in_process(create, rules=Rules(profile=profile)) as desk:
+            seen[profile] = {tool.name for tool in (await desk.client.list_tools()).tools}
+    assert seen["read"] == {"mail_search", "mail_read", "mail_attachment", "mail_folders"}
+    assert seen["draft"] - seen["read"] == {"mail_draft"}
+    assert seen["write"] - seen["draft"] == {"mail_send", "mail_organize"}

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from aicore_tools.errors import BackendConfigError, InvalidInput, NotAllowed, NotFound
 from aicore_tools.mail.addresses import parse_address
 from aicore_tools.mail.backends.local import LocalMailbox
+from aicore_tools.mail.drafting import DraftInput
 from aicore_tools.mail.html_text import html_to_text
 from aicore_tools.mail.messages import build, parse
-from aicore_tools.mail.records import Address, Draft, MailId, MailSearch
-from aicore_tools.mail.registry import mailbox
-from aicore_tools.mail.service import DraftInput, MailService
+from aicore_tools.mail.records import Address, Draft, DraftContent, MailSearch
+from aicore_tools.mail.registry import MailboxSettings, mailbox
+from aicore_tools.mail.service import MailService
 from aicore_tools.operations import Operation
 
 OWN = [Address("office@lakeside.example", "Lakeside"), Address("ann@lakeside.example")]
@@ -32,6 +33,11 @@ async def opened(folder: Path) -> AsyncIterator[tuple[MailService, LocalMailbox]
 
 def op() -> Operation:
     return Operation.of("test", {})
+
+
+async def drafted(service: MailService, box: LocalMailbox, **given: Any) -> Draft:
+    saved = await service.draft(await service.plan_draft(DraftInput(**given)), op())
+    return await box.draft(saved.result.id)
 
 
 def raw(body: str = "Hi", **headers: str) -> bytes:
@@ -85,15 +91,15 @@ def test_what_is_no_single_address_is_refused(text: str) -> None:
 @given(name=st.text(max_size=60), subject=st.text(max_size=80), body=st.text(max_size=200))
 @settings(max_examples=150, deadline=None)
 def test_no_text_can_add_a_header_or_recipient(name: str, subject: str, body: str) -> None:
-    from aicore_tools.mail.service import _body, _subject
+    from aicore_tools.mail.drafting import _body, _subject
 
     try:
         address = parse_address(f"{name} <ann@example.com>")
         subject, body = _subject(subject), _body(body)
     except InvalidInput:
         return
-    draft = Draft(id=MailId("1"), sender=OWN[0], to=[address], subject=subject, body=body)
-    message = build(draft, message_id="<x@lakeside.example>", at=datetime.now(UTC))
+    content = DraftContent(sender=OWN[0], to=[address], subject=subject, body=body)
+    message = build(content, message_id="<x@lakeside.example>", at=datetime.now(UTC))
     read = parse(message)
     assert [name for name, _ in read.headers] == [
         *("Message-ID", "Date", "From", "To", "Subject"),
@@ -107,7 +113,7 @@ def test_no_text_can_add_a_header_or_recipient(name: str, subject: str, body: st
 async def test_a_subject_that_is_more_than_a_line_is_refused(tmp_path: Path, subject: str) -> None:
     async with opened(tmp_path) as (service, _):
         with pytest.raises(InvalidInput):
-            await service.draft(op(), DraftInput(body="x", subject=subject))
+            await service.plan_draft(DraftInput(body="x", subject=subject))
 
 
 async def test_a_reply_goes_to_reply_to_and_keeps_the_thread(tmp_path: Path) -> None:
@@ -121,25 +127,25 @@ async def test_a_reply_goes_to_reply_to_and_keeps_the_thread(tmp_path: Path) -> 
                 Cc="eve@firm.example, ann@lakeside.example",
             )
         )
-        effect = await service.draft(op(), DraftInput(body="Yes", reply_to=received))
-        draft = effect.result
+        draft = (await drafted(service, box, body="Yes", reply_to=received)).content
         assert [each.email for each in draft.to] == ["desk@firm.example"]
         assert draft.cc == []
         assert draft.subject == "Re: Visit"
         assert draft.sender == OWN[0]
         assert draft.threading.in_reply_to == "<m2@firm.example>"
         assert draft.threading.references == ["<m1@firm.example>", "<m2@firm.example>"]
-        to_all = DraftInput(body="Yes", reply_to="<m2@firm.example>", reply_all=True)
-        everyone = (await service.draft(op(), to_all)).result
+        to_all = {"reply_to": "<m2@firm.example>", "reply_all": True}
+        everyone = (await drafted(service, box, body="Yes", **to_all)).content
         assert [each.email for each in everyone.cc] == ["eve@firm.example"]
 
 
 async def test_a_reply_to_our_own_mail_goes_to_whom_we_wrote(tmp_path: Path) -> None:
-    async with opened(tmp_path) as (service, _):
-        first = DraftInput(body="Hi", to=["bob@firm.example"], subject="Re: Visit")
-        sent = await service.send(op(), (await service.draft(op(), first)).result.id)
-        again = DraftInput(body="Any news?", reply_to=sent.result.thread)
-        draft = (await service.draft(op(), again)).result
+    async with opened(tmp_path) as (service, box):
+        given = {"to": ["bob@firm.example"], "subject": "Re: Visit"}
+        first = await drafted(service, box, body="Hi", **given)
+        sent = await service.send(await service.plan_send(first.id), op())
+        again = {"body": "Any news?", "reply_to": sent.result.thread}
+        draft = (await drafted(service, box, **again)).content
         assert [each.email for each in draft.to] == ["bob@firm.example"]
         assert draft.subject == "Re: Visit"
         assert draft.threading.in_reply_to == sent.result.message_id
@@ -148,10 +154,8 @@ async def test_a_reply_to_our_own_mail_goes_to_whom_we_wrote(tmp_path: Path) -> 
 async def test_given_fields_win_over_the_reply(tmp_path: Path) -> None:
     async with opened(tmp_path) as (service, box):
         received = await box.deliver(raw(Subject="Visit"))
-        given = DraftInput(
-            body="x", reply_to=received, to=["eve@firm.example"], subject="New", sender=OWN[1].email
-        )
-        draft = (await service.draft(op(), given)).result
+        given = {"to": ["eve@firm.example"], "subject": "New", "sender": OWN[1].email}
+        draft = (await drafted(service, box, body="x", reply_to=received, **given)).content
         assert ([str(each) for each in draft.to], draft.subject) == (["eve@firm.example"], "New")
         assert draft.sender == OWN[1]
 
@@ -159,8 +163,8 @@ async def test_given_fields_win_over_the_reply(tmp_path: Path) -> None:
 async def test_a_forward_quotes_the_mail(tmp_path: Path) -> None:
     async with opened(tmp_path) as (service, box):
         received = await box.deliver(raw("The plan\r\nline 2", Subject="Fwd: Plan"))
-        given = DraftInput(body="FYI", forward=received, to=["eve@firm.example"])
-        draft = (await service.draft(op(), given)).result
+        given = {"body": "FYI", "forward": received, "to": ["eve@firm.example"]}
+        draft = (await drafted(service, box, **given)).content
         assert draft.subject == "Fwd: Plan"
         assert draft.body.startswith("FYI\n\n---------- Forwarded message ----------\nFrom: Bob")
         assert draft.body.endswith("The plan\nline 2")
@@ -186,16 +190,16 @@ async def test_a_draft_that_cannot_be_is_refused(
     tmp_path: Path, given: dict[str, Any], error: type[Exception]
 ) -> None:
     async with opened(tmp_path) as (service, box):
-        await service.draft(op(), DraftInput(body="first"))
+        await drafted(service, box, body="first")
         with pytest.raises(error):
-            await service.draft(op(), DraftInput(**{"body": "x", **given}))
+            await drafted(service, box, **{"body": "x", **given})
         assert len((await box.search(MailSearch(folder="drafts"))).rows) == 1
 
 
 async def test_a_repeated_recipient_gets_one_copy(tmp_path: Path) -> None:
-    async with opened(tmp_path) as (service, _):
-        given = DraftInput(body="x", to=["Ann <a@b.example>", "A@B.example", "c@b.example"])
-        draft = (await service.draft(op(), given)).result
+    async with opened(tmp_path) as (service, box):
+        given = ["Ann <a@b.example>", "A@B.example", "c@b.example"]
+        draft = (await drafted(service, box, body="x", to=given)).content
         assert [str(each) for each in draft.to] == ["Ann <a@b.example>", "c@b.example"]
 
 
@@ -329,6 +333,7 @@ async def test_a_mail_of_more_than_25_mb_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_backend_or_no_address_is_the_operators_matter(tmp_path: Path) -> None:
-    for backend, addresses in (("gmail", OWN), ("local", [])):
+    for backend, addresses in (("pigeon", OWN), ("local", []), ("imap", OWN)):
+        settings = MailboxSettings(data_dir=tmp_path, business="main", addresses=addresses)
         with pytest.raises(BackendConfigError):
-            mailbox(backend, data_dir=tmp_path, business="main", addresses=addresses)
+            mailbox(backend, settings)

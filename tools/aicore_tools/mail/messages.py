@@ -26,7 +26,16 @@ from aicore_tools.mail.records import (
     Threading,
 )
 
-__all__ = ["Parsed", "build", "content_of", "message_id_for", "parse", "snippet_of"]
+__all__ = [
+    "Parsed",
+    "build",
+    "content_of",
+    "decoded",
+    "finished",
+    "message_id_for",
+    "parse",
+    "snippet_of",
+]
 
 _POLICY = policy.SMTP.clone(cte_type="7bit")
 _MESSAGE_ID = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]{1,900}>")
@@ -38,6 +47,17 @@ _MALFORMED = (AttributeError, LookupError, MessageError, RecursionError, TypeErr
 _PLACEHOLDER_MAX_CHARS = 300
 _SNIPPET_CHARS = 120
 _MAX_REFERENCES = 20
+_FIELD_START = re.compile(rb"\n(?![ \t])")
+_NOT_SENT = (
+    b"message-id",
+    b"date",
+    b"bcc",
+    b"x-aicore-draft",
+    b"x-mozilla-draft-info",
+    b"x-identity-key",
+    b"fcc",
+)
+"""Fields of a draft that are for its writer, or are set anew when it is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +128,15 @@ def build(
     return "".join(f"{line}\r\n" for line in lines).encode("ascii") + message.as_bytes()
 
 
+def finished(raw: bytes, *, message_id: str, at: datetime) -> bytes:
+    """Make the mail to be sent from a draft's bytes, whoever wrote it; its body stays as it is."""
+    head, _, body = raw.replace(b"\r\n", b"\n").partition(b"\n\n")
+    fields = _FIELD_START.split(head)
+    kept = [each for each in fields if each.partition(b":")[0].strip().lower() not in _NOT_SENT]
+    own = [b"Message-ID: " + message_id.encode("ascii"), b"Date: " + format_datetime(at).encode()]
+    return b"\n".join([*own, *kept, b"", body]).replace(b"\n", b"\r\n")
+
+
 def content_of(raw: bytes, *, thread: ThreadId | None = None) -> DraftContent:
     """Read a draft, whoever wrote it."""
     parsed = parse(raw)
@@ -126,6 +155,17 @@ def content_of(raw: bytes, *, thread: ThreadId | None = None) -> DraftContent:
             references=parsed.references,
         ),
     )
+
+
+def decoded(content: bytes, charset: str) -> str:
+    """Read text in the charset it claims, else in the likeliest; never fails."""
+    try:
+        return content.decode(charset)
+    except (LookupError, UnicodeDecodeError, ValueError):
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            return content.decode("cp1252", "replace")
 
 
 def snippet_of(text: str) -> str:
@@ -211,7 +251,9 @@ def _parts(message: EmailMessage) -> tuple[str, str, list[File]]:
         media_type = part.get_content_type()
         name = _filename(part)
         is_file = part.get_content_disposition() == "attachment" or bool(name)
-        if media_type == "text/plain" and not is_file:
+        # A multipart without parts is a broken mail: its text is all there is.
+        is_plain = media_type == "text/plain" or media_type.startswith("multipart/")
+        if is_plain and not is_file:
             plain.append(_text(part))
         elif media_type == "text/html" and not is_file:
             html.append(_text(part))
@@ -230,7 +272,7 @@ def _leaves(message: EmailMessage) -> Iterator[EmailMessage]:
         inner = part.get_payload()
         if part.get_content_maintype() == "multipart" and isinstance(inner, list):
             waiting.extend(each for each in reversed(inner) if isinstance(each, EmailMessage))
-        elif part.get_content_maintype() != "multipart":
+        else:
             yield part
 
 
@@ -254,12 +296,4 @@ def _payload(part: EmailMessage) -> bytes:
 
 
 def _text(part: EmailMessage) -> str:
-    charset = part.get_content_charset() or "utf-8"
-    content = _payload(part)
-    try:
-        return content.decode(charset)
-    except (LookupError, UnicodeDecodeError, ValueError):
-        try:
-            return content.decode()
-        except UnicodeDecodeError:
-            return content.decode("cp1252", "replace")
+    return decoded(_payload(part), part.get_content_charset() or "utf-8")

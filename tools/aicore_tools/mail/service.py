@@ -5,88 +5,97 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, tzinfo
-from typing import Literal
+from pathlib import Path
 
 from anyio import to_thread
 
-from aicore_tools.errors import InvalidInput, NotAllowed, NotFound
-from aicore_tools.mail.addresses import parse_address, unique, without
-from aicore_tools.mail.messages import Parsed, parse
-from aicore_tools.mail.port import Mailbox
+from aicore_tools.errors import BackendConfigError, InvalidInput, NotAllowed, NotFound
+from aicore_tools.mail import drafting, reading
+from aicore_tools.mail.addresses import parse_address
+from aicore_tools.mail.drafting import AttachmentInput, DraftInput
+from aicore_tools.mail.messages import parse
+from aicore_tools.mail.port import Done, Mailbox
+from aicore_tools.mail.reading import AttachmentForm, Opened, ReadFormat, Reading
+from aicore_tools.mail.recipients import Recipients
 from aicore_tools.mail.records import (
+    Action,
     Address,
-    Attachment,
     Draft,
-    DraftChange,
+    DraftContent,
+    File,
+    Folder,
     Mail,
-    MailId,
     MailPage,
+    MailRow,
     MailSearch,
+    Organized,
+    SavedDraft,
     Sent,
     ThreadId,
-    Threading,
 )
 from aicore_tools.operations import Effect, Operation
 
-__all__ = ["DraftInput", "MailService", "ReadFormat", "Reading"]
+__all__ = ["MailService", "PlannedDraft", "PlannedOrganizing", "PlannedSending"]
 
 MAX_ROWS = 100
-MAX_RECIPIENTS = 100
-MAX_BODY_CHARS = 200_000
-MAX_SUBJECT_CHARS = 500
-MAX_READ_CHARS = 50_000
-
-ReadFormat = Literal["text", "html", "headers"]
+MAX_ORGANIZED = 200
+MAX_LABEL_CHARS = 60
+_NAMED_ACTIONS = ("label", "unlabel", "move")
+_FOR_DRAFTS = ("trash", "restore", "label", "unlabel", "star", "unstar", "read", "unread")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DraftInput:
-    """A draft as a caller gives it; None leaves a field as it is, or as the reply makes it."""
+class PlannedDraft:
+    """A draft as it would be saved, and as it is where it is an edit."""
 
-    body: str
-    to: Sequence[str] | None = None
-    cc: Sequence[str] | None = None
-    bcc: Sequence[str] | None = None
-    subject: str | None = None
-    reply_to: str | None = None
-    reply_all: bool = False
-    forward: str | None = None
-    sender: str | None = None
-    draft_id: str | None = None
+    content: DraftContent
+    before: Draft | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """A stretch of a mail's or thread's text.
+class PlannedSending:
+    """A draft as it would be sent."""
 
-    `next_offset` is where the rest begins, None at the end. `mails` are the mails read, oldest
-    first; `attachments` are those of a single mail; `cc` and `bcc` are those of the last.
-    """
+    draft: Draft
 
-    mails: Sequence[Mail]
-    text: str
-    offset: int
-    total_chars: int
-    attachments: Sequence[Attachment] = ()
-    cc: Sequence[Address] = ()
-    bcc: Sequence[Address] = ()
 
-    @property
-    def next_offset(self) -> int | None:
-        """Where to read on, or None at the end."""
-        end = self.offset + len(self.text)
-        return end if end < self.total_chars else None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedOrganizing:
+    """The mails as they are, and what would be done to them. `is_new`: `label` would be made."""
+
+    action: Action
+    mails: Sequence[MailRow]
+    label: str = ""
+    is_new: bool = False
 
 
 class MailService:
     """Checks what comes in, threads replies, and asks the mailbox.
 
-    `zone` is where a date without an offset begins.
+    `zone` is where a date without an offset begins, `recipients` whom mail may go to (None:
+    everybody), `files` the folder attachments are put into (None: they are read as text only).
     """
 
-    def __init__(self, mailbox: Mailbox, *, zone: tzinfo = UTC) -> None:
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        *,
+        zone: tzinfo = UTC,
+        recipients: Recipients | None = None,
+        files: Path | None = None,
+    ) -> None:
         self._mailbox = mailbox
         self._zone = zone
+        self._recipients = recipients or Recipients()
+        self._files = files
+
+    async def earlier(self, operation: Operation) -> Effect[Done] | None:
+        """Give what `operation` did before; None if it did nothing yet."""
+        return await self._mailbox.earlier(operation)
+
+    async def folders(self) -> tuple[Sequence[Address], Sequence[Folder]]:
+        """Give the addresses of the business, and the folders and labels."""
+        return self._mailbox.addresses, await self._mailbox.folders()
 
     async def search(
         self, search: MailSearch, *, after: str | None = None, before: str | None = None
@@ -94,14 +103,14 @@ class MailService:
         """Find mails. `after` (included) and `before` (not) are dates or RFC 3339 times.
 
         Raises:
-            InvalidInput: a date, the limit or the cursor is wrong.
+            InvalidInput: a date, the limit, the folder or the cursor is wrong.
         """
         if not 1 <= search.limit <= MAX_ROWS:
             raise InvalidInput(f"limit: give 1 to {MAX_ROWS}, not {search.limit}.")
         return await self._mailbox.search(
             replace(
                 search,
-                query=_clean(search.query),
+                query=drafting.clean(search.query),
                 after=self._moment("after", after),
                 before=self._moment("before", before),
             )
@@ -116,63 +125,136 @@ class MailService:
             NotFound: there is none.
             InvalidInput: offset or max_chars is out of range.
         """
-        if offset < 0 or not 1 <= max_chars <= MAX_READ_CHARS:
-            raise InvalidInput(f"Give an offset from 0 and max_chars from 1 to {MAX_READ_CHARS}.")
+        reading.check_stretch(offset, max_chars)
         mails = await self._mails(mail_id)
-        # Large mails take a while to take apart.
-        parsed = await to_thread.run_sync(lambda: [parse(mail.raw) for mail in mails])
-        if len(mails) == 1:
-            text = _shown(parsed[0], form)
-        else:
-            parts = zip(mails, parsed, strict=True)
-            text = "\n\n".join(f"{_separator(mail)}\n{_shown(p, form)}" for mail, p in parts)
-        return Reading(
-            mails=mails,
-            text=text[offset : offset + max_chars],
-            offset=offset,
-            total_chars=len(text),
-            attachments=parsed[0].attachments if len(mails) == 1 else (),
-            cc=parsed[-1].cc,
-            bcc=parsed[-1].bcc,
-        )
 
-    async def draft(self, operation: Operation, given: DraftInput) -> Effect[Draft]:
-        """Make a draft, or change the one `draft_id` names. Nothing is sent.
+        def take() -> Reading:  # large mails take a while to take apart
+            parsed = [parse(mail.raw) for mail in mails]
+            return reading.read(mails, parsed, form, offset, max_chars)
+
+        return await to_thread.run_sync(take)
+
+    async def attachment(
+        self,
+        mail_id: str,
+        wanted: str,
+        *,
+        form: AttachmentForm = "text",
+        offset: int = 0,
+        max_chars: int = 8000,
+    ) -> Opened:
+        """Open an attachment by its number or name: its text, or a file with its content.
 
         Raises:
-            InvalidInput: an address, a text or a combination is wrong.
+            NotFound: there is no such mail or attachment.
+            InvalidInput: it is no text, or the stretch is out of range.
+        """
+        reading.check_stretch(offset, max_chars)
+        file = await self._file(mail_id, wanted)
+        if form == "text":
+            return await to_thread.run_sync(reading.opened, file, offset, max_chars)
+        if self._files is None:
+            raise BackendConfigError("There is no folder to put attachments into.")
+        return await to_thread.run_sync(reading.keep_file, self._files, file)
+
+    async def plan_draft(self, given: DraftInput) -> PlannedDraft:
+        """Check and complete a draft, or the change of the one `draft_id` names.
+
+        Raises:
+            InvalidInput: an address, a text, an attachment or a combination is wrong.
             NotAllowed: `sender` is none of the business's own addresses.
             NotFound: the draft, or the mail replied to or forwarded, does not exist.
             Conflict: the draft was sent.
         """
-        _refuse_mixed(given)
-        change = DraftChange(
-            sender=None if given.sender is None else self._sender(given.sender),
-            to=_recipients(given.to),
-            cc=_recipients(given.cc),
-            bcc=_recipients(given.bcc),
-            subject=None if given.subject is None else _subject(given.subject),
-            body=_body(given.body),
-        )
+        own = self._mailbox.addresses
+        content = drafting.texts(DraftContent(sender=own[0]), given)
+        before = None
         if given.reply_to is not None:
-            change = self._as_reply(change, await self._one(given.reply_to), given.reply_all)
+            content = drafting.as_reply(content, given, await self._one(given.reply_to), own)
         elif given.forward is not None:
-            change = _as_forward(change, await self._one(given.forward))
-        people = [*(change.to or ()), *(change.cc or ()), *(change.bcc or ())]
-        if len(people) > MAX_RECIPIENTS:
-            raise InvalidInput(f"At most {MAX_RECIPIENTS} recipients, not {len(people)}.")
-        draft_id = None if given.draft_id is None else MailId(given.draft_id)
-        return await self._mailbox.save_draft(operation, change, draft_id)
+            content = drafting.as_forward(content, given, await self._one(given.forward))
+        elif given.draft_id is not None:
+            before = await self._mailbox.draft(given.draft_id)
+            content = drafting.texts(before.content, given)
+        if given.sender is not None:
+            content = replace(content, sender=self._sender(given.sender))
+        if given.attachments is not None:
+            kept = content.files if given.forward is not None else ()
+            files = [await self._attached(each) for each in given.attachments]
+            content = replace(content, files=[*kept, *files])
+        drafting.check_size(content)
+        return PlannedDraft(content=content, before=before)
 
-    async def send(self, operation: Operation, draft_id: str) -> Effect[Sent]:
-        """Send a draft, once only.
+    async def draft(self, plan: PlannedDraft, operation: Operation) -> Effect[SavedDraft]:
+        """Save a draft. Nothing is sent."""
+        draft_id = None if plan.before is None else plan.before.id
+        return await self._mailbox.save_draft(operation, plan.content, draft_id)
+
+    async def plan_send(self, draft_id: str) -> PlannedSending:
+        """Look at a draft that is to be sent.
 
         Raises:
             NotFound: there is no such draft.
             Conflict: it was sent before.
             InvalidInput: nobody would receive it.
+            NotAllowed: somebody may not be written to, or its sender is not ours.
         """
-        return await self._mailbox.send(operation, MailId(draft_id))
+        draft = await self._mailbox.draft(draft_id)
+        if not draft.content.everyone:
+            raise InvalidInput(
+                f"Draft {draft_id} names nobody to send it to.",
+                hint="Add `to` with mail_draft and this draft_id.",
+            )
+        drafting.check_size(draft.content)
+        self._sender(draft.content.sender.email)
+        self._recipients.check(draft.content.everyone)
+        return PlannedSending(draft=draft)
+
+    async def send(self, plan: PlannedSending, operation: Operation) -> Effect[Sent]:
+        """Send a draft, once only."""
+        self._recipients.check(plan.draft.content.everyone)
+        return await self._mailbox.send(operation, plan.draft.id)
+
+    async def plan_organize(
+        self, ids: Sequence[str], action: Action, label: str = ""
+    ) -> PlannedOrganizing:
+        """Look at the mails (threads as all their mails) that are to be organized.
+
+        Raises:
+            NotFound: one of them is not there.
+            InvalidInput: too many, a label is missing or wrong, or a draft would be moved.
+        """
+        if not 1 <= len(ids) <= MAX_ORGANIZED:
+            raise InvalidInput(f"ids: give 1 to {MAX_ORGANIZED}, not {len(ids)}.")
+        label = _label(action, label)
+        mails = await self._rows(list(dict.fromkeys(ids)))
+        if len(mails) > MAX_ORGANIZED:
+            raise InvalidInput(f"These threads have {len(mails)} mails; {MAX_ORGANIZED} at once.")
+        if action not in _FOR_DRAFTS and any(mail.folder == "drafts" for mail in mails):
+            raise InvalidInput("A draft can be trashed, but not archived, moved or marked as spam.")
+        is_new = False
+        if action in ("label", "move"):
+            known = {
+                each.name.casefold()
+                for each in await self._mailbox.folders()
+                if each.is_label == (action == "label")
+            }
+            is_new = label.casefold() not in known
+        return PlannedOrganizing(action=action, mails=mails, label=label, is_new=is_new)
+
+    async def organize(self, plan: PlannedOrganizing, operation: Operation) -> Effect[Organized]:
+        """Do an action to mails."""
+        ids = [mail.id for mail in plan.mails]
+        return await self._mailbox.organize(operation, ids, plan.action, plan.label)
+
+    async def _rows(self, ids: Sequence[str]) -> list[MailRow]:
+        singles = [each for each in ids if not each.startswith("t")]
+        found = dict(zip(singles, await self._mailbox.rows(singles), strict=True))
+        rows: dict[str, MailRow] = {}
+        for each in ids:
+            mails = [found[each]] if each in found else [m.row for m in await self._mails(each)]
+            rows |= {row.id: row for row in mails}
+        return list(rows.values())
 
     async def _mails(self, mail_id: str) -> Sequence[Mail]:
         if not mail_id.startswith("t"):
@@ -189,6 +271,18 @@ class MailService:
             raise InvalidInput(f"{mail_id} is a draft; edit it with draft_id.")
         return mail
 
+    async def _file(self, mail_id: str, wanted: str) -> File:
+        mail = await self._mailbox.get(mail_id)
+        parsed = await to_thread.run_sync(parse, mail.raw)
+        return drafting.pick(parsed, wanted)
+
+    async def _attached(self, given: AttachmentInput) -> File:
+        if given.mail is None:
+            return await to_thread.run_sync(drafting.file_of, given)
+        if given.text is not None or given.base64 is not None:
+            raise InvalidInput(f"attachments: give {given.name!r} as one of text, base64 or mail.")
+        return await self._file(given.mail, given.name)
+
     def _sender(self, text: str) -> Address:
         wanted = parse_address(text)
         own = self._mailbox.addresses
@@ -198,34 +292,6 @@ class MailService:
         raise NotAllowed(
             f"{wanted.email} is no address of this business.",
             hint=f"Send from: {', '.join(address.email for address in own)}.",
-        )
-
-    def _as_reply(self, change: DraftChange, mail: Mail, reply_all: bool) -> DraftChange:
-        original = parse(mail.raw)
-        own = self._mailbox.addresses
-        # A reply to a mail of our own goes to whom that mail went.
-        is_ours = not without([original.sender], own)
-        answer_to = original.to if is_ours else (original.reply_to or [original.sender])
-        to = change.to if change.to is not None else unique(answer_to)
-        if not to or not to[0].email:
-            raise InvalidInput("This mail does not say whom to answer.", hint="Give `to`.")
-        cc = change.cc
-        if cc is None and reply_all:
-            others = unique([*original.to, *original.cc])
-            cc = without(without(others, own), to)
-        subject = change.subject
-        return replace(
-            change,
-            to=to,
-            cc=cc,
-            subject=_prefixed("Re: ", original.subject) if subject is None else subject,
-            threading=Threading(
-                thread=mail.row.thread,
-                in_reply_to=original.message_id,
-                references=[*original.references, original.message_id]
-                if original.message_id
-                else original.references,
-            ),
         )
 
     def _moment(self, name: str, text: str | None) -> datetime | None:
@@ -243,74 +309,18 @@ class MailService:
             ) from error
 
 
-def _refuse_mixed(given: DraftInput) -> None:
-    starts = [given.reply_to, given.forward, given.draft_id]
-    if sum(start is not None for start in starts) > 1:
-        raise InvalidInput("Give only one of reply_to, forward and draft_id.")
-    if given.reply_all and given.reply_to is None:
-        raise InvalidInput("reply_all goes with reply_to only.")
-
-
-def _recipients(given: Sequence[str] | None) -> list[Address] | None:
-    return None if given is None else unique(parse_address(text) for text in given)
-
-
-def _clean(text: str) -> str:
-    """Drop what no mail can hold: NUL and halves of surrogate pairs."""
-    return text.replace("\0", "").encode(errors="replace").decode()
-
-
-def _body(text: str) -> str:
-    if len(text) > MAX_BODY_CHARS:
-        raise InvalidInput(f"body: at most {MAX_BODY_CHARS} characters, not {len(text)}.")
-    return _clean(text).replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _subject(text: str) -> str:
-    if any(ord(character) < 32 or character in "\x7f\x85\u2028\u2029" for character in text):
-        raise InvalidInput("subject: it holds a line break or another control character.")
-    if len(text) > MAX_SUBJECT_CHARS:
-        raise InvalidInput(f"subject: at most {MAX_SUBJECT_CHARS} characters, not {len(text)}.")
-    return _clean(text).strip()
-
-
-def _prefixed(prefix: str, subject: str) -> str:
-    known = ("re:", "aw:") if prefix == "Re: " else ("fwd:", "fw:", "wg:")
-    if subject.lower().startswith(known):
-        return subject[:MAX_SUBJECT_CHARS]
-    return (prefix + subject)[:MAX_SUBJECT_CHARS]
-
-
-def _as_forward(change: DraftChange, mail: Mail) -> DraftChange:
-    original = parse(mail.raw)
-    quoted = "\n".join(
-        (
-            change.body or "",
-            "",
-            "---------- Forwarded message ----------",
-            f"From: {original.sender}",
-            f"Date: {mail.row.at.isoformat(timespec='minutes')}",
-            f"Subject: {original.subject}",
-            f"To: {', '.join(str(address) for address in original.to)}",
-            "",
-            original.text,
+def _label(action: Action, label: str) -> str:
+    """Check the label of an action that has one."""
+    label = " ".join(label.split())
+    if action not in _NAMED_ACTIONS:
+        if label:
+            raise InvalidInput(f"{action} takes no label.")
+        return ""
+    is_plain = label.isprintable() and not any(each in label for each in '"\\%*')
+    if not 1 <= len(label) <= MAX_LABEL_CHARS or not is_plain:
+        raise InvalidInput(
+            f'label: {action} needs a name of 1 to {MAX_LABEL_CHARS} characters without "\\%*.'
         )
-    )
-    subject = change.subject
-    return replace(
-        change,
-        body=quoted,
-        subject=_prefixed("Fwd: ", original.subject) if subject is None else subject,
-        threading=Threading(forwards=mail.row.id),
-    )
-
-
-def _shown(parsed: Parsed, form: ReadFormat) -> str:
-    if form == "headers":
-        return "\n".join(f"{name}: {value}" for name, value in parsed.headers)
-    return parsed.html if form == "html" and parsed.html else parsed.text
-
-
-def _separator(mail: Mail) -> str:
-    at = mail.row.at.isoformat(timespec="minutes")
-    return f"--- {mail.row.id} from {mail.row.sender} at {at}: {mail.row.subject}"
+    if action == "move" and label in ("drafts", "sent"):
+        raise InvalidInput(f"Nothing can be moved to {label}.")
+    return label

@@ -9,68 +9,54 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection, Row
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, get_args
 
-from aicore_tools.errors import Conflict, InvalidInput, NotFound
+from aicore_tools.connections import Probe
+from aicore_tools.errors import InvalidInput
 from aicore_tools.local_store import LocalStore
-from aicore_tools.mail import messages
+from aicore_tools.mail import messages, stored
 from aicore_tools.mail.backends import _local_search
+from aicore_tools.mail.backends._local_rows import (
+    MIGRATIONS,
+    LocalRows,
+    mail_of,
+    row_of,
+    seq_of,
+)
+from aicore_tools.mail.port import Done
 from aicore_tools.mail.records import (
+    Action,
     Address,
     Draft,
-    DraftChange,
+    DraftContent,
     Folder,
     Mail,
     MailId,
     MailPage,
     MailRow,
     MailSearch,
+    Organized,
+    Role,
+    SavedDraft,
     Sent,
     ThreadId,
-    Threading,
 )
 from aicore_tools.operations import Effect, Operation
 
 __all__ = ["LocalMailbox"]
 
 MAX_MESSAGE_BYTES = 25_000_000
-_SNIPPET_CHARS = 120
-
-MIGRATIONS = (
-    """
-    CREATE TABLE mail (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        business TEXT NOT NULL,
-        folder TEXT NOT NULL CHECK (folder IN ('inbox', 'sent', 'drafts')),
-        thread INTEGER NOT NULL,
-        at TEXT NOT NULL,
-        message_id TEXT NOT NULL,
-        sender TEXT NOT NULL,
-        recipients TEXT NOT NULL,
-        subject TEXT NOT NULL,
-        -- the three case-folded, the sender first, for conditions on a part
-        folded_sender TEXT NOT NULL,
-        folded_recipients TEXT NOT NULL,
-        folded_subject TEXT NOT NULL,
-        snippet TEXT NOT NULL,
-        unread INTEGER NOT NULL,
-        has_attachment INTEGER NOT NULL,
-        draft TEXT,
-        raw BLOB NOT NULL
-    ) STRICT;
-    CREATE INDEX mail_order ON mail (business, at, seq);
-    CREATE INDEX mail_thread ON mail (business, thread, at, seq);
-    CREATE INDEX mail_message_id ON mail (business, message_id);
-    CREATE VIRTUAL TABLE mail_fts USING fts5 (
-        words, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
-    );
-    """,
-)
+_DRAFT, _SENT = 1, 2
+_FLAGS: dict[str, dict[str, int]] = {
+    "read": {"unread": 0},
+    "unread": {"unread": 1},
+    "star": {"starred": 1},
+    "unstar": {"starred": 0},
+}
 
 
 def _now() -> datetime:
@@ -109,81 +95,159 @@ class LocalMailbox:
         """The addresses it may send from, the usual one first."""
         return self._addresses
 
+    async def probe(self) -> Probe:
+        """Read the file: which one it is."""
+        folders = await self.folders()
+        count = sum(folder.total or 0 for folder in folders if not folder.is_label)
+        return Probe(
+            name=f"{self._store.path} ({self._store.business}, {count} mails)",
+            can=("draft, read and organize mail", "send only to the business's own addresses"),
+            warnings=("It delivers nothing to the outside and fetches nothing.",),
+        )
+
+    async def folders(self) -> Sequence[Folder]:
+        """Give the folders and labels with their counts."""
+
+        def run(connection: Connection) -> tuple[list[Row], list[Row]]:
+            business = (self._store.business,)
+            folders = connection.execute(
+                "SELECT folder AS name, count(*) AS total, sum(unread) AS unread FROM letter"
+                " WHERE business = ? GROUP BY folder",
+                business,
+            ).fetchall()
+            labels = connection.execute(
+                "SELECT min(json_each.value) AS name, count(*) AS total, sum(unread) AS unread"
+                " FROM letter, json_each(letter.labels)"
+                " WHERE business = ? AND labels <> '[]' GROUP BY lower(json_each.value)",
+                business,
+            ).fetchall()
+            return folders, labels
+
+        folders, labels = await self._store.read(run)
+        found = {row["name"]: row for row in folders}
+        named = [_folder(name, found.get(name), role=name) for name in get_args(Role)]
+        own = [_folder(name, found[name]) for name in sorted(set(found) - set(get_args(Role)))]
+        tags = [_folder(row["name"], row, is_label=True) for row in labels]
+        return [*named, *own, *sorted(tags, key=lambda folder: folder.name)]
+
     async def search(self, search: MailSearch) -> MailPage:
         """Give one page, newest first."""
 
         def run(connection: Connection) -> MailPage:
-            rows = _local_search.rows(connection, self._store.business, search)
-            shown = rows[: search.limit]
-            more = len(rows) > search.limit
-            return MailPage(
-                rows=[_row(row) for row in shown],
-                next_cursor=_local_search.cursor(search, shown[-1]) if more else None,
-            )
+            folders = set(get_args(Role))
+            if search.folder and search.folder not in folders:
+                folders |= self._own_folder(connection, search.folder)
+            rows, cursor = _local_search.find(connection, self._store.business, search, folders)
+            return MailPage(rows=[row_of(row) for row in rows], next_cursor=cursor)
 
         return await self._store.read(run)
 
     async def get(self, mail_id: str) -> Mail:
         """Give a mail or draft by its id or its Message-ID."""
-        return _mail(await self._store.read(lambda connection: self._row(connection, mail_id)))
+
+        def run(connection: Connection) -> Mail:
+            rows = self._rows(connection)
+            row = rows.find(mail_id)
+            return mail_of(row, rows.raw(row["seq"]))
+
+        return await self._store.read(run)
+
+    async def rows(self, mail_ids: Sequence[str]) -> Sequence[MailRow]:
+        """Give the rows of mails or drafts by id, in that order."""
+
+        def run(connection: Connection) -> list[MailRow]:
+            rows = self._rows(connection)
+            return [row_of(rows.find(mail_id)) for mail_id in mail_ids]
+
+        return await self._store.read(run)
 
     async def thread(self, thread: ThreadId) -> Sequence[Mail]:
-        """Give the mails of a thread without drafts, oldest first."""
-        number = _seq(thread.removeprefix("t"))
+        """Give the mails of a thread without drafts, trash and spam, oldest first."""
 
-        def run(connection: Connection) -> list[Row]:
-            return connection.execute(
-                "SELECT * FROM mail WHERE business = ? AND thread = ? AND folder <> 'drafts'"
-                " ORDER BY at, seq",
-                (self._store.business, number),
-            ).fetchall()
+        def run(connection: Connection) -> list[Mail]:
+            rows = self._rows(connection)
+            found = rows.thread(seq_of(thread.removeprefix("t")))
+            return [mail_of(row, rows.raw(row["seq"])) for row in found]
 
-        return [_mail(row) for row in await self._store.read(run)]
+        return await self._store.read(run)
+
+    async def draft(self, draft_id: str) -> Draft:
+        """Give a draft with the content of its attachments."""
+
+        def run(connection: Connection) -> Draft:
+            rows = self._rows(connection)
+            return _draft(rows, rows.open_draft(draft_id))
+
+        return await self._store.read(run)
+
+    async def earlier(self, operation: Operation) -> Effect[Done] | None:
+        """Give what `operation` did before, as a replay."""
+        effect = await self._store.find_effect(operation)
+        return None if effect is None else effect.map(stored.done)
 
     async def save_draft(
-        self, operation: Operation, change: DraftChange, draft_id: MailId | None = None
-    ) -> Effect[Draft]:
-        """Make a draft, or change the one named."""
+        self, operation: Operation, content: DraftContent, draft_id: MailId | None = None
+    ) -> Effect[SavedDraft]:
+        """Make a draft, or put `content` in the place of all that the one named says."""
+        raw = messages.build(content, message_id=None, at=self._now(), is_draft=True)
 
         def run(connection: Connection) -> dict[str, Any]:
+            rows = self._rows(connection)
             if draft_id is None:
-                draft = Draft(id=MailId(""), sender=self._addresses[0])
+                number = seq_of((content.threading.thread or "").removeprefix("t"))
+                seq = rows.insert(raw, folder="drafts", is_ours=_DRAFT, thread=number)
             else:
-                draft = _draft(self._open_draft(connection, draft_id))
-            return asdict(self._save(connection, _merged(draft, change)))
+                seq = rows.open_draft(draft_id)["seq"]
+                rows.replace(seq, raw, folder="drafts", is_ours=_DRAFT)
+            return stored.kept(SavedDraft.of(str(seq), content))
 
-        effect = await self._store.effect(operation, run)
-        return effect.map(_draft_from)
+        return stored.expect(SavedDraft, await self._store.effect(operation, run))
 
     async def send(self, operation: Operation, draft_id: MailId) -> Effect[Sent]:
         """Move a draft to the sent folder, and a copy to the inbox where that is ours."""
 
         def run(connection: Connection) -> dict[str, Any]:
-            row = self._open_draft(connection, draft_id)
-            draft = _draft(row)
-            everyone = [*draft.to, *draft.cc, *draft.bcc]
-            if not everyone:
+            rows = self._rows(connection)
+            row = rows.open_draft(draft_id)
+            content = _draft(rows, row).content
+            if not content.everyone:
                 raise InvalidInput(
                     f"Draft {draft_id} names nobody to send it to.",
                     hint="Add `to` with mail_draft and this draft_id.",
                 )
-            message_id = messages.message_id_for(operation.key, draft.sender)
-            raw = self._raw(connection, draft, message_id)
-            seq, thread = row["seq"], row["thread"]
-            self._store_raw(connection, seq, raw, folder="sent", draft=row["draft"])
+            message_id = messages.message_id_for(operation.key, content.sender)
+            raw = messages.build(content, message_id=message_id, at=self._now())
+            rows.replace(row["seq"], raw, folder="sent", is_ours=_SENT)
             own = {address.email.lower() for address in self._addresses}
-            if any(address.email.lower() in own for address in everyone):
-                self._insert(connection, raw, thread=thread)
-            return {
-                "id": str(seq),
-                "message_id": message_id,
-                "thread": f"t{thread}",
-                "to": [str(address) for address in everyone],
-                "subject": draft.subject,
-            }
+            if any(address.email.lower() in own for address in content.everyone):
+                rows.insert(raw, folder="inbox", thread=row["thread"])
+            return stored.kept(
+                Sent(
+                    id=MailId(str(row["seq"])),
+                    message_id=message_id,
+                    thread=ThreadId(f"t{row['thread']}"),
+                    to=[str(address) for address in content.everyone],
+                    subject=content.subject,
+                )
+            )
 
-        effect = await self._store.effect(operation, run)
-        return effect.map(lambda done: Sent(**done))
+        return stored.expect(Sent, await self._store.effect(operation, run))
+
+    async def organize(
+        self, operation: Operation, mail_ids: Sequence[MailId], action: Action, label: str = ""
+    ) -> Effect[Organized]:
+        """Do `action` to mails: to all of them, or to none."""
+
+        def run(connection: Connection) -> dict[str, Any]:
+            rows = self._rows(connection)
+            found = [rows.find(mail_id) for mail_id in mail_ids]
+            for row in found:
+                changed = _changed(row, action, label)
+                rows.change(row, **changed)
+            ids = [MailId(str(row["seq"])) for row in found]
+            return stored.kept(Organized(action=action, ids=ids, label=label))
+
+        return stored.expect(Organized, await self._store.effect(operation, run))
 
     async def deliver(self, raw: bytes) -> MailId:
         """Put a mail from outside into the inbox, as a mail server would; gives its id.
@@ -195,153 +259,48 @@ class LocalMailbox:
         """
         if len(raw) > MAX_MESSAGE_BYTES:
             raise InvalidInput(f"A mail may have {MAX_MESSAGE_BYTES} bytes, not {len(raw)}.")
-        return MailId(
-            str(await self._store.write(lambda connection: self._insert(connection, raw)))
-        )
 
-    def _row(self, connection: Connection, mail_id: str) -> Row:
-        row: Row | None = connection.execute(
-            "SELECT * FROM mail WHERE business = ? AND (seq = ? OR message_id = ?)"
-            " ORDER BY seq LIMIT 1",
-            (self._store.business, _seq(mail_id), mail_id),
+        def run(connection: Connection) -> MailId:
+            return MailId(str(self._rows(connection).insert(raw, folder="inbox")))
+
+        return await self._store.write(run)
+
+    def _rows(self, connection: Connection) -> LocalRows:
+        return LocalRows(connection, self._store.business, self._now())
+
+    def _own_folder(self, connection: Connection, name: str) -> set[str]:
+        row = connection.execute(
+            "SELECT 1 FROM letter WHERE business = ? AND folder = ? LIMIT 1",
+            (self._store.business, name),
         ).fetchone()
-        if row is None:
-            raise NotFound(f"There is no mail {mail_id}.", hint="Find its id with mail_search.")
-        return row
-
-    def _open_draft(self, connection: Connection, draft_id: str) -> Row:
-        row = self._row(connection, draft_id)
-        if row["folder"] == "sent":
-            raise Conflict(
-                f"Draft {draft_id} was sent before, as {row['message_id']}.",
-                hint="Make a new draft to send another mail.",
-                code="already_sent",
-            )
-        if row["draft"] is None:
-            raise NotFound(f"{draft_id} is no draft.", hint="Make one with mail_draft.")
-        return row
-
-    def _save(self, connection: Connection, draft: Draft) -> Draft:
-        raw = self._raw(connection, draft, None)
-        if draft.id:
-            seq = int(draft.id)
-        else:
-            thread = draft.threading.thread
-            number = None if thread is None else _seq(thread.removeprefix("t"))
-            seq = self._insert(connection, raw, folder="drafts", thread=number)
-            draft = replace(draft, id=MailId(str(seq)))
-        self._store_raw(connection, seq, raw, folder="drafts", draft=json.dumps(asdict(draft)))
-        return draft
-
-    def _raw(self, connection: Connection, draft: Draft, message_id: str | None) -> bytes:
-        source = draft.threading.forwards
-        files: Sequence[messages.File] = ()
-        if source is not None:
-            files = messages.parse(self._row(connection, source)["raw"]).files
-        return messages.build(draft, message_id=message_id, at=self._now(), files=files)
-
-    def _insert(
-        self,
-        connection: Connection,
-        raw: bytes,
-        *,
-        folder: Folder = "inbox",
-        thread: int | None = None,
-    ) -> int:
-        parsed = messages.parse(raw)
-        if thread is None:
-            thread = self._thread_of(connection, parsed.references)
-        seq = connection.execute(
-            "INSERT INTO mail (business, folder, thread, at, message_id, sender, recipients,"
-            " subject, folded_sender, folded_recipients, folded_subject, snippet, unread,"
-            " has_attachment, raw) VALUES (?, ?, ?, '', '', '', '', '', '', '', '', '', ?, 0, ?)",
-            (self._store.business, folder, thread or 0, folder == "inbox", b""),
-        ).lastrowid
-        if seq is None:
-            raise AssertionError("an INSERT has a row id")
-        if thread is None:
-            connection.execute("UPDATE mail SET thread = seq WHERE seq = ?", (seq,))
-        self._store_raw(connection, seq, raw, folder=folder, draft=None)
-        return seq
-
-    def _store_raw(
-        self, connection: Connection, seq: int, raw: bytes, *, folder: Folder, draft: str | None
-    ) -> None:
-        """Set a mail's bytes and everything that is read from them."""
-        parsed = messages.parse(raw)
-        sender = str(parsed.sender)
-        recipients = ", ".join(str(address) for address in (*parsed.to, *parsed.cc))
-        at = self._now().astimezone(UTC).isoformat(timespec="milliseconds")
-        snippet = " ".join(parsed.text[: 4 * _SNIPPET_CHARS].split())[:_SNIPPET_CHARS]
-        connection.execute(
-            "UPDATE mail SET folder = ?, draft = ?, raw = ?, at = ?, message_id = ?, sender = ?,"
-            " recipients = ?, subject = ?, folded_sender = ?, folded_recipients = ?,"
-            " folded_subject = ?, snippet = ?, has_attachment = ? WHERE seq = ?",
-            (
-                *(folder, draft, raw, at, parsed.message_id),
-                *(sender, recipients, parsed.subject),
-                *(sender.casefold(), recipients.casefold(), parsed.subject.casefold()),
-                *(snippet, bool(parsed.files), seq),
-            ),
-        )
-        names = " ".join(file.name for file in parsed.files)
-        words = "\n".join((parsed.subject, sender, recipients, names, parsed.text))
-        connection.execute("DELETE FROM mail_fts WHERE rowid = ?", (seq,))
-        connection.execute("INSERT INTO mail_fts (rowid, words) VALUES (?, ?)", (seq, words))
-
-    def _thread_of(self, connection: Connection, references: Sequence[str]) -> int | None:
-        for message_id in reversed(references):
-            row = connection.execute(
-                "SELECT thread FROM mail WHERE business = ? AND message_id = ? LIMIT 1",
-                (self._store.business, message_id),
-            ).fetchone()
-            if row is not None:
-                return int(row["thread"])
-        return None
+        return set() if row is None else {name}
 
 
-def _seq(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
-def _row(row: Row) -> MailRow:
-    return MailRow(
-        id=MailId(str(row["seq"])),
-        thread=ThreadId(f"t{row['thread']}"),
-        folder=row["folder"],
-        sender=row["sender"],
-        to=row["recipients"],
-        subject=row["subject"],
-        at=datetime.fromisoformat(row["at"]).replace(microsecond=0),
-        is_unread=bool(row["unread"]),
-        has_attachment=bool(row["has_attachment"]),
-        snippet=row["snippet"],
+def _folder(
+    name: str, row: Row | None, *, role: Role | None = None, is_label: bool = False
+) -> Folder:
+    return Folder(
+        name=name,
+        role=role,
+        is_label=is_label,
+        total=0 if row is None else row["total"],
+        unread=0 if row is None else row["unread"],
     )
 
 
-def _mail(row: Row) -> Mail:
-    return Mail(row=_row(row), message_id=row["message_id"], raw=row["raw"])
+def _draft(rows: LocalRows, row: Row) -> Draft:
+    thread = ThreadId(f"t{row['thread']}")
+    content = messages.content_of(rows.raw(row["seq"]), thread=thread)
+    return Draft(id=MailId(str(row["seq"])), content=content)
 
 
-def _draft(row: Row) -> Draft:
-    return _draft_from(json.loads(row["draft"]))
-
-
-def _draft_from(stored: dict[str, Any]) -> Draft:
-    people = {name: [Address(**item) for item in stored[name]] for name in ("to", "cc", "bcc")}
-    return Draft(
-        **{
-            **stored,
-            **people,
-            "sender": Address(**stored["sender"]),
-            "threading": Threading(**stored["threading"]),
-        }
-    )
-
-
-def _merged(draft: Draft, change: DraftChange) -> Draft:
-    given = {
-        name: getattr(change, name)
-        for name in ("sender", "to", "cc", "bcc", "subject", "body", "threading")
-    }
-    return replace(draft, **{name: value for name, value in given.items() if value is not None})
+def _changed(row: Row, action: Action, label: str) -> dict[str, Any]:
+    """Give the columns that an action sets."""
+    if action in _FLAGS:
+        return _FLAGS[action]
+    if action in ("label", "unlabel"):
+        labels = [each for each in json.loads(row["labels"]) if each.lower() != label.lower()]
+        return {"labels": json.dumps([*labels, label] if action == "label" else labels)}
+    if action == "restore":
+        return {"folder": {_DRAFT: "drafts", _SENT: "sent"}.get(row["is_ours"], "inbox")}
+    return {"folder": label if action == "move" else action}
