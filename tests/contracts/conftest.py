@@ -82,20 +82,19 @@ def radicale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Radicale]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "radicale", "--config", "", "--auth-type", "none"]
     command += ["--server-hosts", f"127.0.0.1:{port}", "--storage-filesystem-folder", str(folder)]
-    process = subprocess.Popen(
-        [*command, "--storage-filesystem-fsync", "False"], stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
+    listener = threading.Thread(target=process.stderr.read, daemon=True)
     try:
         said = ""
         while "server ready" not in said:
             said = process.stderr.readline()
             assert said, "Radicale ended at its start"
-        listener = threading.Thread(target=process.stderr.read, daemon=True)
         listener.start()
         yield Radicale(f"http://127.0.0.1:{port}/", folder)
     finally:
         process.terminate()
         process.wait(10)
-        listener.join(10)
+        if listener.ident is not None:
+            listener.join(10)
         process.stderr.close()

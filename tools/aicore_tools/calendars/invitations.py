@@ -15,6 +15,7 @@ __all__ = [
     "InviteeRules",
     "answered",
     "is_own",
+    "marked",
     "notices",
     "own_attendee",
     "to_tell",
@@ -58,6 +59,15 @@ EVERYBODY = InviteeRules(("*",))
 def is_own(address: str, own: Iterable[str]) -> bool:
     """Say whether `address` is one of the `own` ones, whatever its case."""
     return address.casefold() in {one.casefold() for one in own}
+
+
+def marked(event: Event, own: Sequence[str]) -> Event:
+    """Give the event with the attendee marked who has one of the `own` addresses."""
+    if not (own and event.attendees):
+        return event
+    found = next((one for one in event.attendees if is_own(one.address, own)), None)
+    people = tuple(replace(one, is_self=one is found) for one in event.attendees)
+    return replace(event, attendees=people)
 
 
 def own_attendee(event: Event) -> Attendee | None:

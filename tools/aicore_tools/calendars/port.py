@@ -117,7 +117,7 @@ class Agenda(Protocol):
         """Change an event. Of a series: one occurrence, it and the following, or all of it.
 
         The new timing is that of the named event; with scope `all`, every occurrence moves by as
-        much on the clock. A split series goes on under a new id.
+        much on the clock. A split series goes on under a new id, and its occurrences may.
 
         Raises:
             NotFound: there is none of that id.

@@ -19,7 +19,7 @@ from aicore_tools.calendars.records import Span, Timing
 from aicore_tools.errors import InvalidInput
 from aicore_tools.times import wall_time
 
-__all__ = ["Series", "checked_rule"]
+__all__ = ["Series", "checked_rule", "strict_rule"]
 
 _PARTS = frozenset(
     {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", "BYMONTH", "BYMONTHDAY", "BYSETPOS"}
@@ -151,6 +151,23 @@ def checked_rule(text: str, first: Timing) -> str:
     if "UNTIL" in parts and _until(parts["UNTIL"], ZoneInfo(first.tz)) < local:
         raise InvalidInput("repeat: the rule ends (UNTIL) before the first occurrence.")
     return rule
+
+
+def strict_rule(rule: str, first: Timing) -> str:
+    """Give the rule as other programs want it: UNTIL of the same kind as the start.
+
+    RFC 5545, section 3.3.10: a date where the start is one, else a time in UTC.
+    """
+    parts = _parts(rule)
+    if "UNTIL" not in parts:
+        return rule
+    zone = ZoneInfo(first.tz)
+    until = _until(parts["UNTIL"], zone)
+    if first.is_all_day:
+        parts["UNTIL"] = until.strftime("%Y%m%d")
+    else:
+        parts["UNTIL"] = wall_time(until, zone).strftime("%Y%m%dT%H%M%SZ")
+    return _joined(parts)
 
 
 def _parts(text: str) -> dict[str, str]:

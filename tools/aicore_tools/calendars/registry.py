@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from aicore_tools.calendars.port import Agenda
 from aicore_tools.connections import Connect, not_connected
@@ -43,7 +44,27 @@ def _local(settings: AgendaSettings) -> Agenda:
     )
 
 
-BACKENDS: Mapping[str, Callable[[AgendaSettings], Agenda]] = {"local": _local}
+def _caldav(settings: AgendaSettings) -> Agenda:
+    from aicore_tools.calendars.backends.caldav import CalDavAgenda, Place
+
+    connection = settings.connect("caldav")
+    return CalDavAgenda(
+        settings.data_dir / f"calendars-caldav-{quote(settings.account, safe='')}.db",
+        connection,
+        business=settings.business,
+        place=Place(
+            tz=settings.tz,
+            calendars=settings.calendars,
+            addresses=settings.addresses,
+            user=connection.need("user"),
+        ),
+    )
+
+
+BACKENDS: Mapping[str, Callable[[AgendaSettings], Agenda]] = {
+    "local": _local,
+    "caldav": _caldav,
+}
 
 
 def agenda(backend: str, settings: AgendaSettings) -> Agenda:

@@ -37,7 +37,7 @@ from aicore_tools.calendars.clashing import MOST_CLASHES, clashes_with, spans_of
 from aicore_tools.calendars.invitations import (
     NOBODY_TOLD,
     answered,
-    is_own,
+    marked,
     notices,
     own_attendee,
 )
@@ -256,13 +256,7 @@ class LocalAgenda:
         )
 
     def _marked(self, event: Event) -> Event:
-        """Give the event with the own attendee marked as such."""
-        if not (self._addresses and event.attendees):
-            return event
-        own = next((one for one in event.attendees if is_own(one.address, self._addresses)), None)
-        return replace(
-            event, attendees=tuple(replace(one, is_self=one is own) for one in event.attendees)
-        )
+        return marked(event, self._addresses)
 
     def _noticed(self, event: Event, terms: Terms, clashes: Sequence[Event] = ()) -> Booked:
         told, warnings = notices(self._marked(event).attendees, terms, self._calendars[0])
