@@ -161,7 +161,7 @@ async def test_a_job_names_only_tools_that_exist(in_process: Connect) -> None:
             words = message.content.text.replace(",", " ").replace(".", " ").split()
             named = {word.strip("()") for word in words if word.startswith(tuple(DOMAINS))}
             assert named - tools == set()
-            assert all("X" in words for _ in arguments)
+            assert message.content.text.count("X") >= len(arguments)
 
 
 DOMAINS = ("crm_", "mail_", "calendar_", "payments_")

@@ -16,12 +16,13 @@ def replace_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         OSError: it cannot be written; the old file is as it was.
     """
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(file, "wb") as out:
             out.write(content)
             out.flush()
             os.fsync(out.fileno())
+        fresh.chmod(mode)
         fresh.replace(path)
     except BaseException:
         fresh.unlink(missing_ok=True)

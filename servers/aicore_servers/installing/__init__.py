@@ -1,0 +1,1 @@
+"""`aicore install`: gives the servers to Claude, Cursor or VS Code."""
