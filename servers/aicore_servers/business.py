@@ -169,7 +169,7 @@ def create(settings: ServeSettings) -> MCPServer[Any]:
 
 PROGRAM = Program(
     name="aicore-business",
-    description="Customers, mail, appointments and payments in one process.",
+    description="Customers, mail, appointments and payments in one process; also as aicore-mcp.",
     create=create,
     backends=(),
     options=tuple(_options()),
