@@ -1,0 +1,218 @@
+"""`aicore connect`, from the question to what a server finds."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keyring
+import pytest
+from keyring.backends import fail
+
+from aicore_servers.connecting.asking import Person
+from aicore_servers.connecting.command import main
+from aicore_servers.connecting.vendors import VENDORS, Wish
+from aicore_tools.connection_stores import stored
+from aicore_tools.errors import BackendConfigError
+
+PASSWORD = "correct horse"
+
+
+@pytest.fixture(autouse=True)
+def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for the encrypted file, on a machine without a keyring."""
+    monkeypatch.setattr(keyring, "get_keyring", fail.Keyring)
+    monkeypatch.setenv("AICORE_SECRETS", str(tmp_path / "secrets"))
+    return tmp_path / "secrets"
+
+
+def typed(*answers: str) -> Person:
+    """Somebody who types these answers, the secret ones unseen."""
+    left = iter(answers)
+    return Person(
+        read=lambda _: next(left), read_secret=lambda _: next(left), is_there=lambda: True
+    )
+
+
+NOBODY = Person(is_there=lambda: False)
+
+
+def test_a_calendar_is_connected_proved_found_and_forgotten(
+    radicale: Any, capsys: pytest.CaptureFixture[str], secrets: Path
+) -> None:
+    user = radicale.new_user("main")
+    assert main(["caldav"], person=typed(radicale.url, user, PASSWORD)) == 0
+    said = capsys.readouterr().out
+    assert user in said
+    assert "can: read and write main" in said
+    assert str(secrets) in said
+    assert "aicore-calendars --backend caldav" in said
+
+    found = stored()("caldav")
+    assert dict(found.fields) == {"url": radicale.url, "user": user, "password": PASSWORD}
+    assert main(["--list"]) == 0
+    assert main(["caldav", "--check"]) == 0
+    assert "caldav default" in capsys.readouterr().out
+
+    assert main(["caldav", "--forget"]) == 0
+    assert main(["caldav", "--forget"]) == 1
+    with pytest.raises(BackendConfigError):
+        stored()("caldav")
+    assert main(["caldav", "--check"]) == 2
+    said = capsys.readouterr()
+    assert PASSWORD not in said.out + said.err
+
+
+def test_accounts_are_connected_apart(radicale: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    users = {account: radicale.new_user("main") for account in ("lakeside", "hillside")}
+    for account, user in users.items():
+        person = typed(radicale.url, user, f"{PASSWORD} {account}")
+        assert main(["caldav", "--account", account], person=person) == 0
+    assert f"--backend caldav --account {account}" in capsys.readouterr().out
+    for account, user in users.items():
+        found = stored(account)("caldav")
+        assert (found.need("user"), found.need("password")) == (user, f"{PASSWORD} {account}")
+    assert main(["caldav", "--forget", "--account", "lakeside"]) == 0
+    assert stored("hillside")("caldav").need("user") == users["hillside"]
+    with pytest.raises(BackendConfigError):
+        stored()("caldav")
+
+
+def test_a_connection_that_does_not_work_is_not_kept(
+    capsys: pytest.CaptureFixture[str], secrets: Path
+) -> None:
+    dead = "http://127.0.0.1:9/"
+    assert main(["caldav"], person=typed(dead, "ann", PASSWORD)) == 1
+    said = capsys.readouterr().out
+    assert "FAILED" in said
+    assert "--anyway" in said
+    assert not secrets.exists()
+    assert main(["caldav", "--anyway"], person=typed(dead, "ann", PASSWORD)) == 1
+    assert stored()("caldav").need("password") == PASSWORD
+    assert main(["caldav", "--check"]) == 1
+
+
+def test_a_connection_that_works_stays_when_another_fails(radicale: Any) -> None:
+    user = radicale.new_user("main")
+    assert main(["caldav"], person=typed(radicale.url, user, PASSWORD)) == 0
+    assert main(["caldav"], person=typed("http://127.0.0.1:9/", user, "other")) == 1
+    assert stored()("caldav").need("password") == PASSWORD
+
+
+def test_scripts_give_files_or_variables(
+    radicale: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = radicale.new_user("main")
+    path = tmp_path / "fields.json"
+    path.write_text(json.dumps({"url": radicale.url, "user": user, "password": PASSWORD}))
+    assert main(["caldav", "--from-file", str(path), "--account", "a"], person=NOBODY) == 0
+    monkeypatch.setenv("AICORE_CALDAV_URL", radicale.url)
+    monkeypatch.setenv("AICORE_CALDAV_USER", user)
+    monkeypatch.setenv("AICORE_CALDAV_PASSWORD", PASSWORD)
+    assert main(["caldav", "--from-env", "--account", "b"], person=NOBODY) == 0
+    assert dict(stored("a")("caldav").fields) == dict(stored("b")("caldav").fields)
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        ([], "--list"),
+        (["stripe"], "--from-file"),
+        (["stripe", "--from-env"], "AICORE_STRIPE_"),
+        (["stripe", "--from-file", "gone"], "gone"),
+        (["stripe", "--account", "a/b"], "a/b"),
+        (["stripe", "--only", "mail"], "--only"),
+        (["imap", "--only", "mail"], "--only"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    words: list[str], word: str, capsys: pytest.CaptureFixture[str], secrets: Path
+) -> None:
+    assert main(words, person=NOBODY) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert word in line
+    assert not secrets.exists()
+
+
+def test_no_secret_is_taken_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert all(word not in said for word in ("--password", "--key", "--token", "--secret"))
+
+
+@pytest.mark.parametrize(
+    ("vendor", "given", "word"),
+    [
+        ("stripe", {}, "api_key"),
+        ("stripe", {"api_key": "pk_live_x"}, "publishable"),
+        ("imap", {"user": "a", "password": "b"}, "imap_host"),
+        ("imap", {"imap_port": "99999"}, "imap_port"),
+        ("imap", {"smtp_port": "mail"}, "smtp_port"),
+        ("imap", {"imap_tls": "maybe"}, "imap_tls"),
+        ("caldav", {"url": "dav.example"}, "https://"),
+        ("caldav", {"url": "ftp://dav.example"}, "https://"),
+        ("caldav", {"url": "https://ann:secret@dav.example/"}, "user and password"),
+        ("hubspot", {}, "access_token"),
+        ("google", {}, "OAuth client"),
+    ],
+)
+def test_fields_that_cannot_be_right_are_refused(
+    vendor: str, given: dict[str, str], word: str
+) -> None:
+    right = {"user": "a", "password": PASSWORD, "imap_host": "x", "smtp_host": "y"}
+    whole = {**right, **given} if vendor == "caldav" or "_" in "".join(given) else given
+    with pytest.raises(BackendConfigError) as refused:
+        VENDORS[vendor].fields(whole, Wish(profile="money", domains=("mail",)))
+    said = f"{refused.value} {refused.value.hint}"
+    assert word in said
+    assert PASSWORD not in said
+    assert "secret@" not in said
+
+
+def test_usual_hosts_and_ports_are_offered() -> None:
+    answers = VENDORS["imap"].ask(typed("ann@lakeside.example", PASSWORD, *[""] * 6))
+    fields = VENDORS["imap"].fields(answers, Wish(profile="money", domains=("mail",)))
+    assert fields["imap_host"] == "imap.lakeside.example"
+    assert fields["smtp_host"] == "smtp.lakeside.example"
+    assert (fields["imap_port"], fields["smtp_port"]) == ("993", "465")
+    assert (fields["imap_tls"], fields["smtp_tls"]) == ("ssl", "ssl")
+
+
+@pytest.mark.parametrize(
+    ("vendor", "given"),
+    [
+        ("stripe", {"api_key": "sk_test_x"}),
+        ("caldav", {"url": "http://dav.example/", "user": "a", "password": PASSWORD}),
+        (
+            "imap",
+            {
+                "user": "a",
+                "password": PASSWORD,
+                "imap_host": "mail.example",
+                "imap_tls": "none",
+                "smtp_host": "127.0.0.1",
+                "smtp_tls": "none",
+            },
+        ),
+    ],
+)
+def test_what_is_careless_is_said(
+    vendor: str, given: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    VENDORS[vendor].fields(given, Wish(profile="money", domains=("mail",)))
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) == 1
+    assert PASSWORD not in said
+
+
+def test_a_place_that_is_not_asked_any_more_is_told(
+    radicale: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user = radicale.new_user("main")
+    assert main(["caldav"], person=typed(radicale.url, user, PASSWORD)) == 0
+    monkeypatch.setenv("AICORE_CALDAV_URL", radicale.url)
+    capsys.readouterr()
+    assert main(["--list"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "environment" in first
+    assert "not used" in second
