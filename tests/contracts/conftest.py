@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import secrets
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import httpx2
@@ -98,3 +100,20 @@ def radicale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Radicale]:
         if listener.ident is not None:
             listener.join(10)
         process.stderr.close()
+
+
+def _beside(name: str) -> ModuleType:
+    """Load a module of this folder, which is on no path."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_mail_peers = _beside("mail_peers")
+dovecot = _mail_peers.dovecot
+mail_peers = _mail_peers.mail_peers
+imap_mailboxes = _mail_peers.imap_mailboxes

@@ -206,9 +206,11 @@ class ImapLink:
         login = box.login if (user + password).isascii() else box.login_utf8
         try:
             login(user, password, initial_folder=None)
-        except BaseException:
+        except BaseException as error:
             with suppress(OSError, imaplib.IMAP4.error):
                 box.client.shutdown()
+            if type(error) is imaplib.IMAP4.error:
+                raise MailboxLoginError(("NO", [str(error)]), "OK") from error
             raise
         return box
 
@@ -237,8 +239,6 @@ class ImapLink:
             ) from error
         except (imaplib.IMAP4.error, ImapToolsError) as error:
             self._drop()
-            if "AUTHENTICATE" in str(error).upper() or "LOGIN" in str(error).upper():
-                raise self._not_logged_in(error) from error
             raise Conflict(f"The mail server {self._host.name} refused the command.") from error
 
     def _not_logged_in(self, error: Exception) -> BackendConfigError | BackendUnavailable:

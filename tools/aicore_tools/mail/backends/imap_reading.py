@@ -202,16 +202,28 @@ def thread_mails(session: ImapSession, thread: ThreadId) -> list[Mail]:
             return []
     text = quoted(root)
     criteria = f"OR HEADER Message-ID {text} OR HEADER References {text} HEADER In-Reply-To {text}"
-    mails: list[Mail] = []
+    mails: list[tuple[Mail, messages.Parsed]] = []
     for folder in session.folders().searched:
         uids = in_folder(session, folder, criteria)[-_MAX_THREAD:]
-        found = fetch(session, uids, _WHOLE)
-        for one in found:
+        for one in fetch(session, uids, _WHOLE):
             row = row_of(session, Place(folder, session.validity, one.uid), one)
             if row.thread == thread:
-                message_id = messages.parse(one.raw).message_id
-                mails.append(Mail(row=row, message_id=message_id, raw=one.raw))
-    return sorted(mails, key=lambda mail: mail.row.at)[-_MAX_THREAD:]
+                parsed = messages.parse(one.raw)
+                mail = Mail(row=row, message_id=parsed.message_id, raw=one.raw)
+                mails.append((mail, parsed))
+    return _in_order(mails)[-_MAX_THREAD:]
+
+
+def _in_order(mails: Sequence[tuple[Mail, messages.Parsed]]) -> list[Mail]:
+    """Put mails in order of time; an answer comes after what it answers, whatever its date."""
+    moments: dict[str, datetime] = {}
+    ordered = []
+    for mail, parsed in sorted(mails, key=lambda each: len(each[1].references)):
+        before = [moments[known] for known in parsed.references if known in moments]
+        moment = max([mail.row.at, *before])
+        moments[mail.message_id] = max(moment, moments.get(mail.message_id, moment))
+        ordered.append((moment, len(parsed.references), mail))
+    return [mail for _, _, mail in sorted(ordered, key=lambda each: each[:2])]
 
 
 def _hidden(session: ImapSession) -> list[str]:

@@ -120,6 +120,7 @@ class Submission:
         async with self._translated():
             try:
                 await smtp.connect()
+                await smtp.ehlo()
                 if smtp.supports_extension("auth"):
                     await smtp.login(self._user, self._password)
                 yield smtp
