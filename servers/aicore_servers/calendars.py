@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
-from pydantic import Field
 
 from aicore_servers._serve import Option, Program, ServeSettings, in_process, serve
 from aicore_servers._tooling import BusinessServer, Planned, Toolbox, current_call, listing
@@ -39,7 +38,7 @@ from aicore_tools.calendars import (
     agenda,
 )
 from aicore_tools.calendars.records import Notify, OnClash, Scope
-from aicore_tools.errors import BackendConfigError, InvalidInput, NotFound
+from aicore_tools.errors import BackendConfigError, InvalidInput
 
 __all__ = ["create", "main", "server"]
 
@@ -88,17 +87,15 @@ async def calendar_free(
     start: str,
     end: str,
     who: Sequence[str] = (),
-    minutes: Annotated[int, Field(ge=5, le=1440)] = 30,
+    minutes: int = 30,
     hours: str | None = None,
     tz: str | None = None,
-    limit: Annotated[int, Field(ge=1, le=20)] = 5,
+    limit: int = 5,
 ) -> dict[str, Any]:
-    """Find free slots of `minutes` length between `start` and `end` within the opening hours.
+    """Find free slots within the opening hours, or else next_free, later ones.
 
-    A date as `end` means until the end of that day. `who`: calendars that must all be free,
-    default the main one. `hours`: instead of the opening hours, such as 13:00-17:00 (on open days)
-    or Sat 10:00-12:00. `tz`: IANA zone to read and show times in. If nothing is free, next_free
-    gives the next later slots.
+    A date as `end` includes that day. `who`: calendars that must all be free. `hours`: others than
+    the opening hours, like 13:00-17:00 or Sat 10:00-12:00.
     """
     free = await _service(ctx).free(
         FreeAsked(start=start, end=end, who=who, minutes=minutes, hours=hours, tz=tz, limit=limit)
@@ -123,13 +120,12 @@ async def calendar_events(
     query: str = "",
     calendars: Sequence[str] = (),
     detail: Literal["brief", "full"] = "brief",
-    limit: Annotated[int, Field(ge=1, le=250)] = 50,
+    limit: int = 50,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    """List events that overlap a window, in order, or read one by `id`.
+    """List events in a window (default: the next 30 days), or read one by `id`.
 
-    Default window: the next 30 days. `query`: text in title, location, description or attendees.
-    `calendars`: default all. Repeating events are listed as single occurrences.
+    Repeating events come as single occurrences.
     """
     service = _service(ctx)
     if id is not None:
@@ -144,13 +140,8 @@ async def calendar_events(
 
 
 @_toolbox.read
-async def calendar_calendars(ctx: _Calendars, account: str = "") -> dict[str, Any]:
-    """List the calendars with their time zones, and the current time.
-
-    `account`: only where several accounts are connected.
-    """
-    if account:
-        raise NotFound(f"There is no account {account[:80]!r}.", hint="Leave account out.")
+async def calendar_calendars(ctx: _Calendars) -> dict[str, Any]:
+    """List the calendars; also gives the time now."""
     service = _service(ctx)
     return {
         "calendars": [
@@ -187,11 +178,9 @@ async def calendar_create(
 ) -> Planned[CreatePlan, Booked]:
     """Book an event.
 
-    `start`, `end`: two times, or two dates for whole days, the last day included. `tz`: IANA zone
-    of times without an offset. `attendees`: e-mail addresses. `repeat`: RRULE such as
-    FREQ=WEEKLY;COUNT=10. `reminders`: minutes before. `on_clash`: reject books only if the time is
-    free, and else names the next free times; warn books and lists the clashes; ignore books and
-    says nothing.
+    `start`, `end`: times, or dates for whole days (the last included). `tz`: IANA zone. `repeat`:
+    RRULE like FREQ=WEEKLY;COUNT=10. `reminders`: minutes before. `on_clash`: reject books only if
+    free, and else names free times.
     """
     booking = Booking(
         title=title,
@@ -226,9 +215,8 @@ async def calendar_update(
 ) -> Planned[UpdatePlan, Booked]:
     """Change or move an event.
 
-    `set`: what is to be different: title, start, end, tz, location, description, attendees,
-    reminders, repeat; with start alone the length stays. `scope`: of a repeating event this
-    occurrence, it and the following, or all. `etag`: change only if it is still the event's.
+    `set`: new title, start, end, tz, location, description, attendees, reminders or repeat; start
+    alone keeps the length. `etag`: only if still unchanged.
     """
     service, call = _service(ctx), current_call()
     edit = Edit(event=id, set=set, scope=scope, etag=etag)
@@ -249,10 +237,7 @@ async def calendar_cancel(
     notify: Notify = "all",
     message: str = "",
 ) -> Planned[CancelPlan, Booked]:
-    """Cancel an event.
-
-    `scope` as in calendar_update. `message`: goes to the attendees who are notified.
-    """
+    """Cancel an event."""
     service, call = _service(ctx), current_call()
     terms = Terms(notify=notify, message=message)
     return Planned(
@@ -271,7 +256,7 @@ async def calendar_respond(
     comment: str = "",
     scope: Literal["this", "all"] = "this",
 ) -> Planned[RespondPlan, Booked]:
-    """Answer an invitation that the business got. `comment`: for the organizer."""
+    """Answer an invitation."""
     service, call = _service(ctx), current_call()
     answer = Answer(response=response, comment=comment)
     return Planned(
@@ -434,7 +419,7 @@ def create(settings: ServeSettings) -> MCPServer[CalendarService]:
         hours = OpeningHours.read(HOURS.of(settings))
     except InvalidInput as error:
         raise BackendConfigError(f"--hours: {error.message}", hint=error.hint) from error
-    names = _listed(CALENDARS.of(settings))
+    names = _listed(CALENDARS, settings)
     if len({name.casefold() for name in names}) < len(names):
         raise BackendConfigError("--calendars: give names that differ, such as main,anna,room-2.")
     backend = AgendaSettings(
@@ -442,7 +427,7 @@ def create(settings: ServeSettings) -> MCPServer[CalendarService]:
         business=settings.business,
         tz=settings.time_zone,
         calendars=names,
-        addresses=_listed(ADDRESS.of(settings)),
+        addresses=_listed(ADDRESS, settings),
         connect=settings.connect,
         account=settings.account,
     )
@@ -466,12 +451,11 @@ def create(settings: ServeSettings) -> MCPServer[CalendarService]:
     )
 
 
-def _listed(text: str) -> list[str]:
-    if not text.strip():
-        return []
-    names = [name.strip() for name in text.split(",")]
+def _listed(option: Option, settings: ServeSettings) -> list[str]:
+    text = option.of(settings)
+    names = [name.strip() for name in text.split(",")] if text.strip() else []
     if not all(names):
-        raise BackendConfigError(f"There is an empty name in {text[:80]!r}.")
+        raise BackendConfigError(f"--{option.name}: there is an empty one in {text[:80]!r}.")
     return names
 
 

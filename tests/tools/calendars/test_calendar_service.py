@@ -13,38 +13,47 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aicore_tools.calendars import (
+    Answer,
+    Attendee,
+    Booked,
     Booking,
     CalendarService,
     Edit,
     EventsAsked,
     FreeAsked,
     FreeTimes,
+    InviteeRules,
     OpeningHours,
-    Outcome,
     Span,
     Terms,
     TimeGiven,
 )
 from aicore_tools.calendars.backends.local import LocalAgenda
-from aicore_tools.errors import Conflict, InvalidInput, NotFound
+from aicore_tools.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from aicore_tools.operations import Effect, Operation
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 HOURS = OpeningHours.read("Mon-Fri 09:00-17:00,Sat 10:00-13:00")
-REJECT = Terms(on_clash="reject")
+REJECT, NONE = Terms(on_clash="reject"), Terms()
+EVERYBODY = InviteeRules.read("*")
 
 
 @asynccontextmanager
-async def opened(folder: Path, now: datetime = NOW) -> AsyncIterator[CalendarService]:
+async def opened(
+    folder: Path, now: datetime = NOW, invitees: InviteeRules = EVERYBODY
+) -> AsyncIterator[CalendarService]:
     agenda = LocalAgenda(
         folder / "calendars.db",
         business="main",
         tz="Europe/Berlin",
         calendars=("main", "Anna", "room-2"),
+        addresses=("office@shop.example",),
     )
     async with agenda:
-        yield CalendarService(agenda, zone=BERLIN, hours=HOURS, clock=lambda: now)
+        yield CalendarService(
+            agenda, zone=BERLIN, hours=HOURS, invitees=invitees, clock=lambda: now
+        )
 
 
 def op(key: str | None = None, **arguments: Any) -> Operation:
@@ -59,10 +68,25 @@ async def book(
     terms: Terms = REJECT,
     key: str | None = None,
     **fields: Any,
-) -> Effect[Outcome]:
+) -> Effect[Booked]:
     values = {"title": "Haircut", **fields}
     booking = Booking(time=TimeGiven(start=start, end=end, tz=values.pop("tz", None)), **values)
-    return await service.create(booking, terms, op(key))
+    if (earlier := await service.earlier(op(key))) is not None:
+        return earlier
+    return await service.create(await service.plan_create(booking, terms), op(key))
+
+
+async def update(
+    service: CalendarService, edit: Edit, terms: Terms = NONE, key: str | None = None
+) -> Effect[Booked]:
+    if (earlier := await service.earlier(op(key))) is not None:
+        return earlier
+    return await service.update(await service.plan_update(edit, terms), op(key))
+
+
+async def call_off(service: CalendarService, event: str, terms: Terms = NONE) -> Effect[Booked]:
+    plan = await service.plan_cancel(event, scope="this", terms=terms)
+    return await service.cancel(plan, op())
 
 
 async def ask(service: CalendarService, start: str, end: str, **fields: Any) -> FreeTimes:
@@ -212,10 +236,8 @@ async def test_it_is_said_that_nobody_was_notified(tmp_path: Path) -> None:
     async with opened(tmp_path) as service:
         day = ("2026-11-24T14:00", "2026-11-24T15:00")
         told = await book(service, *day, attendees=["a@b.de"], terms=Terms(notify="all"))
-        assert "Nobody was notified" in " ".join(told.result.warnings)
-        nobody = await service.cancel(
-            told.result.event.id, scope="this", terms=Terms(notify="none"), operation=op()
-        )
+        assert "Nobody is notified" in " ".join(told.result.warnings)
+        nobody = await call_off(service, told.result.event.id)
         assert nobody.result.warnings == ()
 
 
@@ -231,7 +253,10 @@ async def test_it_is_said_that_nobody_was_notified(tmp_path: Path) -> None:
         {"start": "2026-11-24", "end": "2026-11-23"},
         {"start": "2027-03-28T02:30", "end": "2027-03-28T04:00"},
         {"end": "2028-11-24T15:00"},
-        {"attendees": ["a"] * 101},
+        {"attendees": [f"a{number}@example.com" for number in range(101)]},
+        {"attendees": ["Bob"]},
+        {"attendees": ["a@b.de\nBcc: c@d.de"]},
+        {"attendees": ["a@b.de, c@d.de"]},
         {"attendees": [" "]},
         {"reminders": [-1]},
         {"reminders": [1, 2, 3, 4, 5, 6]},
@@ -270,12 +295,12 @@ async def test_a_repeat_is_not_judged_by_what_it_left_behind(tmp_path: Path) -> 
     async with opened(tmp_path) as service:
         first = await book(service, *times, key="k")
         edit = Edit(event=first.result.event.id, set={"title": "Colour"}, etag="1")
-        changed = await service.update(edit, Terms(), op("u"))
+        changed = await update(service, edit, key="u")
     async with opened(tmp_path, datetime(2027, 1, 1, tzinfo=UTC)) as service:
         again = await book(service, *times, key="k")
         assert (again.is_replay, again.result.event) == (True, first.result.event)
         assert again.result.warnings == ()
-        repeated = await service.update(edit, Terms(), op("u"))
+        repeated = await update(service, edit, key="u")
         assert (repeated.is_replay, repeated.result.event) == (True, changed.result.event)
 
 
@@ -304,7 +329,7 @@ async def test_a_new_time_is_read_with_what_stays(
     async with opened(tmp_path) as service:
         event = (await book(service, "2026-11-24T15:00", "2026-11-24T16:00")).result.event
         edit = Edit(event=event.id, set=change)
-        timing = (await service.update(edit, Terms(), op())).result.event.timing
+        timing = (await update(service, edit)).result.event.timing
         zone = ZoneInfo(timing.tz)
         moments = timing.span.start.astimezone(zone), timing.span.end.astimezone(zone)
         assert tuple(moment.isoformat() for moment in moments) == (start, end)
@@ -314,7 +339,7 @@ async def test_a_whole_day_moves_as_days(tmp_path: Path) -> None:
     async with opened(tmp_path) as service:
         event = (await book(service, "2027-03-27", "2027-03-28")).result.event
         edit = Edit(event=event.id, set={"start": "2027-04-01"})
-        timing = (await service.update(edit, Terms(), op())).result.event.timing
+        timing = (await update(service, edit)).result.event.timing
         assert timing.is_all_day
         assert timing.span.end == datetime(2027, 4, 2, 22, 0, tzinfo=UTC)
 
@@ -340,7 +365,7 @@ async def test_a_wrong_change_is_refused(tmp_path: Path, change: dict[str, Any])
     async with opened(tmp_path) as service:
         event = (await book(service, "2026-11-24T15:00", "2026-11-24T16:00")).result.event
         with pytest.raises(InvalidInput):
-            await service.update(Edit(event=event.id, set=change), Terms(), op())
+            await update(service, Edit(event=event.id, set=change))
         assert await service.event(event.id) == event
 
 
@@ -353,7 +378,7 @@ async def test_a_rule_is_added_changed_and_taken_off(tmp_path: Path) -> None:
             ("", "all", 1),
         ]:
             edit = Edit(event=event.id, set={"repeat": rule}, scope=scope)
-            await service.update(edit, Terms(), op())
+            await update(service, edit)
             assert len((await service.events(EventsAsked())).events) == count
 
 
@@ -363,7 +388,7 @@ async def test_one_occurrence_cannot_repeat(tmp_path: Path) -> None:
         first = (await service.events(EventsAsked())).events[0]
         edit = Edit(event=first.id, set={"repeat": "FREQ=WEEKLY"})
         with pytest.raises(InvalidInput):
-            await service.update(edit, Terms(), op())
+            await update(service, edit)
 
 
 async def test_a_move_onto_a_taken_time_names_free_ones(tmp_path: Path) -> None:
@@ -372,7 +397,7 @@ async def test_a_move_onto_a_taken_time_names_free_ones(tmp_path: Path) -> None:
         event = (await book(service, "2026-11-25T15:00", "2026-11-25T16:00")).result.event
         edit = Edit(event=event.id, set={"start": "2026-11-24T15:30"})
         with pytest.raises(Conflict) as refused:
-            await service.update(edit, REJECT, op())
+            await update(service, edit, REJECT)
         assert refused.value.hint is not None
         assert "2026-11-24T16:00:00+01:00" in refused.value.hint
 
@@ -397,6 +422,126 @@ async def test_a_foreign_cursor_is_refused(tmp_path: Path, cursor: str) -> None:
     async with opened(tmp_path) as service:
         with pytest.raises(InvalidInput):
             await service.events(EventsAsked(cursor=cursor))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"query": "cut"},
+        {"calendars": ["Anna"]},
+        {"start": "2026-11-23"},
+        {"query": ""},
+    ],
+)
+async def test_a_cursor_is_good_for_its_own_question_alone(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
+    async with opened(tmp_path) as service:
+        await book(service, "2026-11-24T15:00", "2026-11-24T16:00", repeat="FREQ=DAILY;COUNT=7")
+        page = await service.events(EventsAsked(limit=2, query="hair"))
+        with pytest.raises(InvalidInput):
+            await service.events(
+                EventsAsked(**{"query": "hair", **other}, cursor=page.next_cursor, limit=2)
+            )
+        rest = await service.events(EventsAsked(query="hair", cursor=page.next_cursor, limit=9))
+        assert len(rest.events) == 5
+
+
+async def test_a_plan_changes_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        first = (await book(service, "2026-11-24T15:00", "2026-11-24T16:00")).result.event
+        time = TimeGiven(start="2026-11-24T15:30", end="2026-11-24T16:30")
+        people = ["ann@example.com", "office@shop.example"]
+        booking = Booking(title="Colour", time=time, attendees=people)
+        created = await service.plan_create(booking, Terms(notify="all"))
+        assert created.clashes == (first,)
+        moved = await service.plan_update(
+            Edit(event=first.id, set={"start": "2026-11-25T15:00", "title": "Cut"}), NONE
+        )
+        assert (moved.before, moved.after.title, moved.after.id) == (first, "Cut", first.id)
+        gone = await service.plan_cancel(first.id, scope="this", terms=NONE)
+        assert (gone.event, gone.told) == (first, ())
+        assert (await service.events(EventsAsked())).events == (first,)
+
+
+async def test_a_plan_of_a_whole_series_names_what_any_of_it_clashes_with(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        await book(service, "2026-11-24T09:00", "2026-11-24T10:00", repeat="FREQ=DAILY;COUNT=5")
+        other = (await book(service, "2026-11-27T12:00", "2026-11-27T13:00")).result.event
+        first, second, *_ = (await service.events(EventsAsked())).events
+        for named, scope, clashes in (
+            (first, "all", (other,)),
+            (second, "following", (other,)),
+            (second, "this", ()),
+        ):
+            day = named.timing.span.start.astimezone(BERLIN).date()
+            edit = Edit(event=named.id, set={"start": f"{day}T12:00"}, scope=scope)
+            assert (await service.plan_update(edit, NONE)).clashes == clashes
+
+
+@pytest.mark.parametrize(
+    ("patterns", "is_allowed"),
+    [
+        ("*", True),
+        ("*@example.com", True),
+        ("bob@example.com, ANN@EXAMPLE.COM", True),
+        ("*@example.org", False),
+        ("", False),
+    ],
+)
+async def test_only_whom_the_rules_allow_is_invited(
+    tmp_path: Path, patterns: str, is_allowed: bool
+) -> None:
+    async with opened(tmp_path, invitees=InviteeRules.read(patterns)) as service:
+        times = ("2026-11-24T15:00", "2026-11-24T16:00")
+        event = (await book(service, *times)).result.event
+        edit = Edit(event=event.id, set={"attendees": ["Ann <ann@example.com>"]})
+        if is_allowed:
+            changed = (await update(service, edit)).result.event
+            assert changed.attendees == (Attendee(address="ann@example.com", name="Ann"),)
+            return
+        for attempt in (
+            lambda: update(service, edit),
+            lambda: book(service, *times, attendees=["ann@example.com"], terms=NONE),
+        ):
+            with pytest.raises(NotAllowed) as refused:
+                await attempt()
+            assert (refused.value.code, refused.value.outcome) == ("recipient_not_allowed", "none")
+        assert (await service.events(EventsAsked())).events == (event,)
+
+
+async def test_an_attendee_who_stays_keeps_the_answer(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        people = ["office@shop.example", "ann@example.com"]
+        day = ("2026-11-24T14:00", "2026-11-24T15:00")
+        event = (await book(service, *day, attendees=people)).result.event
+        plan = await service.plan_respond(event.id, Answer(response="accepted"), scope="this")
+        assert plan.event == event
+        await service.respond(plan, op())
+        edit = Edit(event=event.id, set={"attendees": ["office@SHOP.example", "eve@example.com"]})
+        people_now = (await update(service, edit)).result.event.attendees
+        assert [(one.address, one.response) for one in people_now] == [
+            ("office@shop.example", "accepted"),
+            ("eve@example.com", "needs_action"),
+        ]
+
+
+async def test_an_answer_needs_an_invitation(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        day = ("2026-11-24T14:00", "2026-11-24T15:00")
+        event = (await book(service, *day, attendees=["ann@example.com"])).result.event
+        with pytest.raises(InvalidInput):
+            await service.plan_respond(event.id, Answer(response="accepted"), scope="this")
+
+
+async def test_a_stale_etag_is_refused_in_the_plan(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        event = (await book(service, "2026-11-24T14:00", "2026-11-24T15:00")).result.event
+        await update(service, Edit(event=event.id, set={"title": "Cut"}))
+        edit = Edit(event=event.id, set={"title": "Colour"}, etag=event.etag)
+        with pytest.raises(Conflict) as refused:
+            await service.plan_update(edit, NONE)
+        assert refused.value.code == "changed_meanwhile"
 
 
 @settings(max_examples=20, deadline=None)

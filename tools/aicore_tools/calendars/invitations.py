@@ -21,7 +21,7 @@ __all__ = [
     "to_tell",
 ]
 
-NOBODY_TOLD = "Nobody was notified: this calendar sends no mail."
+NOBODY_TOLD = "Nobody is notified: this calendar sends no mail."
 
 
 @dataclass(frozen=True, slots=True)
