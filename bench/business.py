@@ -45,8 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="aicore-bench-") as folder:
             _measure(parts, figures, Path(folder), is_quick=options.quick)
-    except WrongAnswer as error:
-        print(f"The bench stopped: {error}", file=sys.stderr)
+    except (WrongAnswer, ExceptionGroup) as error:
+        print(f"The bench stopped: {_first(error)!r}", file=sys.stderr)
         return 1
     table = as_markdown(figures)
     print(table)
@@ -73,6 +73,13 @@ def _measure(
     if "servers" in parts:
         _progress("servers")
         figures["servers"] = server_weights(folder / "servers", 1 if is_quick else 5)
+
+
+def _first(error: BaseException) -> BaseException:
+    """Take an error out of the groups that its task groups put round it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _progress(what: str) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fakes.bare_server import server as bare
 from jobs import JOBS, Desk
@@ -15,7 +16,13 @@ from aicore_servers import calendars, crm, mail, payments
 
 __all__ = ["open_desk", "tool_times"]
 
-SERVERS = {"crm": crm, "mail": mail, "calendar": calendars, "payments": payments}
+ADDRESS = "office@main.example"
+SERVERS: dict[str, tuple[Any, ...]] = {
+    "crm": (crm,),
+    "mail": (mail, "--address", ADDRESS),
+    "calendar": (calendars, "--address", ADDRESS),
+    "payments": (payments, "--max-day-minor", str(10**12)),
+}
 
 
 @asynccontextmanager
@@ -24,9 +31,9 @@ async def open_desk(folder: Path) -> AsyncIterator[Desk]:
     async with AsyncExitStack() as stack:
         clients = {
             name: await stack.enter_async_context(
-                Client(module.server("--data", str(folder), "--confirm", "never"))
+                Client(module.server("--data", str(folder), "--confirm", "never", *extra))
             )
-            for name, module in SERVERS.items()
+            for name, (module, *extra) in SERVERS.items()
         }
         yield Desk(clients)
 
