@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -15,6 +16,7 @@ from enum import Enum
 from importlib.metadata import version
 from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 
+import anyio
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
@@ -37,6 +39,7 @@ from aicore_tools.errors import (
     ToolsError,
 )
 from aicore_tools.operations import Effect, Operation
+from aicore_tools.progress import heard_by
 
 __all__ = [
     "PROFILES",
@@ -49,7 +52,6 @@ __all__ = [
     "current_call",
     "granted",
     "listing",
-    "progress",
 ]
 
 S = TypeVar("S", bound=Remembers)
@@ -67,6 +69,7 @@ MAX_KEY_CHARS = (
 NO_KEY = "none: repeating this call repeats the effect"
 DRY_RUN = "dry_run"
 CONFIRM = "confirm"
+_GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError)
 MORE = "There are more: repeat this call with cursor = next_cursor."
 
 _log = logging.getLogger(__name__)
@@ -125,13 +128,6 @@ def granted(profile: Profile) -> Iterator[None]:
         yield
     finally:
         _granted.reset(before)
-
-
-async def progress(done: int, total: int, message: str | None = None) -> None:
-    """Tell a caller that asked for it how far the running tool is."""
-    context = current_call().context
-    if context is not None:
-        await context.report_progress(done, total, message)
 
 
 def listing(
@@ -335,7 +331,8 @@ class BusinessServer(RecordServer[S], Generic[S]):
                 context=context,
             )
             token = _current.set(call)
-            return await super().call_tool(name, _storable(given), context)
+            with heard_by(_listener(context)):
+                return await super().call_tool(name, _storable(given), context)
         except ToolsError as error:
             return _error(error)
         except MCPError:
@@ -379,6 +376,19 @@ class BusinessServer(RecordServer[S], Generic[S]):
             crash.outcome = "unknown"
             crash.hint = "Look whether the effect is there before anything else."
         return _error(crash)
+
+
+def _listener(
+    context: Context[Any, Any] | None,
+) -> Callable[[int, int | None], Awaitable[None]]:
+    """Give who tells the caller of progress: one that has gone away must not stop the work."""
+
+    async def tell(done: int, total: int | None) -> None:
+        if context is not None:
+            with contextlib.suppress(MCPError, OSError, *_GONE):
+                await context.report_progress(done, total)
+
+    return tell
 
 
 def _flag(given: object) -> bool:

@@ -23,6 +23,7 @@ from aicore_servers.crm import PROGRAM as CRM
 from aicore_servers.crm import create
 from aicore_servers.mail import PROGRAM as MAIL
 from aicore_tools.errors import BackendUnavailable, OutcomeUnknown
+from aicore_tools.progress import progress
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Http = Callable[..., AbstractContextManager[tuple[str, subprocess.Popen[str]]]]
@@ -213,6 +214,38 @@ async def test_what_goes_wrong_inside_is_told_without_its_secrets(
     assert expected.items() <= body.items()
     assert "secret" not in text
     assert {"code", "message", "retryable", "outcome"} <= set(body)
+
+
+def slow() -> MCPServer[Any]:
+    box = Toolbox()
+
+    @box.read
+    async def look() -> dict[str, Any]:
+        """Look three times."""
+        for done in range(1, 4):
+            await progress(done, 3)
+        await progress(4)
+        return {"seen": 4}
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[Any]) -> AsyncIterator[Any]:
+        yield None
+
+    return BusinessServer("slow", instructions="", toolbox=box, lifespan=lifespan)
+
+
+async def test_who_asks_hears_how_far_long_work_is() -> None:
+    heard: list[tuple[float, float | None]] = []
+
+    async def hear(done: float, total: float | None, message: str | None) -> None:
+        heard.append((done, total))
+
+    async with Client(slow()) as client:
+        result = await client.call_tool("look", {}, progress_callback=hear)
+        assert not result.is_error
+        assert heard == [(1, 3), (2, 3), (3, 3), (4, None)]
+        assert not (await client.call_tool("look", {})).is_error
+    assert len(heard) == 4
 
 
 @pytest.mark.parametrize("key", [7, "", "k" * 256, {"a": 1}, "k\ud800"])

@@ -89,7 +89,6 @@ _HOSTS = (
     Asked(name="smtp_port", question="SMTP port", default="465"),
     Asked(name="smtp_tls", question="SMTP encryption: ssl, starttls or none", default="ssl"),
 )
-_TLS = ("ssl", "starttls", "none")
 
 
 def _ask_imap(person: Person) -> dict[str, str]:
@@ -103,17 +102,7 @@ def _ask_imap(person: Person) -> dict[str, str]:
 
 def _imap(given: Mapping[str, Any], _: Wish) -> dict[str, str]:
     usual = {asked.name: asked.default for asked in _HOSTS if asked.default}
-    fields = usual | _texts(given, ["user", "password", "imap_host", "smtp_host"], "imap")
-    for name in ("imap_port", "smtp_port"):
-        if not (fields[name].isdecimal() and 0 < int(fields[name]) < 65536):
-            raise BackendConfigError(f"{name}: {fields[name]!r} is no port.")
-    for name in ("imap_tls", "smtp_tls"):
-        if fields[name] not in _TLS:
-            raise BackendConfigError(f"{name}: use one of {', '.join(_TLS)}.")
-        host = fields[f"{name.partition('_')[0]}_host"]
-        if fields[name] == "none" and not _is_loopback(host):
-            say(f"{name} is none: the password goes to {host} in clear text.")
-    return fields
+    return usual | _texts(given, ["user", "password", "imap_host", "smtp_host"], "imap")
 
 
 _CALDAV = (Asked(name="url", question="Address of the CalDAV server (https://...)"), *_ACCOUNT)
