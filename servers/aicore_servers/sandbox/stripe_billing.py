@@ -153,6 +153,7 @@ def line_from(account: Account, given: Params) -> StripeObject:
         "currency": price["currency"],
         "description": given.get("description") or product.get("name"),
         "quantity": quantity,
+        "metadata": dict(given.get("metadata", {})),
         "price": price,
         "pricing": {
             "type": "price_details",

@@ -45,6 +45,7 @@ def report_query(asked: ReportAsked, *, zone: ZoneInfo, now: datetime) -> Report
         kind=asked.kind,
         after=after.astimezone(UTC),
         before=before.astimezone(UTC),
+        now=now,
         by=asked.group_by or usual,
         zone=zone,
     )

@@ -361,13 +361,14 @@ class Found:
 class ReportQuery:
     """Which figures: of what happened from `after` until before `before`, grouped by `by`.
 
-    A balance is of now; aging counts the days that open invoices are late now. Days and months
+    A balance is of `now`; aging counts the days that open invoices are late then. Days and months
     are those of `zone`.
     """
 
     kind: ReportKind
     after: datetime
     before: datetime
+    now: datetime
     by: GroupBy | None
     zone: ZoneInfo
 

@@ -97,7 +97,7 @@ class Reports:
     def _aging(self, query: ReportQuery, sums: Sums) -> None:
         for row in self._rows(_OPEN):
             due = moment_of(row["opened_s"] + row["due_days"] * _SECONDS_A_DAY)
-            label = row["customer_id"] if query.by == "customer" else age_label(due, self.books.now)
+            label = row["customer_id"] if query.by == "customer" else age_label(due, query.now)
             sums.add(label, row["currency"], row["amount_minor"])
 
     def _ledger(self, query: ReportQuery, sums: Sums) -> None:

@@ -1,0 +1,146 @@
+"""Effects at Stripe on payments and subscriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aicore_tools.errors import Conflict
+from aicore_tools.journal import Claim, Procedure
+from aicore_tools.payments.backends.stripe_entries import (
+    OP,
+    REASON,
+    refund_of,
+    subscription_of,
+    to_stripe,
+)
+from aicore_tools.payments.backends.stripe_procedures import (
+    Found,
+    StripeProcedures,
+    begun,
+    nowhere,
+)
+from aicore_tools.payments.entry_json import entry_to_json
+
+__all__ = ["DUE_DAYS", "StripePaying"]
+
+DUE_DAYS = 14
+"""Days to pay the invoice of a subscription's period."""
+_STRIPES_REASONS = ("duplicate", "fraudulent", "requested_by_customer")
+_Json = dict[str, Any]
+
+
+class StripePaying:
+    """How refunds and subscriptions are made and changed."""
+
+    def __init__(self, shared: StripeProcedures) -> None:
+        self._shared = shared
+        self._calls = shared.calls
+
+    def procedures(self) -> Sequence[Procedure]:
+        """Give them all."""
+        make = self._shared.procedure
+        return (
+            make("refund", self._refund, self._find_refund),
+            make("subscribe", self._subscribe, self._find_subscription),
+            make("subscription", self._step, nowhere),
+        )
+
+    async def _refund(self, claim: Claim) -> _Json:
+        new = claim.request
+        metadata = {OP: claim.key} | ({REASON: new["reason"]} if new["reason"] else {})
+        params = {
+            "payment_intent": new["payment"],
+            "amount": to_stripe(new["amount_minor"], new["currency"]),
+            "metadata": metadata,
+            "expand": ["charge"],
+        } | ({"reason": new["reason"]} if new["reason"] in _STRIPES_REASONS else {})
+        made = await self._calls.send(
+            self._calls.v1.refunds.create_async, key=claim.key, params=params
+        )
+        return entry_to_json(refund_of(made))
+
+    async def _find_refund(self, claim: Claim) -> Found:
+        row = await self._shared.marked(
+            self._calls.v1.refunds.list_async,
+            claim,
+            payment_intent=claim.request["payment"],
+            expand=["data.charge"],
+        )
+        return entry_to_json(refund_of(row)) if row else None
+
+    async def _subscribe(self, claim: Claim) -> _Json:
+        """Begin one whose invoices are sent: nobody's card is charged by itself."""
+        new = claim.request
+        customer = await self._shared.customer_id(new["customer"])
+        params = {
+            "customer": customer,
+            "items": [{"price": new["price"], "quantity": new["quantity"]}],
+            "collection_method": "send_invoice",
+            "days_until_due": DUE_DAYS,
+            "metadata": {OP: claim.key},
+        }
+        made = await self._calls.send(
+            self._calls.v1.subscriptions.create_async, key=f"{claim.key}:create", params=params
+        )
+        return entry_to_json(subscription_of(made))
+
+    async def _find_subscription(self, claim: Claim) -> Found:
+        row = await self._shared.marked(
+            self._calls.v1.subscriptions.list_async,
+            claim,
+            status="all",
+            created=self._shared.since(claim),
+        )
+        return entry_to_json(subscription_of(row)) if row else None
+
+    async def _step(self, claim: Claim) -> _Json:
+        """Take a step, unless the subscription carries its mark or has ended by it."""
+        step, subscriptions = claim.request, self._calls.v1.subscriptions
+        present = await self._calls.read(subscriptions.retrieve_async, step["id"])
+        marked = (present.get("metadata") or {}).get(OP) == claim.key
+        ends_now = step["action"] == "cancel" and step["when"] == "now"
+        if present["status"] == "canceled" and not ends_now:
+            raise Conflict("The subscription has ended.", hint="Create a new one.")
+        if marked or present["status"] == "canceled":
+            return entry_to_json(subscription_of(present))
+        if ends_now:
+            changed = await self._calls.send(
+                subscriptions.cancel_async, step["id"], key=claim.key, params={}
+            )
+            return entry_to_json(subscription_of(changed))
+        is_paused = step["action"] == "resume" and present["status"] == "paused"
+        if is_paused:
+            await self._calls.send(
+                subscriptions.resume_async, step["id"], key=f"{claim.key}:resume", params={}
+            )
+        params = {**_changes(step, present), "metadata": {OP: claim.key}}
+        with begun(is_begun=is_paused):
+            changed = await self._calls.send(
+                subscriptions.update_async, step["id"], key=claim.key, params=params
+            )
+        return entry_to_json(subscription_of(changed))
+
+
+def _changes(step: _Json, present: _Json) -> _Json:
+    """Give what is to be sent of a step.
+
+    Raises:
+        Conflict: there is nothing to resume.
+    """
+    if step["action"] == "cancel":
+        return {"cancel_at_period_end": True}
+    if step["action"] == "resume":
+        is_held = present.get("pause_collection") or present.get("cancel_at_period_end")
+        if not is_held and present["status"] != "paused":
+            raise Conflict("The subscription is active; there is nothing to resume.")
+        held = {"pause_collection": ""} if present.get("pause_collection") else {}
+        return {"cancel_at_period_end": False, **held}
+    item: _Json = {"id": present["items"]["data"][0]["id"]}
+    if step["price"] is not None:
+        item["price"] = step["price"]
+    if step["quantity"] is not None:
+        item["quantity"] = step["quantity"]
+    # From the period's end on: it counts at once, and what is left of this period costs nothing.
+    behaviour = "create_prorations" if step["when"] == "now" else "none"
+    return {"items": [item], "proration_behavior": behaviour}

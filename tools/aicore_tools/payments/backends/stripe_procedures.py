@@ -1,0 +1,122 @@
+"""Effects at Stripe that can be sent again: each follows from its stored request alone.
+
+Stripe answers a repeat under the same idempotency key with the first answer, for a day at least.
+So an effect whose outcome is not known is looked up, and where it is not found yet, sent again
+under its key, with its stored request. After that day it is only looked up: by the operation in
+the metadata, or by the state of what it changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from aicore_tools.errors import BackendConfigError, BackendUnavailable, OutcomeUnknown, ToolsError
+from aicore_tools.journal import Claim, Procedure
+from aicore_tools.payments.backends.stripe_calls import StripeCalls
+from aicore_tools.payments.backends.stripe_entries import OP
+from aicore_tools.payments.backends.stripe_reading import StripeReading
+
+__all__ = ["Found", "StripeProcedures", "begun", "nowhere"]
+
+Found: TypeAlias = dict[str, Any] | None
+KEYS_KEPT_S = 23 * 3600
+"""Stripe keeps idempotency keys for 24 hours at least; an hour is left for clocks and requests."""
+
+
+@contextmanager
+def begun(*, is_begun: bool = True) -> Iterator[None]:
+    """Run a later step: where Stripe does not judge it, the whole is not known to be undone.
+
+    Raises:
+        OutcomeUnknown: `is_begun`, and Stripe could not be reached or refused the key.
+    """
+    try:
+        yield
+    except (BackendUnavailable, BackendConfigError) as error:
+        if not is_begun:
+            raise
+        raise OutcomeUnknown(
+            f"It was begun at Stripe and not finished: {error.message}",
+            hint="Repeat the call with the same operation key: it goes on where it stopped.",
+        ) from error
+
+
+class StripeProcedures:
+    """What every effect at Stripe shares: customers by address, metadata, and looking up."""
+
+    def __init__(
+        self, calls: StripeCalls, reading: StripeReading, *, clock: Callable[[], datetime]
+    ) -> None:
+        self.calls = calls
+        self.reading = reading
+        self.clock = clock
+
+    def now_s(self) -> int:
+        """Now, as seconds of the epoch."""
+        return int(self.clock().astimezone(UTC).timestamp())
+
+    def procedure(
+        self,
+        name: str,
+        perform: Callable[[Claim], Awaitable[dict[str, Any]]],
+        find: Callable[[Claim], Awaitable[Found]],
+    ) -> Procedure:
+        """Make a procedure of how it is sent, and how it is found."""
+
+        async def reconcile(claim: Claim) -> Found:
+            found = await find(claim)
+            if found is not None:
+                return found
+            if self.is_late(claim):
+                return None
+            try:
+                with begun():
+                    return await perform(claim)
+            except OutcomeUnknown:
+                raise
+            except ToolsError:  # what Stripe refuses under this key, it refused from the start
+                return None
+
+        return Procedure(name=name, perform=perform, reconcile=reconcile)
+
+    def is_late(self, claim: Claim) -> bool:
+        """Tell whether Stripe may have forgotten the keys of an effect."""
+        return self.now_s() - int(claim.request["asked_s"]) > KEYS_KEPT_S
+
+    async def customer_id(self, given: str) -> str:
+        """Give a customer's id; an address that is new becomes a customer."""
+        if "@" not in given:
+            return given
+        known = await self.reading.customer(given)
+        return known.id if known is not None else await self.new_customer(given)
+
+    async def new_customer(self, email: str) -> str:
+        """Make a customer for an address that has none, and give its id.
+
+        The key follows from the address, so that two who ask at once make one customer.
+        """
+        key = hashlib.sha256(f"customer {email}".encode()).hexdigest()
+        made = await self.calls.send(
+            self.calls.v1.customers.create_async, key=key, params={"email": email}
+        )
+        return str(made["id"])
+
+    async def marked(self, method: Any, claim: Claim, **params: Any) -> dict[str, Any] | None:
+        """Look through a list for what carries the operation in its metadata."""
+        async for row in self.calls.rows(method, **params):
+            if (row.get("metadata") or {}).get(OP) == claim.key:
+                return row
+        return None
+
+    def since(self, claim: Claim) -> dict[str, int]:
+        """Give the bounds of a list for what this effect made; clocks may differ by an hour."""
+        return {"gte": claim.request["asked_s"] - 3600}
+
+
+async def nowhere(_: Claim) -> Found:
+    """Find nothing, where sending again changes nothing more."""
+    return None
