@@ -55,7 +55,22 @@ def _imap(settings: MailboxSettings) -> Mailbox:
     )
 
 
-BACKENDS: Mapping[str, Callable[[MailboxSettings], Mailbox]] = {"local": _local, "imap": _imap}
+def _gmail(settings: MailboxSettings) -> Mailbox:
+    from aicore_tools.mail.backends.gmail import GmailMailbox
+
+    return GmailMailbox(
+        settings.connect("google"),
+        folder=settings.data_dir,
+        business=settings.business,
+        addresses=settings.addresses,
+    )
+
+
+BACKENDS: Mapping[str, Callable[[MailboxSettings], Mailbox]] = {
+    "local": _local,
+    "imap": _imap,
+    "gmail": _gmail,
+}
 
 
 def mailbox(backend: str, settings: MailboxSettings) -> Mailbox:

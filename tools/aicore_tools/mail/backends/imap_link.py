@@ -45,10 +45,13 @@ _NOT_NOW = ("UNAVAILABLE", "INUSE", "LIMIT", "SERVERBUG")
 
 @dataclass(slots=True)
 class ImapSession:
-    """A logged-in connection, and what is known of the account while it lasts."""
+    """A logged-in connection, and what is known of the account while it lasts.
+
+    `can` are the extensions that the server offers whoever is logged in.
+    """
 
     box: BaseMailBox
-    selected: tuple[str, bool] | None = None
+    can: frozenset[str]
     validity: int = 0
     known: Folders | None = None
     known_s: float = 0.0
@@ -71,7 +74,6 @@ class ImapSession:
         except UnexpectedCommandStatusError as error:
             raise NotFound(f"There is no folder {folder!r}.") from error
         self.validity = int(self.told("UIDVALIDITY") or 0)
-        self.selected = (folder, to_change)
         return self.validity
 
     @property
@@ -115,12 +117,10 @@ class ImapSession:
             self.box.folder.subscribe(name, value=True)
         return name
 
-    def uids(self, criteria: str) -> list[int]:
+    def uids(self, criteria: str, *, with_deleted: bool = False) -> list[int]:
         """Search the open folder; gives UIDs in ascending order."""
-        is_ascii = criteria.isascii()
-        found = self.box.uids(
-            f"UNDELETED {criteria}".encode(), charset=None if is_ascii else "UTF-8"
-        )
+        asked = criteria if with_deleted else f"UNDELETED {criteria}"
+        found = self.box.uids(asked.encode(), charset=None if asked.isascii() else "UTF-8")
         return sorted(int(uid) for uid in found)
 
     def command(self, *words: str) -> list[object]:
@@ -188,10 +188,10 @@ class ImapLink:
     def _run(self, work: Callable[[ImapSession], T]) -> T:
         with self._translated():
             if self._session is None:
-                self._session = ImapSession(self._open())
+                self._session = self._open()
             return work(self._session)
 
-    def _open(self) -> BaseMailBox:
+    def _open(self) -> ImapSession:
         host, connection = self._host, self._connection
         box: BaseMailBox
         if host.tls == "ssl":
@@ -212,7 +212,9 @@ class ImapLink:
             if type(error) is imaplib.IMAP4.error:
                 raise MailboxLoginError(("NO", [str(error)]), "OK") from error
             raise
-        return box
+        # Asked again: before the login a server names only some of them.
+        _, named = box.client.capability()
+        return ImapSession(box, can=frozenset(named[-1].decode("ascii", "replace").upper().split()))
 
     def _drop(self) -> None:
         session, self._session = self._session, None

@@ -90,12 +90,13 @@ def drop_draft(session: ImapSession, handle: str, *, keep: int | None, also: Pla
     folder = session.folders().named("drafts")
     if folder is None:
         return
-    uids = in_folder(session, folder, f"HEADER {DRAFT_HEADER} {handle}")
+    session.select(folder, to_change=True)
+    # Those marked as deleted too: it may have broken off before they were taken out.
+    uids = session.uids(f"HEADER {DRAFT_HEADER} {handle}", with_deleted=True)
     gone = [uid for uid in uids if keep is None or uid < keep]
     if also is not None and also.folder == folder and also.validity == session.validity:
         gone.append(also.uid)
     if gone:
-        session.select(folder, to_change=True)
         _remove(session, gone)
 
 
@@ -194,12 +195,12 @@ def _moved(session: ImapSession, target: str, uids: Sequence[int]) -> dict[int, 
     session.client.untagged_responses.pop("COPYUID", None)
     those = ",".join(map(str, uids))
     name = encode_folder(target).decode("ascii")
-    if "MOVE" in session.client.capabilities:
+    if "MOVE" in session.can:
         session.command("MOVE", those, name)
     else:
         session.command("COPY", those, name)
     told = _COPIED.search(session.told("COPYUID"))
-    if "MOVE" not in session.client.capabilities:
+    if "MOVE" not in session.can:
         _remove(session, uids)
     if told is None:
         return {}
@@ -220,5 +221,5 @@ def _remove(session: ImapSession, uids: Sequence[int]) -> None:
     """Take mails out of the open folder; without UIDPLUS they stay, marked as deleted."""
     those = ",".join(map(str, uids))
     session.command("STORE", those, "+FLAGS.SILENT", "(\\Deleted)")
-    if "UIDPLUS" in session.client.capabilities:  # plain EXPUNGE would take others' along
+    if "UIDPLUS" in session.can:  # plain EXPUNGE would take others' along
         session.command("EXPUNGE", those)
