@@ -51,6 +51,7 @@ from aicore_tools.retries import Patience
 __all__ = ["HubSpotDirectory"]
 
 _NO_MAPPING: Mapping[str, TypeRule] = {}
+_PATIENCE = Patience()
 
 
 class HubSpotDirectory:
@@ -67,7 +68,7 @@ class HubSpotDirectory:
         journal: Path,
         business: str,
         mapping: Mapping[str, TypeRule] = _NO_MAPPING,
-        patience: Patience = Patience(),
+        patience: Patience = _PATIENCE,
     ) -> None:
         self._connection = connection
         self._wire = HubSpotWire(connection, patience=patience)
@@ -113,7 +114,10 @@ class HubSpotDirectory:
         base = self._connection.get("base_url")
         return Probe(
             name=f"HubSpot, connection {self._connection.account}",
-            can=(f"read {', '.join(readable)}", f"create exactly once in: {', '.join(ready)}"),
+            can=(
+                f"read {', '.join(readable)}",
+                *((f"create exactly once in {', '.join(ready)}",) if ready else ()),
+            ),
             warnings=tuple(warnings),
             is_test=bool(base),
         )

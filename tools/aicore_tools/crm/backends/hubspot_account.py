@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -66,6 +66,15 @@ class Account:
             tasks.start_soon(self._read_owners)
         if not schemas:
             raise next(iter(self.denied.values()))
+        problems = self._bind(wanted, schemas)
+        if problems:
+            raise BackendConfigError(
+                "The mapping does not fit this HubSpot account: " + "; ".join(problems),
+                hint="Correct the mapping file, or add the properties in HubSpot.",
+            )
+
+    def _bind(self, wanted: Sequence[Default], schemas: Mapping[str, Any]) -> list[str]:
+        """Make the shapes; gives all that does not fit."""
         problems: list[str] = []
         shapes = []
         for default in wanted:
@@ -83,11 +92,7 @@ class Account:
                 for key in names
                 if key not in fields
             ]
-        if problems:
-            raise BackendConfigError(
-                "The mapping does not fit this HubSpot account: " + "; ".join(problems),
-                hint="Correct the mapping file, or add the properties in HubSpot.",
-            )
+        return problems
 
     async def need_operation(self, shape: Shape) -> None:
         """Make sure that creations of this object are recognised when they are repeated.
@@ -150,7 +155,7 @@ class Account:
         own = {name: rule for name, rule in self._declared.items() if name not in standard}
         if not own:
             return []
-        schemas = (await self.wire.read("crm.schemas.schemas_api.get_all")).results
+        schemas = (await self.wire.read("crm.schemas.core_api.get_all")).results
         by_name = {name: each for each in schemas for name in _names(each)}
         found = []
         for name, rule in own.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC
 from typing import Any, cast
 
 from aicore_tools.crm.backends.hubspot_account import Account
@@ -71,10 +72,10 @@ class Effects:
     def procedures(self) -> list[Procedure]:
         """Give one procedure for each effect."""
         return [
-            Procedure("upsert", self._upsert, self._find_upsert),
-            Procedure("log", self._log, self._find_log),
-            Procedure("link", self._link, self._find_link),
-            Procedure("archive", self._archive, self._find_archive),
+            Procedure(name="upsert", perform=self._upsert, reconcile=self._find_upsert),
+            Procedure(name="log", perform=self._log, reconcile=self._find_log),
+            Procedure(name="link", perform=self._link, reconcile=self._find_link),
+            Procedure(name="archive", perform=self._archive, reconcile=self._find_archive),
         ]
 
     async def _upsert(self, claim: Claim) -> _Done:
@@ -174,7 +175,7 @@ class Effects:
             id=None if found is None else str(found.id),
             unique="" if found is not None else OPERATION,
             properties=properties,
-            updated=None if found is None else found.updated_at.isoformat(),
+            updated=None if found is None else found.updated_at.astimezone(UTC).isoformat(),
             links=[list(ref) for ref in asked["about"]],
         )
         shown = {name: (None, fields.get(name)) for name in ("due", "is_done")}

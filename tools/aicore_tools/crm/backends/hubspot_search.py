@@ -26,7 +26,15 @@ MAX_GROUPS = 5
 MAX_FILTERS_A_GROUP = 6
 MAX_FILTERS = 18
 ID = "hs_object_id"
-_SIGNS = {"eq": "EQ", "neq": "NEQ", "lt": "LT", "lte": "LTE", "gt": "GT", "gte": "GTE"}
+_SIGNS = {
+    "eq": "EQ",
+    "neq": "NEQ",
+    "lt": "LT",
+    "lte": "LTE",
+    "gt": "GT",
+    "gte": "GTE",
+    "contains": "CONTAINS_TOKEN",
+}
 
 VendorFilter = dict[str, Any]
 Conditions = list[list[VendorFilter]]
@@ -142,41 +150,37 @@ def _alternatives(account: Account, shape: Shape, condition: Filter) -> Conditio
     if condition.field == "linked_to":
         return _linked(account, condition)
     name, op, value = condition.field, condition.op, condition.value
+    bound = shape.fields.get(name)
     if name in ("created", "updated"):
         named = shape.created if name == "created" else shape.updated
-        bound = None
+    elif bound is None:
+        raise InvalidInput(f"{name}: HubSpot's {shape.object} cannot be looked for by it.")
     else:
-        bound = shape.fields.get(name)
-        if bound is None:
-            raise InvalidInput(f"{name}: HubSpot's {shape.object} cannot be looked for by it.")
         named = _searchable(bound)
+    lacking = {"propertyName": named, "operator": "NOT_HAS_PROPERTY"}
     if op == "exists":
-        return [
-            [{"propertyName": named, "operator": "HAS_PROPERTY" if value else "NOT_HAS_PROPERTY"}]
-        ]
-
-    def compared(item: Any) -> str:
-        is_time = bound is None or bound.field.source_type in ("date", "datetime")
-        if is_time:
-            return milliseconds(str(item))
-        return sought(bound, item, account.owners) if bound is not None else str(item)
-
-    made: VendorFilter = {"propertyName": named}
-    if op == "in":
-        made |= {"operator": "IN", "values": [compared(item).lower() for item in value]}
-    elif op == "between":
-        made |= {
-            "operator": "BETWEEN",
-            "value": compared(value[0]),
-            "highValue": compared(value[1]),
-        }
-    elif op == "contains":
-        made |= {"operator": "CONTAINS_TOKEN", "value": f"*{value}*"}
+        return [[{"propertyName": named, "operator": "HAS_PROPERTY"} if value else lacking]]
+    items = value if isinstance(value, list) else [value]
+    if op == "contains":
+        compared = [f"*{value}*"]
     else:
-        made |= {"operator": _SIGNS[op], "value": compared(value)}
-    if op == "neq":
-        return [[made], [{"propertyName": named, "operator": "NOT_HAS_PROPERTY"}]]
-    return [[made]]
+        compared = [_compared(account, bound, item) for item in items]
+    made = {"propertyName": named, **_operation(op, compared)}
+    return [[made], [lacking]] if op == "neq" else [[made]]
+
+
+def _compared(account: Account, bound: Bound | None, value: Any) -> str:
+    if bound is None or bound.field.source_type in ("date", "datetime"):
+        return milliseconds(str(value))
+    return sought(bound, value, account.owners)
+
+
+def _operation(op: str, compared: Sequence[str]) -> VendorFilter:
+    if op == "in":
+        return {"operator": "IN", "values": [each.lower() for each in compared]}
+    if op == "between":
+        return {"operator": "BETWEEN", "value": compared[0], "highValue": compared[1]}
+    return {"operator": _SIGNS[op], "value": compared[0]}
 
 
 def _linked(account: Account, condition: Filter) -> Conditions:

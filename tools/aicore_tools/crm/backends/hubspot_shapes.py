@@ -278,12 +278,11 @@ def _misfits(place: str, rule: FieldRule, vendor: Any, kind: Kind) -> list[str]:
             f"{place}: {vendor.name!r} is read-only in HubSpot; say read_only = true to read it"
         )
     options = [option.value for option in vendor.options or ()]
-    for value in rule.choices.values():
-        if options and value not in options:
-            problems.append(
-                f"{place}: {vendor.name!r} has no option {value!r}.{nearest(value, options)}"
-            )
-    return problems
+    return problems + [
+        f"{place}: {vendor.name!r} has no option {value!r}.{nearest(value, options)}"
+        for value in rule.choices.values()
+        if options and value not in options
+    ]
 
 
 def _choices(rule: FieldRule, vendor: Any) -> Mapping[str, str]:

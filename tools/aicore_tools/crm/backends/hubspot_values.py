@@ -140,8 +140,8 @@ def record_of(shape: Shape, found: Any, owners: Owners, **related: Any) -> Recor
         id=shape.our_id(found.id),
         type=shape.type,
         fields=fields,
-        created=found.created_at,
-        updated=found.updated_at,
+        created=found.created_at.astimezone(UTC),
+        updated=found.updated_at.astimezone(UTC),
         **related,
     )
 

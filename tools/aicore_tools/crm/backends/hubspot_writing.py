@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from aicore_tools.crm.backends.hubspot_account import Account
@@ -221,7 +222,7 @@ class Writer:
                 is_same(shape, name, each.properties.get(name), value)
                 or any(
                     is_same(shape, name, version.value, value)
-                    and version.timestamp.isoformat() > str(write["updated"])
+                    and version.timestamp > datetime.fromisoformat(str(write["updated"]))
                     for version in versions.get(name) or ()
                 )
                 for name, value in write["properties"].items()
