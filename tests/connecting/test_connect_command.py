@@ -1,6 +1,7 @@
 """`aicore connect`, from the question to what a server finds."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,61 @@ def test_a_calendar_is_connected_proved_found_and_forgotten(
     assert main(["caldav", "--check"]) == 2
     said = capsys.readouterr()
     assert PASSWORD not in said.out + said.err
+
+
+GOOGLE = {"client_id": "c", "client_secret": "s"}
+WORKING = {
+    "stripe": {"api_key": "rk_test_any"},
+    "hubspot": {"access_token": "pat"},
+    "google": {**GOOGLE, "refresh_token": "office@lakeside.example"},
+}
+REVOKED = {
+    "stripe": {"api_key": "revoked"},
+    "hubspot": {"access_token": "revoked"},
+    "google": {**GOOGLE, "refresh_token": "revoked"},
+}
+
+
+def given(folder: Path, fields: Mapping[str, str], url: str) -> str:
+    path = folder / "fields.json"
+    path.write_text(json.dumps({**fields, "base_url": url}))
+    return str(path)
+
+
+@pytest.mark.parametrize("vendor", WORKING)
+def test_a_vendor_is_connected_and_a_revoked_credential_is_told(
+    vendor: str,
+    tmp_path: Path,
+    sandbox: Callable[[str], Any],
+    capsys: pytest.CaptureFixture[str],
+    secrets: Path,
+) -> None:
+    url = sandbox(vendor).url
+    revoked = given(tmp_path, REVOKED[vendor], url)
+    assert main([vendor, "--from-file", revoked], person=NOBODY) == 1
+    said = capsys.readouterr().out
+    assert f"aicore connect {vendor}" in said
+    assert not secrets.exists()
+
+    works = given(tmp_path, WORKING[vendor], url)
+    assert main([vendor, "--from-file", works], person=NOBODY) == 0
+    said = capsys.readouterr().out
+    assert "test account" in said
+    assert "can: read" in said
+    for domain, backend in VENDORS[vendor].backends.items():
+        assert f"aicore-{domain} --backend {backend}" in said
+    assert dict(stored()(vendor).fields) == {**WORKING[vendor], "base_url": url}
+    assert main([vendor, "--check"]) == 0
+
+
+def test_a_scope_that_is_missing_is_told(
+    tmp_path: Path, sandbox: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    only_mail = {**GOOGLE, "refresh_token": "office@lakeside.example gmail.readonly"}
+    path = given(tmp_path, only_mail, sandbox("google").url)
+    assert main(["google", "--from-file", path], person=NOBODY) == 1
+    assert "calendars: FAILED" in capsys.readouterr().out
+    assert main(["google", "--from-file", path, "--only", "mail"], person=NOBODY) == 0
 
 
 def test_accounts_are_connected_apart(radicale: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +197,7 @@ def test_no_secret_is_taken_from_the_command_line(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    ("vendor", "given", "word"),
+    ("vendor", "fields", "word"),
     [
         ("stripe", {}, "api_key"),
         ("stripe", {"api_key": "pk_live_x"}, "publishable"),
@@ -154,9 +210,9 @@ def test_no_secret_is_taken_from_the_command_line(capsys: pytest.CaptureFixture[
     ],
 )
 def test_fields_that_cannot_be_right_are_refused(
-    vendor: str, given: dict[str, str], word: str
+    vendor: str, fields: dict[str, str], word: str
 ) -> None:
-    whole = {"user": "a", "password": PASSWORD, **given} if vendor == "caldav" else given
+    whole = {"user": "a", "password": PASSWORD, **fields} if vendor == "caldav" else fields
     with pytest.raises(BackendConfigError) as refused:
         VENDORS[vendor].fields(whole, Wish(profile="money", domains=("mail",)))
     said = f"{refused.value} {refused.value.hint}"
@@ -175,16 +231,16 @@ def test_usual_hosts_and_ports_are_offered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("vendor", "given"),
+    ("vendor", "fields"),
     [
         ("stripe", {"api_key": "sk_test_x"}),
         ("caldav", {"url": "http://dav.example/", "user": "a", "password": PASSWORD}),
     ],
 )
 def test_what_is_careless_is_said(
-    vendor: str, given: dict[str, str], capsys: pytest.CaptureFixture[str]
+    vendor: str, fields: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    VENDORS[vendor].fields(given, Wish(profile="money", domains=("mail",)))
+    VENDORS[vendor].fields(fields, Wish(profile="money", domains=("mail",)))
     said = capsys.readouterr().out
     assert len(said.splitlines()) == 1
     assert PASSWORD not in said

@@ -95,9 +95,12 @@ def google_fields(
             "That has neither an OAuth client nor a service account in it.",
             hint="Download the JSON file of a client of the type desktop app.",
         )
-    if not fields.get("refresh_token"):
-        fields["refresh_token"] = _consent(fields, scopes, show)
-    return fields | {"scopes": fields.get("scopes") or " ".join(scopes)}
+    if fields.get("refresh_token"):
+        return fields
+    return fields | {
+        "refresh_token": _consent(fields, scopes, show),
+        "scopes": " ".join(scopes),
+    }
 
 
 def _consent(fields: Mapping[str, str], scopes: Sequence[str], show: Callable[[str], None]) -> str:
