@@ -10,22 +10,30 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from queue import Empty, LifoQueue
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+import anyio
 from anyio import to_thread
 
 from aicore_tools.connections import Connection
-from aicore_tools.errors import BackendConfigError, BackendUnavailable, OutcomeUnknown
+from aicore_tools.errors import (
+    BackendConfigError,
+    BackendUnavailable,
+    OutcomeUnknown,
+    ToolsError,
+)
 from aicore_tools.google_errors import translated
 from aicore_tools.retries import patiently
 from aicore_tools.vendor_threads import VendorThreads
 
-__all__ = ["Api", "GoogleClient", "Upload", "one_connection_transport"]
+__all__ = ["Api", "GoogleClient", "Upload", "one_connection_transport", "together"]
+
+T = TypeVar("T")
 
 _SOCKET_S = 20.0
 _CALL_S = 45.0
@@ -230,6 +238,30 @@ class GoogleClient:
                 self._transports.get_nowait().close()
             except Empty:
                 return
+
+
+async def together(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """Make calls at the same time and give what they give, in order.
+
+    Raises:
+        ToolsError: what the first to fail raised; the others are left.
+    """
+    given: dict[int, T] = {}
+    failed: list[ToolsError] = []
+
+    async def run(number: int, call: Callable[[], Awaitable[T]]) -> None:
+        try:
+            given[number] = await call()
+        except ToolsError as error:
+            failed.append(error)
+            group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        for number, call in enumerate(calls):
+            group.start_soon(run, number, call)
+    if failed:
+        raise failed[0]
+    return [given[number] for number in range(len(calls))]
 
 
 def _credentials(connection: Connection, api: Api) -> Any:

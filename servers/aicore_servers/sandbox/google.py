@@ -33,7 +33,8 @@ def app() -> ASGIApp:
     """Make a fresh sandbox.
 
     Beside Google's paths there is `POST /_google/settings` with any of `rewrites_message_ids`
-    (true or false), `alias` (`[account, address]`) and `end_tokens` (true).
+    (true or false), `alias` (`[account, address]`), `calendars` (`{account: {id: zone}}`, the
+    primary one first) and `end_tokens` (true).
     """
     google = _Google()
     routes = [
@@ -87,6 +88,8 @@ class _Google:
             self._mail.rewrites_message_ids = given["rewrites_message_ids"]
         if "alias" in given:
             self._mail.add_alias(*given["alias"])
+        for account, calendars in given.get("calendars", {}).items():
+            self._calendar.seed(account, calendars)
         if given.get("end_tokens"):
             self._accounts.end_tokens()
         return JSONResponse({})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -12,6 +11,13 @@ from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from aicore_servers.sandbox.google_calendar_forms import (
+    has_property,
+    mentions,
+    merged,
+    page,
+    seen,
+)
 from aicore_servers.sandbox.google_series import Slot, instance, slots, span
 from aicore_servers.sandbox.google_wire import Call, Handler, Refusal, conflict, invalid, missing
 
@@ -29,8 +35,14 @@ class _Calendar:
     id: str
     owner: str
     name: str
+    is_primary: bool = False
     tz: str = "UTC"
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """The e-mail address by which it takes part."""
+        return self.owner if self.is_primary else self.id
 
     @property
     def zone(self) -> ZoneInfo:
@@ -45,7 +57,7 @@ class GoogleCalendar:
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
-        self._calendars: dict[str, _Calendar] = {}
+        self._calendars: dict[tuple[str, str], _Calendar] = {}
         self._changes = count(3_500_000_000_000_001)
         self._numbers = count(1)
         self.notices: list[dict[str, str]] = []
@@ -71,34 +83,53 @@ class GoogleCalendar:
 
     def state(self) -> dict[str, Any]:
         """Say what there is: per calendar the events as stored, and the notices."""
-        events = {each.id: list(each.events.values()) for each in self._calendars.values()}
+        events: dict[str, list[dict[str, Any]]] = {}
+        for each in self._calendars.values():
+            events.setdefault(each.id, []).extend(each.events.values())
         return {"events": events, "notices": self.notices}
 
     # --- calendars
 
+    def seed(self, account: str, calendars: Mapping[str, str]) -> None:
+        """Give an account calendars by id and zone, the primary one first.
+
+        The sandbox lets any id be; Google's primary calendar has that of the account.
+        """
+        for number, (key, tz) in enumerate(calendars.items()):
+            made = _Calendar(key, account, key, is_primary=number == 0, tz=tz)
+            self._calendars[account, key] = made
+
     def _primary(self, account: str) -> _Calendar:
-        return self._calendars.setdefault(account, _Calendar(account, account, account))
+        own = (each for each in self._calendars.values() if each.owner == account)
+        found = next((each for each in own if each.is_primary), None)
+        if found is None:
+            found = _Calendar(account, account, account, is_primary=True)
+            self._calendars[account, account] = found
+        return found
 
     def _calendar(self, call: Call) -> _Calendar:
-        self._primary(call.account)
+        primary = self._primary(call.account)
         name = call.parameters.get("calendarId", "primary")
-        found = self._calendars.get(call.account if name == "primary" else name)
-        if found is None or found.owner != call.account:
+        if name in {"primary", call.account}:
+            return primary
+        found = self._calendars.get((call.account, name))
+        if found is None:
             raise missing("Not Found")
         return found
 
     def _calendar_list(self, call: Call) -> dict[str, Any]:
         self._primary(call.account)
         own = [each for each in self._calendars.values() if each.owner == call.account]
-        rows, rest = _page(call, own)
+        rows, rest = page(call, own)
         return {"kind": "calendar#calendarList", "items": [_listed(each) for each in rows], **rest}
 
     def _new_calendar(self, call: Call) -> dict[str, Any]:
         if not call.body.get("summary"):
             raise invalid("Missing summary.")
         key = f"c_{next(self._numbers):026d}@group.calendar.google.com"
-        made = _Calendar(key, call.account, call.body["summary"], call.body.get("timeZone", "UTC"))
-        self._calendars[key] = made
+        made = _Calendar(key, call.account, call.body["summary"])
+        made.tz = call.body.get("timeZone", "UTC")
+        self._calendars[call.account, key] = made
         return _described(made)
 
     def _change_calendar(self, call: Call) -> dict[str, Any]:
@@ -140,7 +171,7 @@ class GoogleCalendar:
         return self._answer(call, calendar, rows)
 
     def _get(self, call: Call) -> dict[str, Any]:
-        return _seen(self._found(call), call.account)
+        return seen(self._found(call), call.account)
 
     def _until(self, call: Call) -> datetime:
         end = call.parameters.get("timeMax")
@@ -161,7 +192,7 @@ class GoogleCalendar:
             return False
         if has_window and "timeMax" in asked and start >= datetime.fromisoformat(asked["timeMax"]):
             return False
-        return _mentions(event, asked.get("q", "")) and _has_property(event, asked)
+        return mentions(event, asked.get("q", "")) and has_property(event, asked)
 
     def _expanded(
         self, calendar: _Calendar, master: Mapping[str, Any], until: datetime
@@ -202,13 +233,13 @@ class GoogleCalendar:
     def _answer(
         self, call: Call, calendar: _Calendar, rows: Sequence[Mapping[str, Any]]
     ) -> dict[str, Any]:
-        page, rest = _page(call, rows)
+        rows_shown, rest = page(call, rows)
         return {
             "kind": "calendar#events",
             "summary": calendar.name,
             "timeZone": calendar.tz,
             "accessRole": "owner",
-            "items": [_seen(each, call.account) for each in page],
+            "items": [seen(each, call.account) for each in rows_shown],
             **rest,
         }
 
@@ -230,16 +261,16 @@ class GoogleCalendar:
             "htmlLink": f"https://www.google.com/calendar/event?eid={key[:20]}",
             "created": self._now().strftime("%Y-%m-%dT%H:%M:%S.000Z"),
             "creator": {"email": call.account},
-            "organizer": {"email": calendar.id},
+            "organizer": {"email": calendar.address},
         }
         self._check(calendar, event)
         self._keep(calendar, event, call, "insert")
-        return _seen(event, call.account)
+        return seen(event, call.account)
 
     def _patch(self, call: Call) -> dict[str, Any]:
         old = self._old(call)
         body = {name: value for name, value in call.body.items() if name not in _SERVERS_OWN}
-        return self._replace(call, old, _merged(old, body))
+        return self._replace(call, old, merged(old, body))
 
     def _update(self, call: Call) -> dict[str, Any]:
         old = self._old(call)
@@ -252,7 +283,7 @@ class GoogleCalendar:
         if old["status"] == "cancelled":
             raise Refusal(410, "deleted", "Resource has been deleted")
         self._check_etag(call, old)
-        if old["organizer"]["email"] != calendar.id and old["id"] in calendar.events:
+        if old["organizer"]["email"] != calendar.address and old["id"] in calendar.events:
             self._respond(old, call.account, "declined")
             del calendar.events[old["id"]]
             return
@@ -277,7 +308,7 @@ class GoogleCalendar:
         if "start" not in event:  # an instance that was taken out comes back where it was
             raise invalid("Missing end time.")
         self._check(calendar, event)
-        if old["organizer"]["email"] != calendar.id:
+        if old["organizer"]["email"] != calendar.address:
             others = {name for name in event if event[name] != old.get(name)} - {"attendees"}
             if others:
                 message = "Shared properties can only be changed by the organizer of the event."
@@ -286,9 +317,9 @@ class GoogleCalendar:
                 (each for each in event["attendees"] if each["email"] == call.account), {}
             )
             answered = self._respond(old, call.account, mine.get("responseStatus", "needsAction"))
-            return _seen(answered, call.account)
+            return seen(answered, call.account)
         self._keep(calendar, event, call, "change")
-        return _seen(event, call.account)
+        return seen(event, call.account)
 
     def _respond(self, old: Mapping[str, Any], account: str, response: str) -> dict[str, Any]:
         """Write a guest's answer where the organizer and the other guests see it."""
@@ -342,14 +373,25 @@ class GoogleCalendar:
             each.setdefault("responseStatus", "needsAction")
         self._meet(event, call)
         calendar.events[event["id"]] = event
+        self._drop_exceptions(calendar, event)
         people = [each["email"] for each in (about or event).get("attendees", ())]
         for email in people:
-            if email in self._calendars and "recurringEventId" not in event:
-                self._calendars[email].events[event["id"]] = event
+            guest = next((c for c in self._calendars.values() if c.address == email), None)
+            if guest is not None and "recurringEventId" not in event:
+                guest.events[event["id"]] = event
         self._spread(event)
         if people:
             told = call.parameters.get("sendUpdates", "none")
             self.notices.append({"event": event["id"], "what": what, "sendUpdates": told})
+
+    def _drop_exceptions(self, calendar: _Calendar, master: Mapping[str, Any]) -> None:
+        """Let those go whose place is not in the rule any more."""
+        own = [e for e in calendar.events.values() if e.get("recurringEventId") == master["id"]]
+        if own:
+            kept = {f"{master['id']}_{s.suffix}" for s in slots(master, calendar.zone, None)}
+            for each in own:
+                if each["id"] not in kept:
+                    del calendar.events[each["id"]]
 
     def _meet(self, event: dict[str, Any], call: Call) -> None:
         asked = event.get("conferenceData", {}).pop("createRequest", None)
@@ -372,14 +414,21 @@ class GoogleCalendar:
             raise Refusal(400, "timeRangeTooLong", "The requested time range is too long.")
         answers: dict[str, Any] = {}
         for item in call.body.get("items", ()):
-            name = call.account if item["id"] == "primary" else item["id"]
-            if name in self._calendars:
-                answers[item["id"]] = {"busy": self._busy(self._calendars[name], start, end)}
+            found = self._shared(call, item["id"])
+            if found is not None:
+                answers[item["id"]] = {"busy": self._busy(found, start, end)}
             else:
                 error = {"domain": "global", "reason": "notFound"}
                 answers[item["id"]] = {"errors": [error], "busy": []}
         window = {"timeMin": call.body["timeMin"], "timeMax": call.body["timeMax"]}
         return {"kind": "calendar#freeBusy", **window, "calendars": answers}
+
+    def _shared(self, call: Call, name: str) -> _Calendar | None:
+        """Find an own calendar, or the primary one of another account."""
+        if name == "primary":
+            return self._primary(call.account)
+        others = (each for each in self._calendars.values() if each.address == name)
+        return self._calendars.get((call.account, name)) or next(others, None)
 
     def _busy(self, calendar: _Calendar, start: datetime, end: datetime) -> list[dict[str, str]]:
         found: list[tuple[datetime, datetime]] = []
@@ -392,21 +441,21 @@ class GoogleCalendar:
                 ]
             elif "recurringEventId" not in event and _is_busy(event, calendar):
                 found.append(span(event, calendar.zone))
-        merged: list[tuple[datetime, datetime]] = []
+        joined: list[tuple[datetime, datetime]] = []
         for one, other in sorted(found):
             if other <= start or one >= end:
                 continue
             first, last = max(one, start), min(other, end)
-            if merged and first <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+            if joined and first <= joined[-1][1]:
+                joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
             else:
-                merged.append((first, last))
+                joined.append((first, last))
         return [
             {
                 "start": first.strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "end": last.strftime("%Y-%m-%dT%H:%M:%SZ"),
             }
-            for first, last in merged
+            for first, last in joined
         ]
 
 
@@ -415,7 +464,7 @@ def _is_busy(event: Mapping[str, Any], calendar: _Calendar) -> bool:
     return (
         event["status"] != "cancelled"
         and event.get("transparency") != "transparent"
-        and answers.get(calendar.id) != "declined"
+        and answers.get(calendar.address) != "declined"
     )
 
 
@@ -427,7 +476,7 @@ def _listed(calendar: _Calendar) -> dict[str, Any]:
         "timeZone": calendar.tz,
         "accessRole": "owner",
     }
-    return {**entry, "primary": True} if calendar.id == calendar.owner else entry
+    return {**entry, "primary": True} if calendar.is_primary else entry
 
 
 def _described(calendar: _Calendar) -> dict[str, Any]:
@@ -437,48 +486,3 @@ def _described(calendar: _Calendar) -> dict[str, Any]:
         "summary": calendar.name,
         "timeZone": calendar.tz,
     }
-
-
-def _seen(event: Mapping[str, Any], account: str) -> dict[str, Any]:
-    """Give an event as this account sees it: `self` marks its own entries."""
-    copy: dict[str, Any] = json.loads(json.dumps(event))
-    for person in (*copy.get("attendees", ()), copy.get("organizer", {}), copy.get("creator", {})):
-        if person.get("email") == account:
-            person["self"] = True
-    return copy
-
-
-def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Patch as Google does: objects are merged, null takes out, lists are replaced."""
-    merged = dict(old)
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        elif isinstance(value, dict):
-            merged[name] = _merged(merged.get(name, {}), value)
-        else:
-            merged[name] = value
-    return merged
-
-
-def _mentions(event: Mapping[str, Any], query: str) -> bool:
-    people = [each.get("email", "") for each in event.get("attendees", ())]
-    texts = [event.get(name, "") for name in ("summary", "description", "location")]
-    words = re.findall(r"\w+", " ".join([*texts, *people]).casefold())
-    return all(each in words for each in re.findall(r"\w+", query.casefold()))
-
-
-def _has_property(event: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
-    private = event.get("extendedProperties", {}).get("private", {})
-    pairs = [each.partition("=") for each in asked.get("privateExtendedProperty", ())]
-    return all(private.get(name) == value for name, _, value in pairs)
-
-
-def _page(call: Call, rows: Sequence[Any]) -> tuple[Sequence[Any], dict[str, str]]:
-    size = min(call.parameters.get("maxResults", 250), 2500)
-    token = call.parameters.get("pageToken", "0")
-    if not token.isdigit():
-        raise invalid("Invalid page token value.")
-    start = int(token)
-    rest = {"nextPageToken": str(start + size)} if start + size < len(rows) else {}
-    return rows[start : start + size], rest

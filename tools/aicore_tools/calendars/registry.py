@@ -61,9 +61,22 @@ def _caldav(settings: AgendaSettings) -> Agenda:
     )
 
 
+def _google(settings: AgendaSettings) -> Agenda:
+    from aicore_tools.calendars.backends.google import GoogleAgenda
+
+    return GoogleAgenda(
+        settings.data_dir / f"calendars-google-{quote(settings.account, safe='')}.db",
+        settings.connect("google"),
+        business=settings.business,
+        calendars=settings.calendars,
+        addresses=settings.addresses,
+    )
+
+
 BACKENDS: Mapping[str, Callable[[AgendaSettings], Agenda]] = {
     "local": _local,
     "caldav": _caldav,
+    "google": _google,
 }
 
 

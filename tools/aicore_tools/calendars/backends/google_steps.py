@@ -1,0 +1,257 @@
+"""Effects on Google Calendar as steps that are done in order, each once, and found again.
+
+An effect may take several calls: a series that is split ends and another begins. The claim holds
+all steps before the first is done, and notes each that is done. What was cut off is looked up: if
+its first step was not done, nothing was; else the rest is done now, as half of it would be wrong.
+A step shows whether it was done: an insert by the event's id, which is the claim's key; a patch by
+a private property; a deletion by the event being gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from aicore_tools.calendars.backends.google_events import MARK
+from aicore_tools.errors import (
+    BackendUnavailable,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    OutcomeUnknown,
+    ToolsError,
+)
+from aicore_tools.google_client import GoogleClient
+from aicore_tools.journal import Claim, Procedure
+
+__all__ = ["NEW", "Steps", "partly_done"]
+
+NEW = "{new}"
+"""Stands for the id of the event that a step inserts."""
+
+Finish = Callable[[Claim, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+"""Makes the result out of the claim and the event its last lasting step gave."""
+
+
+class Steps:
+    """Does the steps of a claim: `request["steps"]`, each a dict.
+
+    `do` is insert, patch, delete or answer; `calendar` and `event` name what it is about, `tell`
+    is Google's sendUpdates. Of a patch and a deletion, `etag` must still hold, where it is given.
+    `undo` is the body that takes a patch back when a later step is refused. What is `optional`
+    may be gone.
+    """
+
+    def __init__(self, client: GoogleClient, finish: Finish) -> None:
+        self._client = client
+        self._finish = finish
+
+    @property
+    def procedure(self) -> Procedure:
+        """The one procedure of all effects."""
+        return Procedure(name="steps", perform=self._perform, reconcile=self._reconcile)
+
+    async def event(self, calendar: str, event: str) -> dict[str, Any]:
+        """Read one event.
+
+        Raises:
+            NotFound: there is none; what Google calls a malformed id is none either.
+        """
+        try:
+            return await self._client.read("events", "get", calendarId=calendar, eventId=event)
+        except InvalidInput as error:
+            raise NotFound(f"There is no event {event}.") from error
+
+    async def withdraw(self, calendar: str, event: str) -> None:
+        """Take back an event that was inserted; nothing is left of it but its id."""
+        try:
+            await self._client.do(
+                "events", "delete", calendarId=calendar, eventId=event, sendUpdates="all"
+            )
+        except NotFound:
+            return
+
+    async def _perform(self, claim: Claim) -> dict[str, Any]:
+        await self._from(claim, 0)
+        with partly_done():
+            last = await self._last(claim)
+        return await self._finish(claim, last)
+
+    async def _reconcile(self, claim: Claim) -> dict[str, Any] | None:
+        done = int(claim.notes.get("done", 0))
+        steps = claim.request["steps"]
+        if done < len(steps) and await self._is_done(claim, steps[done], done):
+            done += 1
+            await claim.note(done=done)
+        if done == 0 and steps:
+            return None
+        with partly_done():
+            await self._from(claim, done)
+            last = await self._last(claim)
+        try:
+            return await self._finish(claim, last)
+        except Conflict:  # the time was taken, and what was booked is withdrawn
+            return None
+
+    async def _from(self, claim: Claim, first: int) -> None:
+        """Do the steps from `first` on; a refusal of a later one takes the first back."""
+        for number, step in enumerate(claim.request["steps"][first:], first):
+            try:
+                await self._do(claim, step, number)
+            except (BackendUnavailable, OutcomeUnknown) as error:
+                if number == 0:
+                    raise
+                raise OutcomeUnknown("It is half done.") from error
+            except ToolsError:
+                if number > 0:
+                    await self._undo(claim, number)
+                raise
+            await claim.note(done=number + 1)
+
+    async def _do(self, claim: Claim, step: Mapping[str, Any], number: int) -> None:
+        try:
+            await getattr(self, f"_{step['do']}")(claim, step, number)
+        except NotFound:
+            if not step.get("optional"):
+                raise
+
+    async def _undo(self, claim: Claim, refused: int) -> None:
+        with partly_done():
+            for step in reversed(claim.request["steps"][:refused]):
+                if "undo" not in step:
+                    raise OutcomeUnknown("It is half done, and cannot be taken back.")
+                await self._client.do(
+                    "events",
+                    "patch",
+                    calendarId=step["calendar"],
+                    eventId=step["event"],
+                    body=step["undo"],
+                    sendUpdates=step["tell"],
+                )
+
+    async def _last(self, claim: Claim) -> dict[str, Any]:
+        shown = claim.request.get("shown")
+        if shown is None:
+            return {}
+        return await self.event(shown["calendar"], shown["event"].replace(NEW, claim.key))
+
+    # --- the kinds of steps
+
+    async def _insert(self, claim: Claim, step: Mapping[str, Any], number: int) -> None:
+        body = {**step["body"], "id": claim.key}
+        if step.get("video"):
+            room = {"requestId": claim.key, "conferenceSolutionKey": {"type": "hangoutsMeet"}}
+            body["conferenceData"] = {"createRequest": room}
+        try:
+            await self._client.do(
+                "events",
+                "insert",
+                calendarId=step["calendar"],
+                body=body,
+                sendUpdates=step["tell"],
+                conferenceDataVersion=1,
+            )
+        except Conflict as error:
+            if error.code != "duplicate":
+                raise
+            if not await self._is_done(claim, step, number):
+                # Deleted events keep their id for ever; the next try has another.
+                raise BackendUnavailable("The booking was cancelled meanwhile.") from error
+
+    async def _patch(self, claim: Claim, step: Mapping[str, Any], number: int) -> None:
+        body = dict(step["body"])
+        private = body.get("extendedProperties", {}).get("private", {})
+        body["extendedProperties"] = {"private": {**private, MARK: _mark(claim, number)}}
+        await self._client.do(
+            "events",
+            "patch",
+            calendarId=step["calendar"],
+            eventId=step["event"].replace(NEW, claim.key),
+            body=body,
+            if_match=step.get("etag", ""),
+            sendUpdates=step["tell"],
+        )
+
+    async def _delete(self, claim: Claim, step: Mapping[str, Any], number: int) -> None:
+        try:
+            await self._client.do(
+                "events",
+                "delete",
+                calendarId=step["calendar"],
+                eventId=step["event"].replace(NEW, claim.key),
+                if_match=step.get("etag", ""),
+                sendUpdates=step["tell"],
+            )
+        except NotFound as error:
+            if error.code == NotFound.code and not step.get("optional"):
+                raise
+
+    async def _answer(self, claim: Claim, step: Mapping[str, Any], number: int) -> None:
+        """Answer for the own attendee and leave the others as they are at this moment."""
+        present = await self.event(step["calendar"], step["event"])
+        people = [_answering(each, step) for each in present.get("attendees", ())]
+        await self._client.do(
+            "events",
+            "patch",
+            calendarId=step["calendar"],
+            eventId=step["event"],
+            body={"attendees": people},
+            if_match=present["etag"],
+            sendUpdates=step["tell"],
+        )
+
+    async def _is_done(self, claim: Claim, step: Mapping[str, Any], number: int) -> bool:
+        key = claim.key if step["do"] == "insert" else step["event"].replace(NEW, claim.key)
+        try:
+            present = await self.event(step["calendar"], key)
+        except NotFound:
+            return step["do"] == "delete" or bool(step.get("optional"))
+        if step["do"] == "patch":
+            private = present.get("extendedProperties", {}).get("private", {})
+            return _was_marked(private.get(MARK, ""), claim, number, step)
+        if step["do"] == "answer":
+            people = present.get("attendees", ())
+            return all(_answering(each, step) == each for each in people)
+        is_cancelled: bool = present["status"] == "cancelled"
+        return is_cancelled if step["do"] == "delete" else not is_cancelled
+
+
+@contextmanager
+def partly_done() -> Iterator[None]:
+    """Let no failure look as if nothing had been done."""
+    try:
+        yield
+    except ToolsError as error:
+        raise OutcomeUnknown(
+            "It was begun, and cannot be seen to its end now.",
+            hint="Repeat the call with the same operation key: the rest is done then.",
+        ) from error
+
+
+def _mark(claim: Claim, number: int) -> str:
+    return f"{claim.key}-{number}"
+
+
+def _was_marked(present: str, claim: Claim, number: int, step: Mapping[str, Any]) -> bool:
+    """Tell by the mark whether a patch was made.
+
+    Raises:
+        OutcomeUnknown: another effect of ours has written over the mark.
+    """
+    if present == _mark(claim, number):
+        return True
+    if present == step.get("mark", ""):
+        return False
+    raise OutcomeUnknown(
+        "The event was changed again meanwhile, so that the change cannot be told apart.",
+        hint="Read the event before changing it again.",
+    )
+
+
+def _answering(person: Mapping[str, Any], step: Mapping[str, Any]) -> dict[str, Any]:
+    """Give an attendee as the answer makes it; only the own one changes."""
+    if person.get("email", "").casefold() != step["address"]:
+        return dict(person)
+    comment = {"comment": step["comment"]} if step["comment"] else {}
+    return {**person, "responseStatus": step["response"], **comment}
