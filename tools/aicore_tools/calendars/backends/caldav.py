@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from anyio import to_thread
 from icalendar import Calendar as Ical
+from icalendar.error import GloballyUniqueTZIDGuessed
 
 from aicore_tools.calendars.backends.caldav_account import (
     Account,
@@ -97,6 +99,8 @@ class CalDavAgenda:
         )
 
     async def __aenter__(self) -> Self:
+        # A zone behind a prefix is guessed, as `zone_of` does; there is nobody to be warned of it.
+        warnings.filterwarnings("ignore", category=GloballyUniqueTZIDGuessed)
         await self.dav.__aenter__()
         try:
             await self._journal.__aenter__()
@@ -129,15 +133,15 @@ class CalDavAgenda:
         readable = [one.calendar.id for one in account.collections if not one.calendar.can_write]
         can = [f"read and write {', '.join(writable)}"] if writable else []
         can += [f"read {', '.join(readable)}"] if readable else []
-        warnings = (
+        doubts = (
             []
             if account.schedules
             else ["The server mails no invitations: attendees are told nothing."]
         )
         if not account.collections[0].context.addresses:
-            warnings.append("Its own e-mail address is not known: invitations cannot be answered.")
+            doubts.append("Its own e-mail address is not known: invitations cannot be answered.")
         host = urlsplit(self.dav.url).hostname
-        return Probe(name=f"{account.name} at {host}", can=tuple(can), warnings=tuple(warnings))
+        return Probe(name=f"{account.name} at {host}", can=tuple(can), warnings=tuple(doubts))
 
     async def calendars(self) -> Sequence[Calendar]:
         """Give the calendars of the account."""

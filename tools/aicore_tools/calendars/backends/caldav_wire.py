@@ -70,7 +70,9 @@ class Dav:
         self._client: httpx2.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
-        self._client = httpx2.AsyncClient(auth=self._auth, timeout=DEADLINE_S)
+        # On this machine, without https, there is no certificate to check and none to load.
+        is_https = urlsplit(self.url).scheme == "https"
+        self._client = httpx2.AsyncClient(auth=self._auth, timeout=DEADLINE_S, verify=is_https)
         await self._client.__aenter__()
         return self
 
@@ -199,6 +201,11 @@ class Dav:
             BackendConfigError: it may not.
         """
         there, here = urlsplit(checked_url(url)), urlsplit(self.url)
+        if there.scheme != here.scheme:
+            raise BackendConfigError(
+                f"The calendar server sends on to {there.scheme}.",
+                hint=f"Connect to it with {there.scheme}: `aicore connect caldav`.",
+            )
         if there.hostname != here.hostname:
             domain = (here.hostname or "").partition(".")[2]
             is_near = "." in domain and (there.hostname or "").endswith(f".{domain}")
