@@ -30,6 +30,7 @@ from aicore_servers.http_access import (
     TOKENS_VARIABLE,
     TokenGate,
     Tokens,
+    for_pages,
     new_token,
     within_profile,
 )
@@ -295,6 +296,8 @@ async def _serve_http(server: MCPServer[Any], door: _Door) -> None:
     if door.tokens is not None:
         guarded = TokenGate(app, door.tokens)
         server.middleware.append(within_profile)
+    if door.origins:
+        guarded = for_pages(guarded, door.origins)
     web = uvicorn.Server(
         uvicorn.Config(
             guarded,

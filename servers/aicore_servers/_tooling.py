@@ -23,6 +23,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from mcp.types import Prompt as ListedPrompt
 from mcp.types import Tool as ListedTool
 from pydantic import ValidationError
 
@@ -314,6 +315,11 @@ class BusinessServer(RecordServer[S], Generic[S]):
         """List the tools that the caller may use."""
         offered = self._offered
         return [tool for tool in await super().list_tools() if tool.name in offered]
+
+    async def list_prompts(self) -> list[ListedPrompt]:
+        """List the jobs that the caller has the tools for."""
+        names = {prompt.name for prompt in prompts_for(self._offered)}
+        return [prompt for prompt in await super().list_prompts() if prompt.name in names]
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[S, Any] | None = None

@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,13 +23,22 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aicore_servers._tooling import PROFILES, Profile, granted
 from aicore_tools.errors import BackendConfigError
 
-__all__ = ["TOKENS_VARIABLE", "Holder", "TokenGate", "Tokens", "new_token", "within_profile"]
+__all__ = [
+    "TOKENS_VARIABLE",
+    "Holder",
+    "TokenGate",
+    "Tokens",
+    "for_pages",
+    "new_token",
+    "within_profile",
+]
 
 TOKENS_VARIABLE = "AICORE_SERVER_TOKENS"
 _PREFIX = "sha256:"
@@ -46,7 +55,7 @@ class Holder:
 
     name: str
     profile: Profile
-    digest: bytes
+    digest: bytes = field(repr=False)
 
 
 class Tokens:
@@ -189,6 +198,20 @@ class TokenGate:
         # As mcp's own: it binds a session to whoever opened it.
         access = AccessToken(token="", client_id=holder.name, scopes=[holder.profile])
         await self._app({**scope, "user": AuthenticatedUser(access)}, receive, send)
+
+
+def for_pages(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """Let browsers show the answers of `app` to pages of these origins, and to no others.
+
+    https://fetch.spec.whatwg.org/#http-cors-protocol
+    """
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=["Mcp-Session-Id", "WWW-Authenticate"],
+    )
 
 
 async def within_profile(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:

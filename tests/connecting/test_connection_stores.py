@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -248,6 +250,27 @@ def test_a_failed_write_leaves_the_old_file(
         "connections.key",
         "connections.lock",
     ]
+
+
+SAVING = """
+import sys
+from pathlib import Path
+from aicore_tools.connection_file import EncryptedFile
+from aicore_tools.connections import Connection
+store = EncryptedFile(Path(sys.argv[1]))
+for number in range(10):
+    account = f"{sys.argv[2]}{number}"
+    store.save(Connection(vendor="stripe", account=account, fields={"api_key": account}))
+"""
+
+
+def test_two_programs_that_save_at_once_lose_nothing(tmp_path: Path) -> None:
+    programs = [
+        subprocess.Popen([sys.executable, "-c", SAVING, str(tmp_path), name]) for name in "abc"
+    ]
+    assert [program.wait(timeout=30) for program in programs] == [0, 0, 0]
+    accounts = {account for _, account in EncryptedFile(tmp_path).known()}
+    assert accounts == {f"{name}{number}" for name in "abc" for number in range(10)}
 
 
 def test_variables_are_the_default_account_only() -> None:

@@ -81,6 +81,25 @@ def test_a_good_token_of_a_foreign_page_gets_nowhere(http: Http, tmp_path: Path)
             assert allowed.status_code not in (401, 403, 421)
 
 
+def test_a_page_that_is_let_in_may_read_the_answers(http: Http, tmp_path: Path) -> None:
+    path = token_file(tmp_path, f"ann {ANN}")
+    options = ("--token-file", str(path), "--allowed-origin", "https://desk.example")
+    asked = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,mcp-protocol-version",
+    }
+    allowed = "Access-Control-Allow-Origin"
+    with http("crm", tmp_path, *options) as (url, _):
+        for origin, is_let_in in (("https://desk.example", True), ("https://evil.example", False)):
+            before = httpx2.options(url, headers={**asked, "Origin": origin}, timeout=10)
+            assert (before.headers.get(allowed) == origin) is is_let_in
+            assert (before.status_code == 200) is is_let_in
+            answer = post(url, Origin=origin, **bearer(ANN))
+            assert (answer.headers.get(allowed) == origin) is is_let_in
+            assert (answer.status_code == 403) is not is_let_in
+        assert post(url, Origin="https://desk.example").status_code == 401
+
+
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_each_token_has_the_tools_of_its_profile(
     http: Http, tmp_path: Path, mode: str
@@ -94,12 +113,26 @@ async def test_each_token_has_the_tools_of_its_profile(
             assert "crm_log" in all_ - few
             found = await reader.call_tool("crm_search", {"type": "contact"})
             assert not found.is_error
+            templates = (await reader.list_resource_templates()).resource_templates
+            assert [template.uri_template for template in templates] == ["crm://{type}/{id}"]
             refused = await reader.call_tool("crm_log", {"kind": "note", "text": "x"})
             assert refused.is_error
             body: dict[str, Any] = json.loads(refused.content[0].text)  # type: ignore[union-attr] # ours is text
             assert body["code"] == "unknown_tool"
             planned = {"kind": "note", "text": "x", "dry_run": True}
             assert not (await writer.call_tool("crm_log", planned)).is_error
+
+
+async def test_a_token_is_offered_the_jobs_it_has_the_tools_for(http: Http, tmp_path: Path) -> None:
+    path = token_file(tmp_path, f"ann:read {ANN}", f"bob {BOB}")
+    with http("business", tmp_path, "--token-file", str(path)) as (url, _):
+        async with connected(url, ANN, "auto") as reader, connected(url, BOB, "auto") as writer:
+            (few,) = (await reader.list_prompts()).prompts
+            assert few.name == "prepare_for_a_meeting"
+            assert len((await writer.list_prompts()).prompts) == 5
+            refused = await reader.call_tool("payments_refund", {"payment": "x"})
+            assert refused.is_error
+            assert "unknown_tool" in refused.content[0].text  # type: ignore[union-attr] # ours is text
 
 
 async def test_the_servers_own_profile_is_the_most_there_is(http: Http, tmp_path: Path) -> None:

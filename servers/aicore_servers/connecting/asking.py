@@ -49,7 +49,7 @@ class Person:
 
     read: Callable[[str], str] = input
     read_secret: Callable[[str], str] = getpass.getpass
-    is_there: Callable[[], bool] = sys.stdin.isatty
+    is_there: Callable[[], bool] = lambda: sys.stdin is not None and sys.stdin.isatty()
 
     def answer(self, asked: Asked, default: str = "") -> str:
         """Ask until there is an answer.

@@ -38,9 +38,15 @@ _READ = (
     "crm.schemas.companies.read",
     "crm.schemas.deals.read",
 )
-_WRITE = ("crm.objects.contacts.write", "crm.objects.companies.write", "crm.objects.deals.write")
-# For the property by which an effect is found again: it is made before the first creation.
-_WRITE += ("crm.schemas.contacts.write", "crm.schemas.companies.write", "crm.schemas.deals.write")
+_WRITE = (
+    "crm.objects.contacts.write",
+    "crm.objects.companies.write",
+    "crm.objects.deals.write",
+    # For the property by which an effect is found again: it is made before the first creation.
+    "crm.schemas.contacts.write",
+    "crm.schemas.companies.write",
+    "crm.schemas.deals.write",
+)
 _OPTIONAL = ("tickets", "e-commerce", "crm.schemas.custom.read", "crm.objects.custom.read")
 _OPTIONAL_WRITE = ("crm.objects.custom.write",)
 
