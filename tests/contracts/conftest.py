@@ -116,4 +116,6 @@ def _beside(name: str) -> ModuleType:
 _mail_peers = _beside("mail_peers")
 dovecot = _mail_peers.dovecot
 mail_peers = _mail_peers.mail_peers
+mail_tls = _mail_peers.mail_tls
 imap_mailboxes = _mail_peers.imap_mailboxes
+gmail_mailboxes = _beside("gmail_row").gmail_mailboxes

@@ -42,7 +42,9 @@ class Reachable(Mailbox, Protocol):
         ...
 
 
-ROWS = ("local", "imap")
+ROWS = ("local", "imap", "gmail")
+FIND_WHOLE_WORDS = ("gmail",)
+PARTS_OF_WORDS: tuple[dict[str, Any], ...] = ({"query": "diens"}, {"subject": "7"})
 Open = Callable[..., Reachable]
 
 
@@ -237,7 +239,7 @@ async def test_a_reply_hangs_on_its_mail(opening: Open) -> None:
         assert not received.row.id.startswith("t")
         assert received.row.thread.startswith("t")
         threading = Threading(thread=received.row.thread, in_reply_to=long_id, references=[long_id])
-        answer = await draft(mailbox, threading=threading)
+        answer = await draft(mailbox, threading=threading, subject="Re: Hello")
         assert answer.content.threading == threading
         sent = (await mailbox.send(op(), answer.id)).result
         assert sent.thread == received.row.thread
@@ -247,7 +249,7 @@ async def test_a_reply_hangs_on_its_mail(opening: Open) -> None:
         back = mail(
             In_Reply_To=sent.message_id,
             References=f"{long_id} {sent.message_id}",
-            subject="Re: Your offer",
+            subject="Re: Hello",
             body="Thanks",
         )
         again = await mailbox.get(await mailbox.deliver(back))
@@ -264,7 +266,9 @@ async def test_mail_to_ourselves_arrives(opening: Open) -> None:
         assert (await mailbox.get(arrived.id)).message_id == sent.message_id
 
 
-async def test_searching_finds_by_every_condition(opening: Open) -> None:
+async def test_searching_finds_by_every_condition(
+    opening: Open, request: pytest.FixtureRequest
+) -> None:
     async with opening() as mailbox:
         await mailbox.deliver(mail("Termin über Mittag", body="Passt Dienstag?"))
         await mailbox.deliver(mail("Invoice 77", sender="Bob <bob@firm.example>"))
@@ -295,6 +299,8 @@ async def test_searching_finds_by_every_condition(opening: Open) -> None:
             ({"after": now - timedelta(hours=1), "sender": "bob"}, ["Invoice 77"]),
             ({"query": "invoice", "sender": "bob@", "is_unread": True}, ["Invoice 77"]),
         ]
+        if request.node.callspec.params["opening"] in FIND_WHOLE_WORDS:
+            cases = [case for case in cases if case[0] not in PARTS_OF_WORDS]
         for search, expected in cases:
             assert (search, await subjects(mailbox, **search)) == (search, expected)
         with pytest.raises(InvalidInput):
@@ -380,11 +386,14 @@ async def test_a_mail_is_put_away_and_restored(opening: Open, action: Action) ->
         replay = await mailbox.organize(op("k"), [received[0], received[2], sent.id], action)
         assert (replay.is_replay, replay.result) == (True, away)
         rows = await mailbox.rows(away.ids)
-        assert [row.folder for row in rows] == [action] * 3
+        # There are systems in which sent mail cannot be archived.
+        assert [row.folder for row in rows[:2]] == [action] * 2
+        stays = action == "archive" and rows[2].folder == "sent"
+        assert rows[2].folder == action or stays
         assert [row.subject for row in rows] == ["Mail 0", "Mail 2", "Your offer"]
         assert await subjects(mailbox, folder="inbox") == ["Mail 1"]
         assert ("Mail 0" in await subjects(mailbox)) is (action == "archive")
-        assert len(await subjects(mailbox, folder=action)) == 3
+        assert len(await subjects(mailbox, folder=action)) == 3 - stays
         back = (await mailbox.organize(op("k2"), away.ids, "restore")).result
         assert [row.folder for row in await mailbox.rows(back.ids)] == ["inbox", "inbox", "sent"]
         assert await subjects(mailbox, folder=action) == []
@@ -421,12 +430,13 @@ async def test_mails_are_moved_to_a_folder_that_is_made(opening: Open) -> None:
         received = await mailbox.deliver(mail("One"))
         moved = (await mailbox.organize(op("k"), [received], "move", "Kunden Süd")).result
         (row,) = await mailbox.rows(moved.ids)
-        assert (row.subject, row.folder) == ("One", "Kunden Süd")
+        assert row.subject == "One"
+        assert "Kunden Süd" in (row.folder, *row.labels)  # a folder may be a label
         assert await subjects(mailbox, folder="inbox") == []
         assert await subjects(mailbox, folder="Kunden Süd") == ["One"]
         assert await subjects(mailbox) == ["One"]
         (folder,) = [each for each in await mailbox.folders() if each.name == "Kunden Süd"]
-        assert (folder.role, folder.is_label, folder.total) == (None, False, 1)
+        assert (folder.role, folder.total) == (None, 1)
         back = (await mailbox.organize(op(), moved.ids, "move", "inbox")).result
         assert (await mailbox.get(back.ids[0])).row.folder == "inbox"
 

@@ -71,7 +71,8 @@ def google(google_url: str) -> Iterator[Google]:
 def gmail(google: Google, tmp_path: Path) -> Callable[..., GmailMailbox]:
     def make(account: str = OFFICE, **fields: str) -> GmailMailbox:
         connection = google.connection(account, **fields)
-        return GmailMailbox(connection, folder=tmp_path, business="main")
+        journal = tmp_path / f"{connection.account}.db"
+        return GmailMailbox(journal, business="main", connection=connection)
 
     return make
 

@@ -59,9 +59,9 @@ def _gmail(settings: MailboxSettings) -> Mailbox:
     from aicore_tools.mail.backends.gmail import GmailMailbox
 
     return GmailMailbox(
-        settings.connect("google"),
-        folder=settings.data_dir,
+        settings.journal("gmail"),
         business=settings.business,
+        connection=settings.connect("google"),
         addresses=settings.addresses,
     )
 

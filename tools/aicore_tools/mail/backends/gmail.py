@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 from anyio import to_thread
 
@@ -50,6 +49,7 @@ _DRAFT_ID = re.compile(r"r-?\d+")
 _MESSAGE_ID = re.compile(r"[0-9a-f]{1,16}")
 _HIDDEN = {"DRAFT", "TRASH", "SPAM"}
 _PAGE = 500
+_ARCHIVE_PLACE = 3  # behind inbox, sent and drafts
 _ALL = frozenset({"https://mail.google.com/", "gmail.modify"})
 
 
@@ -57,15 +57,15 @@ class GmailMailbox:
     """The Mailbox of one Google account.
 
     `addresses` are those the business sends from; empty: those Gmail may send as. The journal of
-    its effects lies in `folder`.
+    its effects is the file `journal`.
     """
 
     def __init__(
         self,
-        connection: Connection,
+        journal: Path,
         *,
-        folder: Path,
         business: str,
+        connection: Connection,
         addresses: Sequence[Address] = (),
     ) -> None:
         self._client = GoogleClient(connection, GMAIL)
@@ -73,9 +73,7 @@ class GmailMailbox:
         self._label_names: dict[str, str] = {}
         self._effects = GmailEffects(self._client)
         self._journal = EffectJournal(
-            folder / f"mail-gmail-{quote(connection.account, safe='@')}.db",
-            business=business,
-            procedures=self._effects.procedures,
+            journal, business=business, procedures=self._effects.procedures
         )
         self._effects.journal = self._journal
 
@@ -130,16 +128,22 @@ class GmailMailbox:
             Folder(name=role, role=role, **_counts(each))
             for role, each in zip(gmail_rows.ROLE_LABELS, counted, strict=False)
         ]
-        own = [
-            Folder(name=name, is_label=True, **_counts(each))
-            for name, each in zip(names.values(), counted[len(roles) :], strict=True)
-        ]
-        archive = Folder(name="archive", role="archive")
-        return [*roles, archive, *sorted(own, key=lambda folder: folder.name.casefold())]
+        roles.insert(_ARCHIVE_PLACE, Folder(name="archive", role="archive"))
+        own = (
+            [
+                Folder(name=name, is_label=True, **_counts(each))
+                for name, each in zip(names.values(), counted[-len(names) :], strict=True)
+            ]
+            if names
+            else []
+        )
+        return [*roles, *sorted(own, key=lambda folder: folder.name.casefold())]
 
     async def search(self, search: MailSearch) -> MailPage:
         """Give one page, newest first: whole words, as Gmail matches them."""
         place = _Place.of(search)
+        if gmail_rows.finds_nothing(search):
+            return MailPage(rows=[])
         query = gmail_rows.query_of(search, until_s=place.until_s)
         asked = await self._folder_asked(search.folder, query)
         rows: list[MailRow] = []
@@ -147,10 +151,8 @@ class GmailMailbox:
         while len(rows) <= search.limit:
             size = min(search.limit + len(place.given) + 1, _PAGE)
             page = await self._page(search.folder == "drafts", {**asked, "maxResults": size}, page)
-            found = [
-                (key, draft) for key, draft in page["found"] if (draft or key) not in place.given
-            ]
-            rows += [row for row in await self._rows(found) if _is_asked(row, search)]
+            found = await self._rows(page["found"])
+            rows += [row for row in found if place.is_behind(row) and _is_asked(row, search)]
             if "nextPageToken" not in page:
                 break
         shown = rows[: search.limit]
@@ -303,6 +305,8 @@ class GmailMailbox:
 
     async def _mail(self, message: dict[str, Any], draft: str) -> Mail:
         raw = base64.urlsafe_b64decode(message["raw"])
+        if "SENT" in message.get("labelIds", ()):
+            raw = gmail_rows.without_bcc(raw)  # Gmail keeps in it whom nobody else may see
         parsed = await to_thread.run_sync(parse, raw)
         names = await self._names()
         row = gmail_rows.row_of_raw(message, parsed, names, draft)
@@ -363,11 +367,16 @@ class GmailMailbox:
 
 
 class _Place:
-    """Where a page of a search ended: the second of its last row, and the rows of that second."""
+    """Where a page of a search ended: the moment of its last row, and the rows of that moment."""
 
-    def __init__(self, until_s: int | None, given: Sequence[str]) -> None:
-        self.until_s = until_s
+    def __init__(self, last_ms: int | None, given: Sequence[str]) -> None:
+        self.last_ms = last_ms
         self.given = set(given)
+
+    @property
+    def until_s(self) -> int | None:
+        """The second at which the next page begins, counting backwards."""
+        return None if self.last_ms is None else self.last_ms // 1000 + 1
 
     @classmethod
     def of(cls, search: MailSearch) -> _Place:
@@ -376,17 +385,25 @@ class _Place:
         match place:
             case None:
                 return cls(None, ())
-            case [int(until_s), [*given]] if all(isinstance(each, str) for each in given):
-                return cls(until_s, given)
+            case [int(last_ms), [*given]] if all(isinstance(each, str) for each in given):
+                return cls(last_ms, given)
         raise cursors.damaged()
+
+    def is_behind(self, row: MailRow) -> bool:
+        """Say whether a row comes after the page that ended here."""
+        if self.last_ms is None:
+            return True
+        return _ms(row) <= self.last_ms and row.id not in self.given
 
     def after(self, shown: Sequence[MailRow]) -> list[Any]:
         """Give the place behind these rows."""
-        last_s = int(shown[-1].at.timestamp())
-        given = [str(row.id) for row in shown if int(row.at.timestamp()) == last_s]
-        if self.until_s == last_s + 1:
-            given = [*self.given, *given]
-        return [last_s + 1, given]
+        last_ms = _ms(shown[-1])
+        given = [str(row.id) for row in shown if _ms(row) == last_ms]
+        return [last_ms, [*given, *(self.given if self.last_ms == last_ms else ())]]
+
+
+def _ms(row: MailRow) -> int:
+    return round(row.at.timestamp() * 1000)
 
 
 def _is_asked(row: MailRow, search: MailSearch) -> bool:

@@ -91,16 +91,19 @@ class GmailEffects:
             NotFound: there is no such draft.
             Conflict: it was sent by us.
         """
+        no_draft = NotFound(f"There is no draft {draft_id}.", hint="Make one with mail_draft.")
+        if not draft_id:
+            raise no_draft
         try:
             found = await self._client.read(
                 "users.drafts", "get", userId="me", id=draft_id, format=form
             )
         except (NotFound, InvalidInput) as error:
             await self._refuse_sent(draft_id)
-            raise NotFound(
-                f"There is no draft {draft_id}.", hint="Make one with mail_draft."
-            ) from error
+            raise no_draft from error
         message: dict[str, Any] = found["message"]
+        if "TRASH" in message.get("labelIds", ()):
+            raise no_draft
         return message
 
     async def _save_draft(self, claim: Claim) -> dict[str, Any]:

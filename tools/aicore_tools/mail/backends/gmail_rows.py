@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
@@ -18,10 +19,12 @@ __all__ = [
     "ROLE_LABELS",
     "ROW_FIELDS",
     "at_of",
+    "finds_nothing",
     "header_of",
     "query_of",
     "row_of",
     "row_of_raw",
+    "without_bcc",
 ]
 
 ROLE_LABELS: Mapping[Role, str] = {
@@ -111,8 +114,20 @@ def query_of(search: MailSearch, *, until_s: int | None) -> str:
     return " ".join(terms)
 
 
+def finds_nothing(search: MailSearch) -> bool:
+    """Say whether a condition has no word in it; Gmail would leave such a condition out."""
+    given = (search.query, search.sender, search.to, search.subject)
+    return any(text.strip() and not re.search(r"\w", text) for text in given)
+
+
+def without_bcc(raw: bytes) -> bytes:
+    """Give a message without its header Bcc."""
+    head, gap, body = raw.partition(b"\r\n\r\n")
+    return re.sub(rb"(?im)^bcc:.*\r?\n([ \t].*\r?\n)*", b"", head + b"\r\n")[:-2] + gap + body
+
+
 def _words(text: str) -> list[str]:
-    return [word for word in (_quotable(each) for each in text.split()) if word]
+    return [word for word in map(_quotable, text.split()) if re.search(r"\w", word)]
 
 
 def _quotable(text: str) -> str:
