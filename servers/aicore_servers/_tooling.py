@@ -388,9 +388,12 @@ def _listener(
     context: Context[Any, Any] | None,
 ) -> Callable[[int, int | None], Awaitable[None]]:
     """Give who tells the caller of progress: one that has gone away must not stop the work."""
+    told = 0
 
     async def tell(done: int, total: int | None) -> None:
-        if context is not None:
+        nonlocal told
+        if context is not None and done > told:  # the protocol knows no step back
+            told = done
             with contextlib.suppress(MCPError, OSError, *_GONE):
                 await context.report_progress(done, total)
 

@@ -224,6 +224,7 @@ def slow() -> MCPServer[Any]:
         """Look three times."""
         for done in range(1, 4):
             await progress(done, 3)
+        await progress(2, 3)
         await progress(4)
         return {"seen": 4}
 

@@ -18,6 +18,7 @@ from aicore_tools.crm.backends.hubspot_shapes import Bound, Shape
 from aicore_tools.crm.backends.hubspot_values import milliseconds, record_of, sought
 from aicore_tools.crm.records import Filter, Page, Search
 from aicore_tools.errors import InvalidInput
+from aicore_tools.progress import progress
 
 __all__ = ["Conditions", "matching", "rows_of", "search"]
 
@@ -109,6 +110,7 @@ async def rows_of(
         beyond = _and(conditions, {"propertyName": ID, "operator": "GT", "value": str(last)})
         page = await _ask(account, shape, beyond, sort=ID, limit=MAX_PAGE)
         found += page
+        await progress(len(found))
         if len(page) < MAX_PAGE:
             break
         last = int(page[-1].id)

@@ -19,6 +19,7 @@ from aicore_tools.crm.backends.hubspot_shapes import Shape
 from aicore_tools.crm.backends.hubspot_values import is_same
 from aicore_tools.crm.records import RecordId
 from aicore_tools.errors import Conflict, InvalidInput, NotFound, OutcomeUnknown, ToolsError
+from aicore_tools.progress import progress
 
 __all__ = ["Writer"]
 
@@ -64,8 +65,10 @@ class Writer:
             for shape, writes in self._updates():
                 await self._update(shape, writes)
                 began = True
-            for index, write in enumerate(self.plan["writes"]):
+            writes = self.plan["writes"]
+            for index, write in enumerate(writes):
                 await self._associate(index, write)
+                await progress(index + 1, len(writes))
         except OutcomeUnknown:
             raise
         except ToolsError as error:

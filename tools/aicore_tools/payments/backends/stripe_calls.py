@@ -24,6 +24,7 @@ from aicore_tools.errors import (
     OutcomeUnknown,
     ToolsError,
 )
+from aicore_tools.progress import progress
 from aicore_tools.retries import Patience, patiently
 
 __all__ = ["StripeCalls"]
@@ -105,10 +106,13 @@ class StripeCalls:
     ) -> AsyncIterator[dict[str, Any]]:
         """Read a list to its end, page by page: `data` and `has_more` of each."""
         params = {"limit": PAGE_ROWS, **params}
+        seen = 0
         while True:
             if after is not None:
                 params["starting_after"] = after
             page = await self.read(method, *ids, **params)
+            seen += len(page["data"])
+            await progress(seen)
             yield page
             if not (page["has_more"] and page["data"]):
                 return
