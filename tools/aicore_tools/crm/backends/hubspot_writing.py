@@ -65,10 +65,9 @@ class Writer:
             for shape, writes in self._updates():
                 await self._update(shape, writes)
                 began = True
-            writes = self.plan["writes"]
-            for index, write in enumerate(writes):
+            for index, write in enumerate(self.plan["writes"]):
                 await self._associate(index, write)
-                await progress(index + 1, len(writes))
+                await progress(index + 1, len(self.plan["writes"]))
         except OutcomeUnknown:
             raise
         except ToolsError as error:
