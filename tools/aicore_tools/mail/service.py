@@ -9,6 +9,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
+from aicore_tools.connections import Probe
 from aicore_tools.errors import BackendConfigError, InvalidInput, NotAllowed, NotFound
 from aicore_tools.mail import drafting, reading
 from aicore_tools.mail.addresses import parse_address
@@ -88,6 +89,10 @@ class MailService:
         self._zone = zone
         self._recipients = recipients or Recipients()
         self._files = files
+
+    async def probe(self) -> Probe:
+        """Prove the connection by a read."""
+        return await self._mailbox.probe()
 
     async def earlier(self, operation: Operation) -> Effect[Done] | None:
         """Give what `operation` did before; None if it did nothing yet."""
