@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from aicore_servers.sandbox._running import running
+from aicore_tools.calendars.backends.google import GoogleAgenda
 from aicore_tools.connections import Connection
 from aicore_tools.mail.backends.gmail import GmailMailbox
 from aicore_tools.operations import Operation
@@ -81,5 +82,15 @@ def gmail(google: Google, tmp_path: Path) -> Callable[..., GmailMailbox]:
 def op() -> Callable[..., Operation]:
     def make(key: str | None = None, **arguments: Any) -> Operation:
         return Operation.of("test", arguments, key)
+
+    return make
+
+
+@pytest.fixture
+def agenda(google: Google, tmp_path: Path) -> Callable[..., GoogleAgenda]:
+    def make(account: str = OFFICE, **fields: str) -> GoogleAgenda:
+        connection = google.connection(account, **fields)
+        journal = tmp_path / f"calendar-{connection.account}.db"
+        return GoogleAgenda(journal, connection, business="main")
 
     return make

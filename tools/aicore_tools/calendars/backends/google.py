@@ -57,6 +57,7 @@ CALENDAR = Api(
     path="/calendar/v3/",
     scopes=("calendar.calendarlist.readonly", "calendar.events", "calendar.freebusy"),
 )
+_LEFT = "{} occurrences that had been changed on their own could not be carried along."
 _NO_WORDS = "Google mails its own words: the message was not sent along."
 
 
@@ -312,11 +313,12 @@ class GoogleAgenda:
         if request.get("recheck") and not claim.notes.get("checked"):
             await self._recheck(event, last["id"])
             await claim.note(checked=True)
+        left = claim.notes.get("left", 0)
         booked = Booked(
             event=event,
             clashes=tuple(event_from_json(each) for each in request["clashes"]),
             told=tuple(request["told"]),
-            warnings=tuple(request["warnings"]),
+            warnings=(*request["warnings"], *((_LEFT.format(left),) if left else ())),
         )
         return booked_to_json(booked)
 

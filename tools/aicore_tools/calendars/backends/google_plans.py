@@ -163,7 +163,8 @@ def _split(found: Found, change: EventChange, tell: str) -> Plan:
         "body": _new_body(raw, event),
         "tell": tell,
     }
-    steps = [*_ended(found, tell), insert]
+    # The new part first: where that is refused, the old one is as it was.
+    steps = [insert, *_ended(found, tell)]
     by = local_time(first.span.start, first.tz) - local_time(found.start, series.timing.tz)
     for exception in found.exceptions:
         old = original_start(exception, series.timing.tz)
@@ -184,10 +185,8 @@ def _ended(found: Found, tell: str) -> list[Step]:
     rule = Series(first=series.timing, rule=series.repeat).rule_before(found.start)
     if rule == series.repeat:
         return []
-    lines = _other_lines(raw)
-    body = {"recurrence": [*rule_lines(rule, series.timing), *lines]}
-    undo = {"recurrence": list(raw["recurrence"])}
-    return [{**_patch(series, raw, body, tell), "undo": undo}]
+    body = {"recurrence": [*rule_lines(rule, series.timing), *_other_lines(raw)]}
+    return [_patch(series, raw, body, tell)]
 
 
 def _new_body(raw: Raw, event: Event) -> dict[str, Any]:

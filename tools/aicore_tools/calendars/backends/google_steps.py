@@ -3,6 +3,7 @@
 An effect may take several calls: a series that is split ends and another begins. The claim holds
 all steps before the first is done, and notes each that is done. What was cut off is looked up: if
 its first step was not done, nothing was; else the rest is done now, as half of it would be wrong.
+Where the rest is refused, what was inserted is withdrawn.
 A step shows whether it was done: an insert by the event's id, which is the claim's key; a patch by
 a private property; a deletion by the event being gone.
 """
@@ -23,6 +24,7 @@ from aicore_tools.errors import (
     ToolsError,
 )
 from aicore_tools.google_client import GoogleClient
+from aicore_tools.google_errors import GONE
 from aicore_tools.journal import Claim, Procedure
 
 __all__ = ["NEW", "Steps", "partly_done"]
@@ -39,8 +41,7 @@ class Steps:
 
     `do` is insert, patch, delete or answer; `calendar` and `event` name what it is about, `tell`
     is Google's sendUpdates. Of a patch and a deletion, `etag` must still hold, where it is given.
-    `undo` is the body that takes a patch back when a later step is refused. What is `optional`
-    may be gone.
+    What is `optional` may be refused; the claim's note `left` counts those.
     """
 
     def __init__(self, client: GoogleClient, finish: Finish) -> None:
@@ -86,16 +87,23 @@ class Steps:
             await claim.note(done=done)
         if done == 0 and steps:
             return None
-        with partly_done():
-            await self._from(claim, done)
-            last = await self._last(claim)
         try:
+            await self._from(claim, done)
+            with partly_done():
+                last = await self._last(claim)
             return await self._finish(claim, last)
-        except Conflict:  # the time was taken, and what was booked is withdrawn
+        except OutcomeUnknown:
+            raise
+        except ToolsError:  # refused, and withdrawn
             return None
 
     async def _from(self, claim: Claim, first: int) -> None:
-        """Do the steps from `first` on; a refusal of a later one takes the first back."""
+        """Do the steps from `first` on.
+
+        Raises:
+            OutcomeUnknown: some are done, and the next cannot be.
+            ToolsError: a step was refused, and nothing is left of those before.
+        """
         for number, step in enumerate(claim.request["steps"][first:], first):
             try:
                 await self._do(claim, step, number)
@@ -104,31 +112,28 @@ class Steps:
                     raise
                 raise OutcomeUnknown("It is half done.") from error
             except ToolsError:
-                if number > 0:
-                    await self._undo(claim, number)
+                await self._undo(claim, number)
                 raise
             await claim.note(done=number + 1)
 
     async def _do(self, claim: Claim, step: Mapping[str, Any], number: int) -> None:
         try:
             await getattr(self, f"_{step['do']}")(claim, step, number)
-        except NotFound:
+        except (BackendUnavailable, OutcomeUnknown):
+            raise
+        except ToolsError:
             if not step.get("optional"):
                 raise
+            await claim.note(left=claim.notes.get("left", 0) + 1)
 
     async def _undo(self, claim: Claim, refused: int) -> None:
+        """Withdraw what the steps before the refused one inserted."""
         with partly_done():
-            for step in reversed(claim.request["steps"][:refused]):
-                if "undo" not in step:
+            for step in claim.request["steps"][:refused]:
+                if step["do"] == "insert":
+                    await self.withdraw(step["calendar"], claim.key)
+                else:
                     raise OutcomeUnknown("It is half done, and cannot be taken back.")
-                await self._client.do(
-                    "events",
-                    "patch",
-                    calendarId=step["calendar"],
-                    eventId=step["event"],
-                    body=step["undo"],
-                    sendUpdates=step["tell"],
-                )
 
     async def _last(self, claim: Claim) -> dict[str, Any]:
         shown = claim.request.get("shown")
@@ -184,7 +189,7 @@ class Steps:
                 sendUpdates=step["tell"],
             )
         except NotFound as error:
-            if error.code == NotFound.code and not step.get("optional"):
+            if error.code != GONE and not step.get("optional"):
                 raise
 
     async def _answer(self, claim: Claim, step: Mapping[str, Any], number: int) -> None:
@@ -241,7 +246,8 @@ def _was_marked(present: str, claim: Claim, number: int, step: Mapping[str, Any]
     """
     if present == _mark(claim, number):
         return True
-    if present == step.get("mark", ""):
+    # An occurrence shows the mark of its series, until it has its own.
+    if present in {"", step.get("mark", "")} or present.startswith(f"{claim.key}-"):
         return False
     raise OutcomeUnknown(
         "The event was changed again meanwhile, so that the change cannot be told apart.",
