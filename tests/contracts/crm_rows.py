@@ -36,6 +36,7 @@ LABELS = ("sister of", "knows")
 
 
 def mapping(folder: Path, text: str = MAPPING) -> Any:
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "mapping.toml"
     path.write_text(text, encoding="utf-8")
     return read_mapping(path)

@@ -150,7 +150,7 @@ def _listed(request: Request, name: str) -> list[str]:
 
 def _batch_read(store: Store, request: Request, body: Mapping[str, Any]) -> Response:
     object_type = store.object_type(request.path_params["type"])
-    is_archived = request.query_params.get("archived") == "true"
+    is_archived = request.query_params.get("archived", "").lower() == "true"
     results, errors = [], []
     for each in _inputs(body):
         wanted = str(each["id"])

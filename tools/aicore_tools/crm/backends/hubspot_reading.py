@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -219,14 +220,23 @@ def _history(account: Account, shape: Shape, found: Any) -> list[Change]:
     moments: dict[datetime, dict[str, tuple[Any, Any]]] = {}
     by: dict[datetime, str] = {}
     for name, bound in shape.fields.items():
-        source = bound.properties[0]
-        oldest_first = list(reversed(versions.get(source) or ()))
+        oldest_first = sorted(
+            (
+                (version.timestamp, source, version)
+                for source in bound.properties
+                for version in versions.get(source) or ()
+            ),
+            key=lambda each: each[0],
+        )
+        state: dict[str, str | None] = {}
         before = None
-        for version in oldest_first:
-            after = decoded(bound, {**found.properties, source: version.value}, account.owners)
+        for at, together in itertools.groupby(oldest_first, key=lambda each: each[0]):
+            for _, source, version in together:
+                state[source] = version.value
+                by[at] = version.source_label or version.source_type
+            after = decoded(bound, state, account.owners)
             if after != before:
-                moments.setdefault(version.timestamp, {})[name] = (before, after)
-                by[version.timestamp] = version.source_label or version.source_type
+                moments.setdefault(at, {})[name] = (before, after)
             before = after
     return [
         Change(at=at, fields=moments[at], by=by[at])

@@ -136,6 +136,8 @@ def record_of(shape: Shape, found: Any, owners: Owners, **related: Any) -> Recor
             fields[name] = value
     if shape.type == "note":
         fields["kind"] = shape.kind
+    if not fields.get("is_done"):
+        fields.pop("done_at", None)  # HubSpot may keep it when a task is opened again
     return Record(
         id=shape.our_id(found.id),
         type=shape.type,
