@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -31,6 +32,10 @@ _PLAIN = ("FREQ", "INTERVAL", "COUNT", "WKST")
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _MOST_REPEATS = 1000
 _END_OF_TIME = datetime(2199, 12, 31)  # noqa: DTZ001 - wall time, the last year that is read
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - wall time
+_BLOCK = timedelta(days=64)
+_MANY_BLOCKS = timedelta(days=410)
+_A_DAY, _A_SECOND = timedelta(days=1), timedelta(seconds=1)
 _UNITS = {"DAILY": timedelta(days=1), "WEEKLY": timedelta(weeks=1)}
 # Longer than the calendar lasts, so that only the first period is looked at.
 _PAST_ALL_TIME = {"DAILY": 3_700_000, "WEEKLY": 530_000, "MONTHLY": 122_000, "YEARLY": 10_100}
@@ -54,9 +59,11 @@ class Series:
         A skipped wall time moves forward, one that occurs twice is its first; the length in
         elapsed time stays (of an all-day one: the number of days).
         """
-        margin = self.first.span.end - self.first.span.start + timedelta(days=2)
-        begin = window.start.astimezone(self._zone).replace(tzinfo=None) - margin
-        for local in self._parsed().starts_from(begin):
+        zone = self._zone
+        margin = self.first.span.end - self.first.span.start + _A_DAY
+        begin = window.start.astimezone(zone).replace(tzinfo=None) - margin
+        end = window.end.astimezone(zone).replace(tzinfo=None) + _A_DAY
+        for local in self._parsed().starts_between(begin, end):
             span = self._span(local)
             if span.start >= window.end:
                 return
@@ -101,9 +108,9 @@ class Series:
         return Span(start, start + (first.end - first.start))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # one of a rule: see `_parse`
 class _Parsed:
-    """A rule without COUNT, in wall time. `period` is set where it can be jumped by.
+    """A rule without COUNT, in wall time. It can be jumped by `period`, or else by `months`.
 
     `is_plain`: the starts are `period` apart and no others, so that the rule itself, which is
     slow to walk, is not needed.
@@ -113,22 +120,53 @@ class _Parsed:
     start: datetime
     until: datetime | None
     period: timedelta | None
+    months: int
     is_plain: bool
 
-    def starts_from(self, begin: datetime) -> Iterator[datetime]:
-        """Give the starts from `begin` on, without walking there from the first where possible."""
-        jumped = timedelta()
-        if self.period is not None and begin > self.start:
-            jumped = (begin - self.start) // self.period * self.period
+    def starts_between(self, begin: datetime, end: datetime) -> Iterator[datetime]:
+        """Give the starts from `begin` to before `end`, without walking there from the first."""
+        end = min(end, (self.until or _END_OF_TIME) + _A_SECOND)
         if self.period is not None and self.is_plain:
-            local = self.start + jumped
-            while local <= (self.until or _END_OF_TIME):
+            local = self.start
+            if begin > local:
+                local += (begin - local) // self.period * self.period
+            while local < end:
                 yield local
                 local += self.period
             return
-        for local in self.rule.replace(dtstart=self.start + jumped) if jumped else self.rule:
-            if local >= begin:
-                yield local
+        begin = max(begin, self.start)
+        if end - begin > _MANY_BLOCKS:
+            yield from self.rule.replace(dtstart=self.jumped(begin)).xafter(
+                begin - _A_SECOND, inc=False
+            )
+            return
+        number = (begin - _EPOCH) // _BLOCK
+        while _EPOCH + number * _BLOCK < end:
+            yield from (local for local in _starts_in(self, number) if begin <= local < end)
+            number += 1
+
+    def jumped(self, begin: datetime) -> datetime:
+        """Give a start of the rule's own rhythm, a period before `begin` or the first."""
+        if begin <= self.start:
+            return self.start
+        if self.period is not None:
+            return self.start + (begin - self.start) // self.period * self.period
+        apart = (begin.year - self.start.year) * 12 + begin.month - self.start.month
+        # A month may lack the day, and the rule would then be another one: go back to one that
+        # has it.
+        for periods in range(apart // self.months - 1, 0, -1):
+            month = self.start.month - 1 + periods * self.months
+            with suppress(ValueError):
+                return self.start.replace(year=self.start.year + month // 12, month=month % 12 + 1)
+        return self.start
+
+
+@lru_cache(maxsize=16_384)
+def _starts_in(parsed: _Parsed, block: int) -> tuple[datetime, ...]:
+    """Expand a rule within one block of time; its first one is that of 1970."""
+    begin = _EPOCH + block * _BLOCK
+    rule = parsed.rule.replace(dtstart=parsed.jumped(begin))
+    return tuple(rule.between(begin, begin + _BLOCK - _A_SECOND, inc=True))
 
 
 def checked_rule(text: str, first: Timing) -> str:
@@ -228,9 +266,12 @@ def _parse(text: str, start: datetime, tz: str) -> _Parsed:
     rule = rule.replace(until=until or _END_OF_TIME, count=None)
     unit = _UNITS.get(parts["FREQ"])
     period = unit * int(parts.get("INTERVAL", "1")) if unit else None
+    months = int(parts.get("INTERVAL", "1")) * (12 if parts["FREQ"] == "YEARLY" else 1)
     own_day = _WEEKDAYS[local.weekday()] if parts["FREQ"] == "WEEKLY" else None
     is_plain = parts.keys() <= {*_PLAIN, "BYDAY"} and parts.get("BYDAY") in (None, own_day)
-    return _Parsed(rule=rule, start=local, until=until, period=period, is_plain=is_plain)
+    return _Parsed(
+        rule=rule, start=local, until=until, period=period, months=months, is_plain=is_plain
+    )
 
 
 def _until(text: str, zone: ZoneInfo) -> datetime:

@@ -7,6 +7,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,7 @@ from aicore_tools.calendars.backends.local_rows import (
     Stored,
     busy_in,
     insert_row,
-    occurrence,
+    occurrences_in,
     overrides_of,
     series_in,
     singles_in,
@@ -264,10 +265,19 @@ class LocalAgenda:
 
     def _in_order(self, connection: sqlite3.Connection, query: EventQuery) -> Iterator[Event]:
         """Read single events and occurrences; no further than is asked for."""
-        singles = sorted(singles_in(connection, self._business, query), key=_cursor)
+        singles = singles_in(connection, self._business, query)
+        if len(singles) > query.limit:
+            # What comes after the last single event of the page is not of this page.
+            last = datetime.fromtimestamp(singles[query.limit].start_s + 1, UTC)
+            end = min(query.window.end, max(last, query.window.start + timedelta(seconds=1)))
+            query = replace(query, window=Span(query.window.start, end))
         series = series_in(connection, self._business, query)
-        merged = heapq.merge(singles, *(_occurrences(each, query) for each in series), key=_cursor)
-        return islice(merged, query.limit + 1)
+        merged = heapq.merge(
+            singles,
+            *(occurrences_in(each, query) for each in series),
+            key=lambda entry: entry.place,
+        )
+        return (entry.read() for entry in islice(merged, query.limit + 1))
 
     def _page(self, connection: sqlite3.Connection, query: EventQuery) -> EventPage:
         events = tuple(self._in_order(connection, query))
@@ -341,13 +351,6 @@ class LocalAgenda:
             found = find(connection, self._business, event.id)
         if found.series is not None and found.series.event.status == "confirmed":
             cancel_from(connection, self._business, found.series, start)
-
-
-def _occurrences(series: Stored, query: EventQuery) -> Iterator[Event]:
-    for span in series.series.occurrences(query.window):
-        event = occurrence(series.event, span)
-        if query.after is None or _cursor(event) > query.after:
-            yield event
 
 
 def _cursor(event: Event) -> Cursor:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from aicore_tools.calendars.plain import attendees_from_json, attendees_to_json
@@ -23,11 +24,13 @@ from aicore_tools.calendars.recurrence import Series
 
 __all__ = [
     "MIGRATIONS",
+    "Entry",
     "Stored",
     "busy_in",
     "find_row",
     "insert_row",
     "occurrence",
+    "occurrences_in",
     "overrides_of",
     "series_in",
     "singles_in",
@@ -72,6 +75,64 @@ CREATE INDEX event_series ON event (business, calendar, start_s)
     WHERE status = 'confirmed' AND repeat <> '';
 CREATE INDEX event_override ON event (business, series_id) WHERE series_id IS NOT NULL;
 """,
+    # A number of its own, by which the index of words names a row also after a VACUUM.
+    """
+ALTER TABLE event RENAME TO event_of_format_1;
+CREATE TABLE event (
+    number INTEGER PRIMARY KEY,
+    business TEXT NOT NULL,
+    id TEXT NOT NULL,
+    calendar TEXT NOT NULL,
+    title TEXT NOT NULL,
+    start_s INTEGER NOT NULL,
+    end_s INTEGER NOT NULL,
+    tz TEXT NOT NULL,
+    is_all_day INTEGER NOT NULL,
+    is_long INTEGER NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('confirmed', 'cancelled')),
+    attendees_json TEXT NOT NULL,
+    location TEXT NOT NULL,
+    description TEXT NOT NULL,
+    repeat TEXT NOT NULL,
+    skipped_json TEXT NOT NULL,
+    series_end_s INTEGER,
+    reminders_json TEXT NOT NULL,
+    series_id TEXT,
+    version INTEGER NOT NULL,
+    search_text TEXT NOT NULL,
+    UNIQUE (business, id),
+    CHECK (start_s < end_s)
+) STRICT;
+INSERT INTO event (
+    business, id, calendar, title, start_s, end_s, tz, is_all_day, is_long, status,
+    attendees_json, location, description, repeat, skipped_json, series_end_s, reminders_json,
+    series_id, version, search_text)
+SELECT
+    business, id, calendar, title, start_s, end_s, tz, is_all_day, is_long, status,
+    attendees_json, location, description, repeat, skipped_json, series_end_s, reminders_json,
+    series_id, version, search_text
+FROM event_of_format_1 ORDER BY start_s;
+DROP TABLE event_of_format_1;
+CREATE INDEX event_short ON event (business, calendar, start_s, id, end_s)
+    WHERE status = 'confirmed' AND repeat = '' AND is_long = 0;
+CREATE INDEX event_long ON event (business, calendar, end_s)
+    WHERE status = 'confirmed' AND repeat = '' AND is_long = 1;
+CREATE INDEX event_series ON event (business, calendar, start_s)
+    WHERE status = 'confirmed' AND repeat <> '';
+CREATE INDEX event_override ON event (business, series_id) WHERE series_id IS NOT NULL;
+CREATE VIRTUAL TABLE event_text USING fts5 (
+    search_text, content = 'event', content_rowid = 'number', tokenize = 'trigram');
+INSERT INTO event_text (rowid, search_text) SELECT number, search_text FROM event;
+CREATE TRIGGER event_text_insert AFTER INSERT ON event BEGIN
+    INSERT INTO event_text (rowid, search_text) VALUES (new.number, new.search_text);
+END;
+CREATE TRIGGER event_text_update AFTER UPDATE OF search_text ON event
+WHEN old.search_text <> new.search_text BEGIN
+    INSERT INTO event_text (event_text, rowid, search_text)
+    VALUES ('delete', old.number, old.search_text);
+    INSERT INTO event_text (rowid, search_text) VALUES (new.number, new.search_text);
+END;
+""",
 )
 
 _COLUMNS = (
@@ -79,28 +140,43 @@ _COLUMNS = (
     " attendees_json, location, description, repeat, skipped_json, series_end_s, reminders_json,"
     " series_id, version, search_text"
 )
+_NAMES = ("number", *(name.strip() for name in _COLUMNS.split(",")))
 _PLACES = ", ".join(f":{name.strip()}" for name in _COLUMNS.split(","))
 _SETS = ", ".join(f"{name.strip()} = :{name.strip()}" for name in _COLUMNS.split(",")[2:])
 
-_SINGLES = """
-SELECT * FROM (
-    SELECT * FROM event
-    WHERE business = :business AND calendar = :calendar
-      AND status = 'confirmed' AND repeat = '' AND is_long = 0
-      AND start_s > :start_s - 86400 AND start_s < :end_s AND end_s > :start_s
-      AND (start_s, id) > (:after_s, :after_id)
-      AND (:text = '' OR instr(search_text, :text) > 0)
-    ORDER BY start_s, id LIMIT :limit)
-UNION ALL
-SELECT * FROM (
-    SELECT * FROM event
-    WHERE business = :business AND calendar = :calendar
-      AND status = 'confirmed' AND repeat = '' AND is_long = 1
-      AND end_s > :start_s AND start_s < :end_s
-      AND (start_s, id) > (:after_s, :after_id)
-      AND (:text = '' OR instr(search_text, :text) > 0)
-    ORDER BY start_s, id LIMIT :limit)
+_SHORT = """
+SELECT event.* FROM {tables}
+WHERE business = :business AND calendar = :calendar
+  AND status = 'confirmed' AND repeat = '' AND is_long = 0
+  AND start_s > :start_s - 86400 AND start_s < :end_s AND end_s > :start_s
+  AND (start_s, id) > (:after_s, :after_id) {says}
+ORDER BY start_s, id LIMIT :limit
 """
+_LONG = """
+SELECT event.* FROM {tables}
+WHERE business = :business AND calendar = :calendar
+  AND status = 'confirmed' AND repeat = '' AND is_long = 1
+  AND end_s > :start_s AND start_s < :end_s
+  AND (start_s, id) > (:after_s, :after_id) {says}
+ORDER BY start_s, id LIMIT :limit
+"""
+# Three ways to the same rows: in the order of time, all or those that say it; or, where few rows
+# of the business say it, from the index of words.
+_ALL = {"tables": "event", "says": ""}
+_SCANNED = {"tables": "event", "says": "AND instr(search_text, :text) > 0"}
+_LOOKED_UP = {
+    "tables": "event_text CROSS JOIN event ON event.number = event_text.rowid",
+    "says": "AND event_text MATCH :words AND instr(event.search_text, :text) > 0",
+}
+_SINGLES = {
+    name: tuple(sql.format(**parts) for sql in (_SHORT, _LONG))
+    for name, parts in (("all", _ALL), ("scanned", _SCANNED), ("looked_up", _LOOKED_UP))
+}
+_FEW = 500
+_SAYING = f"""
+SELECT count(*) FROM (SELECT 1 FROM event_text WHERE event_text MATCH ? LIMIT {_FEW + 1})
+"""  # noqa: S608 - our own number
+_LEAST_CHARS = 3  # what the index of words knows: https://www.sqlite.org/fts5.html, 4.3.5
 
 _BUSY = """
 SELECT start_s, end_s FROM event
@@ -151,11 +227,58 @@ def overrides_of(connection: sqlite3.Connection, business: str, series: EventId)
     return [_stored(row) for row in rows]
 
 
-def singles_in(connection: sqlite3.Connection, business: str, query: EventQuery) -> Iterator[Event]:
-    """Read the single events a query means, at most `limit` + 1 twice over per calendar."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What comes in a page, by its place there; what it says is read when it is wanted."""
+
+    start_s: int
+    id: str
+    read: Callable[[], Event]
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Where it comes."""
+        return self.start_s, self.id
+
+
+def singles_in(connection: sqlite3.Connection, business: str, query: EventQuery) -> list[Entry]:
+    """Find the single events a query means, at most `limit` + 1 twice over per calendar."""
+    way = _way(connection, query.text.casefold())
+    entries = []
     for calendar in query.calendars:
-        for row in connection.execute(_SINGLES, _bound(business, calendar, query)):
-            yield _stored(row).event
+        bound = _bound(business, calendar, query)
+        for sql in _SINGLES[way]:
+            rows = connection.execute(sql, bound)
+            entries += [
+                Entry(row["start_s"], row["id"], lambda row=row: _stored(row).event) for row in rows
+            ]
+    return sorted(entries, key=lambda entry: entry.place)
+
+
+def occurrences_in(stored: Stored, query: EventQuery) -> Iterator[Entry]:
+    """Find the occurrences of a series that a query means, one after the other."""
+    start = query.after.start if query.after else query.window.start
+    for span in stored.series.occurrences(Span(max(start, query.window.start), query.window.end)):
+        entry = Entry(
+            int(span.start.timestamp()),
+            occurrence_id(stored.event, span),
+            lambda span=span: occurrence(stored.event, span),
+        )
+        if query.after is None or entry.place > (start.timestamp(), query.after.id):
+            yield entry
+
+
+def _way(connection: sqlite3.Connection, text: str) -> str:
+    if not text:
+        return "all"
+    if len(text) < _LEAST_CHARS:
+        return "scanned"
+    (count,) = connection.execute(_SAYING, (_words(text),)).fetchone()
+    return "looked_up" if count <= _FEW else "scanned"
+
+
+def _words(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
 
 
 def busy_in(connection: sqlite3.Connection, business: str, query: EventQuery) -> Iterator[Span]:
@@ -169,7 +292,7 @@ def series_in(connection: sqlite3.Connection, business: str, query: EventQuery) 
     """Read the series that may have occurrences in the window."""
     for calendar in query.calendars:
         for row in connection.execute(_SERIES, _bound(business, calendar, query)):
-            yield _stored(row)
+            yield _decoded(tuple(row))
 
 
 def insert_row(connection: sqlite3.Connection, business: str, stored: Stored) -> None:
@@ -188,11 +311,19 @@ def update_row(connection: sqlite3.Connection, business: str, stored: Stored) ->
     )
 
 
+def occurrence_id(series: Event, span: Span) -> EventId:
+    """Give the id of one occurrence of a series."""
+    start = span.start
+    return EventId(
+        f"{series.id}_{start.year:04}{start.month:02}{start.day:02}"
+        f"T{start.hour:02}{start.minute:02}{start.second:02}Z"
+    )
+
+
 def occurrence(series: Event, span: Span) -> Event:
     """Give one occurrence of a series as an event of its own."""
-    stamp = span.start.strftime("%Y%m%dT%H%M%SZ")
     return Event(
-        id=EventId(f"{series.id}_{stamp}"),
+        id=occurrence_id(series, span),
         calendar=series.calendar,
         title=series.title,
         timing=Timing(span=span, tz=series.timing.tz, is_all_day=series.timing.is_all_day),
@@ -216,11 +347,18 @@ def _bound(business: str, calendar: CalendarId, query: EventQuery) -> dict[str, 
         "after_s": int(after.start.timestamp()),
         "after_id": after.id,
         "text": query.text.casefold(),
+        "words": _words(query.text.casefold()),
         "limit": query.limit + 1,
     }
 
 
-def _stored(row: sqlite3.Row) -> Stored:
+@lru_cache(maxsize=4096)
+def _decoded(values: tuple[Any, ...]) -> Stored:
+    """Read a row of a series, which many pages look at."""
+    return _stored(dict(zip(_NAMES, values, strict=True)))
+
+
+def _stored(row: sqlite3.Row | dict[str, Any]) -> Stored:
     return Stored(
         event=Event(
             id=EventId(row["id"]),
