@@ -89,6 +89,8 @@ def _empty_environment(home: str) -> None:
         path = Path(home, folder)
         path.mkdir(parents=True, exist_ok=True)
         os.environ[name] = str(path)
+    # The keyring of whoever runs the tests may hold connections to real accounts.
+    os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 
 
 def pytest_configure() -> None:

@@ -18,7 +18,7 @@ from mcp.types import InputRequiredResult, Resource, ResourceTemplate, TextConte
 from aicore_tools.connections import Probe
 from aicore_tools.errors import ToolsError
 
-__all__ = ["CONNECTION", "Proves", "RecordServer", "proof"]
+__all__ = ["CONNECTION", "Proves", "RecordServer", "disproof", "proof"]
 
 CONNECTION = "aicore://connection"
 """Whose account a server works with, proved by a read: `{"connections": [...]}`, see `proof`."""
@@ -91,13 +91,17 @@ _RECORDS = (
 
 async def proof(server: str, backend: str, service: Proves) -> dict[str, Any]:
     """Prove one connection: `{server, backend, name, can, warnings, is_test}`, or an `error`."""
-    entry: dict[str, Any] = {"server": server, "backend": backend}
     try:
         probe = await service.probe()
     except ToolsError as error:
-        why = {"code": error.code, "message": error.message, "hint": error.hint}
-        return entry | {"error": why}
-    return entry | dataclasses.asdict(probe)
+        return disproof(server, backend, error)
+    return {"server": server, "backend": backend, **dataclasses.asdict(probe)}
+
+
+def disproof(server: str, backend: str, error: ToolsError) -> dict[str, Any]:
+    """Say why a connection is not proved."""
+    why = {"code": error.code, "message": error.message, "hint": error.hint}
+    return {"server": server, "backend": backend, "error": why}
 
 
 class RecordServer(MCPServer[S], Generic[S]):

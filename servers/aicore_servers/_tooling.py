@@ -53,6 +53,7 @@ __all__ = [
     "current_call",
     "granted",
     "listing",
+    "refusal",
 ]
 
 S = TypeVar("S", bound=Remembers)
@@ -340,7 +341,7 @@ class BusinessServer(RecordServer[S], Generic[S]):
             with heard_by(_listener(context)):
                 return await super().call_tool(name, _storable(given), context)
         except ToolsError as error:
-            return _error(error)
+            return refusal(error)
         except MCPError:
             raise
         except ToolError as error:
@@ -371,9 +372,9 @@ class BusinessServer(RecordServer[S], Generic[S]):
         if isinstance(cause, ToolsError):
             if isinstance(cause, BackendConfigError | BackendUnavailable | OutcomeUnknown):
                 _log.warning("tool_failed tool=%s code=%s", name, cause.code, exc_info=cause)
-            return _error(cause)
+            return refusal(cause)
         if isinstance(cause, ValidationError):
-            return _error(InvalidInput(_first_mistakes(cause)))
+            return refusal(InvalidInput(_first_mistakes(cause)))
         _log.error("tool_crashed tool=%s", name, exc_info=cause or error)
         crash = ToolsError(f"{name} failed inside the server; the server's log says why.")
         crash.code = "internal"
@@ -381,7 +382,7 @@ class BusinessServer(RecordServer[S], Generic[S]):
         if annotations is None or not annotations.read_only_hint:
             crash.outcome = "unknown"
             crash.hint = "Look whether the effect is there before anything else."
-        return _error(crash)
+        return refusal(crash)
 
 
 def _listener(
@@ -475,7 +476,8 @@ def _text(body: object) -> TextContent:
     return TextContent(type="text", text=text)
 
 
-def _error(error: ToolsError) -> CallToolResult:
+def refusal(error: ToolsError) -> CallToolResult:
+    """Turn an error into the answer of a tool."""
     body = {
         "code": error.code,
         "message": error.message,

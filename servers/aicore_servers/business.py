@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult, InputRequiredResult
 
+from aicore_servers._resources import disproof
 from aicore_servers._serve import Option, Program, ServeSettings, in_process, serve
-from aicore_servers._tooling import BusinessServer, Toolbox
+from aicore_servers._tooling import BusinessServer, Toolbox, refusal
 from aicore_servers.calendars import PROGRAM as CALENDARS
 from aicore_servers.crm import PROGRAM as CRM
 from aicore_servers.mail import PROGRAM as MAIL
 from aicore_servers.payments import PROGRAM as PAYMENTS
-from aicore_tools.errors import BackendConfigError
+from aicore_tools.errors import BackendConfigError, ToolsError
 from aicore_tools.operations import Effect, Operation
 
 __all__ = ["create", "main", "server"]
+
+_log = logging.getLogger(__name__)
 
 INSTRUCTIONS = (
     "A small business: its customers (crm_), mail (mail_), appointments (calendar_) and money"
@@ -47,11 +52,12 @@ SERVERS = Option(
 )
 
 
+@dataclass(frozen=True, slots=True)
 class _Services:
-    """The services of the parts, by name of the part; each remembers its own operations."""
+    """The services of the parts by their names, and why some of the parts could not open."""
 
-    def __init__(self, opened: Mapping[str, Any]) -> None:
-        self.opened = opened
+    opened: Mapping[str, Any]
+    down: Mapping[str, ToolsError]
 
     async def earlier(self, operation: Operation) -> Effect[Any] | None:
         """Refuse: each part asks its own service."""
@@ -87,6 +93,8 @@ class _Business(BusinessServer[_Services]):
         if part is None or context is None:
             return await super().call_tool(name, arguments, context)
         request = context.request_context
+        if (why := request.lifespan_context.down.get(part)) is not None:
+            return refusal(why)
         own = dataclasses.replace(request, lifespan_context=request.lifespan_context.opened[part])
         return await self._parts[part].call_tool(
             name, arguments, Context(request_context=own, mcp_server=self)
@@ -94,22 +102,34 @@ class _Business(BusinessServer[_Services]):
 
     async def proofs(self, service: Any) -> list[dict[str, Any]]:
         """Prove what is behind each part."""
-        return [
-            proof
-            for name, part in self._parts.items()
-            for proof in await part.proofs(service.opened[name])
-        ]
+        proofs = []
+        for name, part in self._parts.items():
+            if name in service.down:
+                proofs.append(disproof(part.name, part.backend, service.down[name]))
+            else:
+                proofs += await part.proofs(service.opened[name])
+        return proofs
 
 
 def _opening(parts: Mapping[str, BusinessServer[Any]]) -> Any:
+    """Open the parts; one that cannot open says so in its tools, and the others work."""
+
     @asynccontextmanager
     async def lifespan(_: MCPServer[_Services]) -> AsyncIterator[_Services]:
+        opened: dict[str, Any] = {}
+        down: dict[str, ToolsError] = {}
         async with AsyncExitStack() as stack:
-            opened = {}
             for name, part in parts.items():
-                if part.settings.lifespan is not None:
+                if part.settings.lifespan is None:
+                    continue
+                try:
                     opened[name] = await stack.enter_async_context(part.settings.lifespan(part))
-            yield _Services(opened)
+                except ToolsError as error:
+                    down[name] = error
+                    _log.warning("part_down part=%s: %s", name, error)
+            if not opened:
+                raise next(iter(down.values()))
+            yield _Services(opened, down)
 
     return lifespan
 

@@ -1,6 +1,8 @@
 """`aicore connect`, from the question to what a server finds."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,69 @@ def test_a_vendor_is_connected_and_a_revoked_credential_is_told(
         assert f"aicore-{domain} --backend {backend}" in said
     assert dict(stored()(vendor).fields) == {**WORKING[vendor], "base_url": url}
     assert main([vendor, "--check"]) == 0
+
+
+@pytest.mark.parametrize("vendor", WORKING)
+def test_the_doctor_proves_what_was_connected_until_it_is_revoked(
+    vendor: str, tmp_path: Path, sandbox: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the command to a server in a program of its own, which the doctor asks."""
+    monkeypatch.delenv("AICORE_SECRETS")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+    url = sandbox(vendor).url
+    works = given(tmp_path, WORKING[vendor], url)
+    assert main([vendor, "--from-file", works], person=NOBODY) == 0
+    backends = VENDORS[vendor].backends
+    words = [sys.executable, "-m", "aicore_servers.business", "--data", str(tmp_path)]
+    words += ["--servers", ",".join(backends)]
+    for domain, backend in backends.items():
+        words += [f"--{domain}-backend", backend]
+    (tmp_path / "aicore.toml").write_text(
+        f"[provider]\nkind = 'flows'\nfile = 'desk.yaml'\n[servers.desk]\ncommand = {words}\n"
+    )
+    (tmp_path / "desk.yaml").write_text(FLOW)
+    done = doctor(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for domain, backend in backends.items():
+        assert f"desk: aicore-{domain} on {backend}: " in done.stdout
+    assert done.stdout.count("(test account)") == len(backends)
+
+    revoked = given(tmp_path, REVOKED[vendor], url)
+    assert main([vendor, "--from-file", revoked, "--anyway"], person=NOBODY) == 1
+    done = doctor(tmp_path)
+    assert done.returncode == 1
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert len(failed) == len(backends)
+    assert all(f"aicore connect {vendor}" in line for line in failed)
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+FLOW = """
+assistant: Test
+zone: Europe/Berlin
+region: DE
+greeting: Hello.
+disclosure: I am a machine.
+contact: Call us.
+flows:
+  - flow: hello
+    title: Say hello
+    triggers: [hello]
+    steps:
+      - say: Hello.
+"""
+
+
+def doctor(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "aicore", "doctor"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
 
 
 def test_a_scope_that_is_missing_is_told(
@@ -246,13 +311,13 @@ def test_what_is_careless_is_said(
     assert PASSWORD not in said
 
 
-def test_a_place_that_is_not_asked_any_more_is_told(
+def test_a_place_that_is_not_asked_is_told(
     radicale: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     user = radicale.new_user("main")
-    assert main(["caldav"], person=typed(radicale.url, user, PASSWORD)) == 0
     monkeypatch.setenv("AICORE_CALDAV_URL", radicale.url)
-    capsys.readouterr()
+    assert main(["caldav"], person=typed(radicale.url, user, PASSWORD)) == 0
+    assert "not used as long as the environment" in capsys.readouterr().out
     assert main(["--list"]) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert "environment" in first

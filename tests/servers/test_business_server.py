@@ -143,6 +143,31 @@ async def test_each_connection_is_proved(in_process: Connect) -> None:
         assert all(each["can"] for each in proofs)
 
 
+async def test_a_part_that_cannot_open_says_so_and_the_others_work(in_process: Connect) -> None:
+    async with in_process(create, options={"payments-backend": "stripe"}) as desk:
+        assert not (await desk("crm_log", key="k", kind="note", text="x")).is_error
+        calls = {"payments_search": {"kind": "invoice"}, "payments_get": {"id": "x"}}
+        for tool, arguments in calls.items():
+            refused = await desk(tool, **arguments)
+            assert refused.is_error
+            assert refused["code"] == "backend_config"
+            assert refused["hint"] == "Run `aicore connect stripe`."
+        (content,) = (await desk.client.read_resource("aicore://connection")).contents
+        proofs = {each["server"]: each for each in json.loads(content.text)["connections"]}
+        assert proofs["aicore-payments"]["error"]["code"] == "backend_config"
+        assert proofs["aicore-crm"]["can"]
+
+
+def test_with_nothing_that_opens_it_does_not_start(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    options = ("--servers", "payments", "--payments-backend", "stripe")
+    done = run("business", "--data", str(tmp_path), *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "aicore connect stripe" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
 async def test_it_serves_over_every_transport(over_the_wire: Connect) -> None:
     async with over_the_wire("business") as desk:
         saved = await desk("crm_log", key="k", kind="note", text="x")

@@ -94,6 +94,9 @@ def _run(options: argparse.Namespace, person: Person) -> int:
         say("Nothing was kept. Use --anyway to keep a connection that does not work yet.")
         return 1
     say(f"Kept in {stores.save(connection)}.")
+    for place in stores.given:
+        if place.load(vendor.name, account) is not None:
+            say(f"It is not used as long as {place.where} has one as well.")
     _say_how_to_use(vendor, account, backends)
     return 0 if works else 1
 
