@@ -73,6 +73,7 @@ class GoogleClient:
         self._refreshing = threading.Lock()
         self._resources: dict[str, Any] = {}
         self._credentials: Any = None
+        self._scopes: Sequence[str] = ()
         self._service: Any = None
 
     async def __aenter__(self) -> Self:
@@ -103,9 +104,11 @@ class GoogleClient:
         return bool(self._connection.get("service_account"))
 
     def granted(self) -> frozenset[str]:
-        """Give the scopes of the credential, without what all their names begin with."""
-        known = self._credentials.granted_scopes if not self.is_delegated else None
-        scopes: Sequence[str] = known or self._connection.get("scopes").split() or self._api.scopes
+        """Give the scopes of the credential, without what all their names begin with.
+
+        From the first call on they are what Google granted, before what was asked for.
+        """
+        scopes = self._scopes or self._connection.get("scopes").split() or self._api.scopes
         return frozenset(each.removeprefix(_SCOPE) for each in scopes)
 
     async def read(self, resource: str, method: str, **parameters: Any) -> dict[str, Any]:
@@ -222,9 +225,16 @@ class GoogleClient:
         """Get an access token where there is none: one thread does, and the others wait."""
         import google_auth_httplib2
 
+        ask = google_auth_httplib2.Request(transport)
+
+        def asking(*args: Any, **kwargs: Any) -> Any:
+            answer = ask(*args, **kwargs)
+            self._scopes = _granted_in(answer.data) or self._scopes
+            return answer
+
         with self._refreshing:
             if not self._credentials.valid:
-                self._credentials.refresh(google_auth_httplib2.Request(transport))
+                self._credentials.refresh(asking)
 
     def _transport(self) -> Any:
         try:
@@ -290,6 +300,14 @@ def _credentials(connection: Connection, api: Api) -> Any:
             "The service account of the connection to google cannot be read.",
             hint="Run `aicore connect google` with the JSON file that Google gave.",
         ) from error
+
+
+def _granted_in(answer: bytes) -> Sequence[str]:
+    """Read the scopes out of a token's answer; google-auth keeps them only where it asked."""
+    try:
+        return str(json.loads(answer)["scope"]).split()
+    except (ValueError, TypeError, KeyError):
+        return ()
 
 
 def one_connection_transport(timeout_s: float) -> Any:

@@ -234,8 +234,8 @@ class GmailMailbox:
     # --- reading
 
     async def _own_addresses(self) -> list[Address]:
+        profile = await self._client.read("users", "getProfile", userId="me")
         if not self._client.granted() & {*_ALL, "gmail.readonly", "gmail.settings.basic"}:
-            profile = await self._client.read("users", "getProfile", userId="me")
             return [Address(profile["emailAddress"])]
         answer = await self._client.read("users.settings.sendAs", "list", userId="me")
         usable = [
