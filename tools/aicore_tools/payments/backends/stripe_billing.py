@@ -55,7 +55,7 @@ class StripeBilling:
         return (
             make("customer", self._save_customer, nowhere),
             make("product", self._add_product, nowhere),
-            make("price", self._change_product, nowhere),
+            make("price", self._change_product, self._find_price),
             make("link", self._add_link, self._find_link),
             make("invoice", self._add_invoice, self._find_invoice),
             make("step", self._step, self._find_step),
@@ -123,6 +123,11 @@ class StripeBilling:
                 params={**_terms(old, change), "product": product, "metadata": {OP: claim.key}},
             )
             price_id = made["id"]
+        return await self._finish_price(claim, old, price_id)
+
+    async def _finish_price(self, claim: Claim, old: _Json, price_id: str) -> _Json:
+        """Put the price in the old one's place, where it is another, and change the product."""
+        change, v1, product = claim.request, self._calls.v1, old["product"]["id"]
         params: _Json = {"name": change["name"], "metadata": {OP: claim.key}}
         is_default = old["product"].get("default_price") in (old["id"], price_id)
         if is_default and price_id != old["id"]:
@@ -139,6 +144,13 @@ class StripeBilling:
             if change["is_active"] is not None and not (is_default and not change["is_active"]):
                 await self._activate(claim, price_id, is_active=change["is_active"])
             return entry_to_json(product_of(await self._reading.price(price_id)))
+
+    async def _find_price(self, claim: Claim) -> Found:
+        """Find a new price by its mark, and finish; all else may be sent again."""
+        old = await self._reading.price(claim.request["id"])
+        product = old["product"]["id"]
+        row = await self._shared.marked(self._calls.v1.prices.list_async, claim, product=product)
+        return await self._finish_price(claim, old, row["id"]) if row else None
 
     async def _activate(self, claim: Claim, price: str, *, is_active: bool) -> None:
         await self._calls.send(
@@ -296,13 +308,23 @@ class StripeBilling:
 
     async def _find_step(self, claim: Claim) -> Found:
         """Tell by its status; that a mail was sent, nobody can tell after a day."""
-        if claim.request["action"] not in ("send", "remind"):
+        if "draft" in claim.notes:
+            return await self._find_deleted(claim)
+        if claim.request["action"] not in ("send", "remind") or not self._shared.is_late(claim):
             return None  # `_step` looks at the status itself
-        if self._shared.is_late(claim):
-            raise OutcomeUnknown(
-                "Stripe does not tell whether that invoice was sent.",
-                hint="Ask the customer, or look into Stripe's mail log.",
-            )
+        if (await self._reading.invoice(claim.request["entry"])).status == "draft":
+            return None
+        raise OutcomeUnknown(
+            "Stripe does not tell whether that invoice was sent.",
+            hint="Ask the customer, or look into Stripe's mail log.",
+        )
+
+    async def _find_deleted(self, claim: Claim) -> Found:
+        draft = cast("Invoice", entry_from_json(claim.notes["draft"]))
+        try:
+            await self._reading.invoice(draft.id)
+        except NotFound:
+            return entry_to_json(replace(draft, status="void"))
         return None
 
 
