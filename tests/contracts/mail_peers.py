@@ -49,6 +49,7 @@ ssl = {ssl}
 disable_plaintext_auth = no
 auth_mechanisms = plain login
 auth_username_chars =
+auth_failure_delay = 0
 default_internal_user = {internal}
 default_internal_group = {group}
 default_login_user = {login}
@@ -77,6 +78,9 @@ service imap-login {{
 }}
 service anvil {{
   {chroot}
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   {chroot}
@@ -208,6 +212,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 class Post:
     """What an SMTP server of ours did, and what it is to do next.
 
+    What is addressed to one of `own` goes to whoever sends, else to the one of `users`.
     `refuses` are recipients with the answer they get. `at_data` is the answer to the mail itself,
     or `drop_before` or `drop_after`: the connection is cut before or after the mail was taken.
     """
@@ -217,6 +222,7 @@ class Post:
     at_data: list[str] = field(default_factory=list)
     deliver: Callable[[str, bytes], object] | None = None
     own: frozenset[str] = frozenset({OWN.email})
+    users: dict[str, str] = field(default_factory=dict)
 
     @property
     def subjects(self) -> list[str]:
@@ -247,8 +253,10 @@ class Post:
         if not what.startswith(("4", "5")):
             self.taken.append(envelope)
             for address in envelope.rcpt_tos:
-                if self.deliver is not None and address.lower() in self.own:
-                    self.deliver(session.auth_data, envelope.original_content or b"")
+                is_own = address.lower() in self.own
+                user = session.auth_data if is_own else self.users.get(address.lower())
+                if self.deliver is not None and user is not None:
+                    self.deliver(user, envelope.original_content or b"")
         if what == "drop_after":
             server.transport.abort()
             return "250 never seen"
@@ -275,11 +283,16 @@ class Cutter:
     def cut(self, command: str, when: str) -> None:
         self._command, self._when = command.encode(), when
 
+    def drop(self) -> None:
+        """Cut every connection now."""
+        for each in self._open:
+            _shut(each)
+        self._open.clear()
+
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for each in self._open:
-            _shut(each)
+        self.drop()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -414,6 +427,57 @@ def running_post(post: Post, **options: Any) -> Iterator[int]:
 def dovecot() -> Iterator[Dovecot]:
     with _running_dovecot(None) as running:
         yield running
+
+
+@dataclass(frozen=True)
+class Tls:
+    """A certificate of 127.0.0.1 with its key, in one file that is its own authority too."""
+
+    path: Path
+    dovecot: Dovecot
+
+
+@pytest.fixture(scope="session")
+def mail_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tls]:
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    _write_certificate(path)
+    with _running_dovecot(path) as running:
+        yield Tls(path, running)
+
+
+def _write_certificate(path: Path) -> None:
+    from datetime import UTC, datetime, timedelta
+    from ipaddress import ip_address
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=2))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address(_HOST))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
 
 
 @pytest.fixture

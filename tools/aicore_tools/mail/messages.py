@@ -209,7 +209,22 @@ def _attach(message: EmailMessage, file: File) -> None:
     main, _, sub = file.media_type.partition("/")
     if main in ("message", "multipart"):  # the email package would take them apart
         main, sub = "application", "octet-stream"
-    message.add_attachment(file.content, maintype=main, subtype=sub, filename=file.name)
+    is_utf8 = main == "text" and _is_utf8(file.content)
+    message.add_attachment(
+        file.content,
+        maintype=main,
+        subtype=sub,
+        filename=file.name,
+        params={"charset": "utf-8"} if is_utf8 else None,
+    )
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _header_address(address: Address) -> HeaderAddress:

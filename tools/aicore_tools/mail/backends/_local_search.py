@@ -6,6 +6,7 @@ page is read and the rest is left alone, however many mails would match.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from sqlite3 import Connection, Row
@@ -21,6 +22,14 @@ __all__ = ["find"]
 _TOKEN = re.compile(r"[^\W_]+")
 _MAX_BEGINNINGS = 64
 _TRIGRAM_CHARS = 3
+_VERY_FEW = 30
+"""So few mails are looked up among the words one by one; more are sifted out of their stream."""
+_FEW = 3000
+_EACH_BY_WORDS = (
+    "EXISTS (SELECT 1 FROM mail_words WHERE mail_words MATCH ? AND mail_words.rowid = letter.place)"
+)
+_INDEXED_CHARS = (2, 3)
+"""Beginnings of these lengths have an index of their own in `mail_words`."""
 
 Condition = tuple[str, tuple[Any, ...]]
 
@@ -43,10 +52,17 @@ def find(
     tags = _tags(business, search, is_label=is_label)
     conditions: list[Condition] = [("letter.business = ?", (business,)), *window]
     table = "letter"
-    if words or search.is_unread is not None or search.has_attachment is not None or is_label:
+    few = _few_parts(connection, search, window) if words else None
+    if few is not None and len(few) <= _VERY_FEW:
+        conditions.append(("letter.place IN (SELECT value FROM json_each(?))", (json.dumps(few),)))
+        conditions.append((_EACH_BY_WORDS, (" AND ".join([*words, f"tags : ({tags})"]),)))
+    elif words or search.is_unread is not None or search.has_attachment is not None or is_label:
         table = "mail_words CROSS JOIN letter ON letter.place = mail_words.rowid"
         conditions.append(("mail_words MATCH ?", (" AND ".join([*words, f"tags : ({tags})"]),)))
         conditions += [(test.replace("letter.place", "mail_words.rowid"), v) for test, v in window]
+        if few is not None:  # + keeps FTS5 from looking each of them up
+            test = "+mail_words.rowid IN (SELECT value FROM json_each(?))"
+            conditions.append((test, (json.dumps(few),)))
     elif parts := _parts(search):
         table = "mail_parts CROSS JOIN letter ON letter.place = mail_parts.rowid"
         conditions.append(("mail_parts MATCH ?", (parts,)))
@@ -54,6 +70,22 @@ def find(
     conditions += _on_rows(search, is_label=is_label)
     order = table.split(" ", 1)[0]
     return _page(connection, search, table, conditions, "place" if order == "letter" else "rowid")
+
+
+def _few_parts(
+    connection: Connection, search: MailSearch, window: list[Condition]
+) -> list[int] | None:
+    """Give the places of all mails with the parts asked for, where they are few."""
+    parts = _parts(search)
+    if not parts:
+        return None
+    where = " AND ".join(test.replace("letter.place", "rowid") for test, _ in window)
+    rows = connection.execute(
+        f"SELECT rowid FROM mail_parts WHERE mail_parts MATCH ? AND {where}"  # noqa: S608 - fixed text
+        " ORDER BY rowid DESC LIMIT ?",
+        (parts, *(value for _, bound in window for value in bound), _FEW + 1),
+    ).fetchall()
+    return [row[0] for row in rows] if len(rows) <= _FEW else None
 
 
 def _page(
@@ -82,12 +114,11 @@ def _window(search: MailSearch) -> list[Condition]:
     place = cursors.decode(search)
     if place is not None and not isinstance(place, int):
         raise cursors.damaged()
-    bounds: list[Condition] = [("letter.place < ?", (2**62 if place is None else place,))]
-    if search.after is not None:
-        bounds.append(("letter.place >= ?", (place_of(search.after),)))
+    end = 2**62 if place is None else place
     if search.before is not None:
-        bounds.append(("letter.place < ?", (place_of(search.before),)))
-    return bounds
+        end = min(end, place_of(search.before))  # one bound: the index takes only one
+    start = -(2**62) if search.after is None else place_of(search.after)
+    return [("letter.place < ?", (end,)), ("letter.place >= ?", (start,))]
 
 
 def _words(connection: Connection, query: str) -> list[str] | None:
@@ -105,21 +136,27 @@ def _beginnings(connection: Connection, tokens: list[str]) -> str:
     """
     phrase = " ".join(tokens)
     beginning = _plain(tokens[-1])
+    if len(tokens) == 1 and len(beginning) in _INDEXED_CHARS:
+        return f'words : "{phrase}"*'
     terms: list[str] = []
-    term = beginning
-    test = ">="
+    bound = beginning
+    if len(tokens) > 1 and _first_term(connection, beginning) == beginning:
+        return f'words : "{phrase}"'
     while len(terms) < _MAX_BEGINNINGS:
-        row = connection.execute(
-            f"SELECT term FROM mail_terms WHERE term {test} ? LIMIT 1",  # noqa: S608 - fixed text
-            (term,),
-        ).fetchone()
-        if row is None or not row["term"].startswith(beginning):
+        term = _first_term(connection, bound)
+        if not term.startswith(beginning):
             break
-        term, test = row["term"], ">"
         terms.append(" ".join([*tokens[:-1], term]))
+        bound = term + "\x01"  # not `>`: that walks through all places of the term
     if not terms or len(terms) == _MAX_BEGINNINGS:
         return f'words : "{phrase}"*'
     return "words : (" + " OR ".join(f'"{each}"' for each in terms) + ")"
+
+
+def _first_term(connection: Connection, bound: str) -> str:
+    row = connection.execute("SELECT term FROM mail_terms WHERE term >= ? LIMIT 1", (bound,))
+    found = row.fetchone()
+    return "" if found is None else str(found["term"])
 
 
 def _plain(token: str) -> str:
@@ -150,9 +187,15 @@ def _parts(search: MailSearch) -> str:
     grams = [
         f'{column} : "{text[index : index + _TRIGRAM_CHARS]}"'.replace('"""', '""""')
         for column, text in asked.items()
-        for index in range(len(text) - _TRIGRAM_CHARS + 1)
+        for index in _places(text)
     ]
     return " AND ".join(dict.fromkeys(grams))
+
+
+def _places(text: str) -> list[int]:
+    """Say where to take trigrams of a text: side by side, and its last one."""
+    last = len(text) - _TRIGRAM_CHARS
+    return [] if last < 0 else [*range(0, last, _TRIGRAM_CHARS), last]
 
 
 def _on_rows(search: MailSearch, *, is_label: bool) -> list[Condition]:

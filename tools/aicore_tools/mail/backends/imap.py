@@ -79,7 +79,8 @@ class ImapMailbox:
         self._shots = OneShots(path.with_suffix(".sent.db"), business=business)
         self._journal = EffectJournal(
             path,
-            business=business,
+            # With the account in it: the same operation key in two accounts is two Message-IDs.
+            business=f"{business} {connection.account}",
             deadline_s=_EFFECT_DEADLINE_S,
             procedures=[
                 Procedure(name="draft", perform=self._save, reconcile=self._find_saved),

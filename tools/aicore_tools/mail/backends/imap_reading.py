@@ -105,6 +105,10 @@ def locate(session: ImapSession, mail_id: str) -> Place:
         found = in_folder(session, place.folder, f"UID {place.uid}")
         if found == [place.uid] and session.validity == place.validity:
             return place
+        if place.folder == session.folders().named("drafts"):  # edited since, under the same id
+            uids = session.uids(f"HEADER {DRAFT_HEADER} {draft_handle(mail_id)}")
+            if uids:
+                return Place(place.folder, session.validity, uids[-1])
     raise _missing(mail_id)
 
 
@@ -154,8 +158,7 @@ def several(session: ImapSession, mail_ids: Sequence[str]) -> list[tuple[Place, 
     Raises:
         NotFound: one of them is not there.
     """
-    is_plain = {each: not is_handle(each) and not each.startswith("<") for each in mail_ids}
-    places = [Place.of(each) if is_plain[each] else locate(session, each) for each in mail_ids]
+    places = [_place(session, mail_id) for mail_id in mail_ids]
     found: dict[Place, Fetched] = {}
     for folder in dict.fromkeys(place.folder for place in places):
         if folder in session.folders().names:
@@ -167,6 +170,15 @@ def several(session: ImapSession, mail_ids: Sequence[str]) -> list[tuple[Place, 
         if place not in found or "\\Deleted" in found[place].flags:
             raise _missing(mail_id)
     return [(place, found[place]) for place in places]
+
+
+def _place(session: ImapSession, mail_id: str) -> Place:
+    """Give the place an id names; looked up only where the id does not say it."""
+    if is_handle(mail_id) or mail_id.startswith("<"):
+        return locate(session, mail_id)
+    place = Place.of(mail_id)
+    is_draft = place.folder == session.folders().named("drafts")
+    return locate(session, mail_id) if is_draft else place
 
 
 def row_of(session: ImapSession, place: Place, found: Fetched) -> MailRow:
