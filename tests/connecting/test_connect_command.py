@@ -18,6 +18,7 @@ from aicore_tools.connection_stores import stored
 from aicore_tools.errors import BackendConfigError
 
 PASSWORD = "correct horse"
+NewUser = Callable[[], str]
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +41,10 @@ NOBODY = Person(is_there=lambda: False)
 
 
 def test_a_calendar_is_connected_proved_found_and_forgotten(
-    radicale: Any, capsys: pytest.CaptureFixture[str], secrets: Path
+    radicale: str, calendar_user: NewUser, capsys: pytest.CaptureFixture[str], secrets: Path
 ) -> None:
-    user = radicale.new_user("main")
-    assert main(["caldav"], person=typed(radicale.url, user, PASSWORD)) == 0
+    user = calendar_user()
+    assert main(["caldav"], person=typed(radicale, user, PASSWORD)) == 0
     said = capsys.readouterr().out
     assert user in said
     assert "can: read and write main" in said
@@ -51,7 +52,7 @@ def test_a_calendar_is_connected_proved_found_and_forgotten(
     assert "aicore-calendars --backend caldav" in said
 
     found = stored()("caldav")
-    assert dict(found.fields) == {"url": radicale.url, "user": user, "password": PASSWORD}
+    assert dict(found.fields) == {"url": radicale, "user": user, "password": PASSWORD}
     assert main(["--list"]) == 0
     assert main(["caldav", "--check"]) == 0
     assert "caldav default" in capsys.readouterr().out
@@ -183,10 +184,12 @@ def test_a_scope_that_is_missing_is_told(
     assert main(["google", "--from-file", path, "--only", "mail"], person=NOBODY) == 0
 
 
-def test_accounts_are_connected_apart(radicale: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    users = {account: radicale.new_user("main") for account in ("lakeside", "hillside")}
+def test_accounts_are_connected_apart(
+    radicale: str, calendar_user: NewUser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    users = {account: calendar_user() for account in ("lakeside", "hillside")}
     for account, user in users.items():
-        person = typed(radicale.url, user, f"{PASSWORD} {account}")
+        person = typed(radicale, user, f"{PASSWORD} {account}")
         assert main(["caldav", "--account", account], person=person) == 0
     assert f"--backend caldav --account {account}" in capsys.readouterr().out
     for account, user in users.items():
@@ -212,21 +215,23 @@ def test_a_connection_that_does_not_work_is_not_kept(
     assert main(["caldav", "--check"]) == 1
 
 
-def test_a_connection_that_works_stays_when_another_fails(radicale: Any) -> None:
-    user = radicale.new_user("main")
-    assert main(["caldav"], person=typed(radicale.url, user, PASSWORD)) == 0
+def test_a_connection_that_works_stays_when_another_fails(
+    radicale: str, calendar_user: NewUser
+) -> None:
+    user = calendar_user()
+    assert main(["caldav"], person=typed(radicale, user, PASSWORD)) == 0
     assert main(["caldav"], person=typed("http://127.0.0.1:9/", user, "other")) == 1
     assert stored()("caldav").need("password") == PASSWORD
 
 
 def test_scripts_give_files_or_variables(
-    radicale: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    radicale: str, calendar_user: NewUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    user = radicale.new_user("main")
+    user = calendar_user()
     path = tmp_path / "fields.json"
-    path.write_text(json.dumps({"url": radicale.url, "user": user, "password": PASSWORD}))
+    path.write_text(json.dumps({"url": radicale, "user": user, "password": PASSWORD}))
     assert main(["caldav", "--from-file", str(path), "--account", "a"], person=NOBODY) == 0
-    monkeypatch.setenv("AICORE_CALDAV_URL", radicale.url)
+    monkeypatch.setenv("AICORE_CALDAV_URL", radicale)
     monkeypatch.setenv("AICORE_CALDAV_USER", user)
     monkeypatch.setenv("AICORE_CALDAV_PASSWORD", PASSWORD)
     assert main(["caldav", "--from-env", "--account", "b"], person=NOBODY) == 0
@@ -312,11 +317,14 @@ def test_what_is_careless_is_said(
 
 
 def test_a_place_that_is_not_asked_is_told(
-    radicale: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    radicale: str,
+    calendar_user: NewUser,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    user = radicale.new_user("main")
-    monkeypatch.setenv("AICORE_CALDAV_URL", radicale.url)
-    assert main(["caldav"], person=typed(radicale.url, user, PASSWORD)) == 0
+    user = calendar_user()
+    monkeypatch.setenv("AICORE_CALDAV_URL", radicale)
+    assert main(["caldav"], person=typed(radicale, user, PASSWORD)) == 0
     assert "not used as long as the environment" in capsys.readouterr().out
     assert main(["--list"]) == 0
     first, second = capsys.readouterr().out.splitlines()
