@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from mcp.server import MCPServer
@@ -52,7 +52,7 @@ _toolbox = Toolbox()
 _Crm = Context[CrmService]
 
 
-class FilterArgument(BaseModel):
+class Condition(BaseModel):
     """A condition, as a caller gives it."""
 
     model_config = ConfigDict(extra="forbid")
@@ -62,7 +62,7 @@ class FilterArgument(BaseModel):
     value: Any = None
 
 
-class RecordArgument(BaseModel):
+class Entered(BaseModel):
     """A record to create or change, as a caller gives it."""
 
     model_config = ConfigDict(extra="forbid")
@@ -82,18 +82,16 @@ async def crm_search(
     ctx: _Crm,
     type: str,
     query: str = "",
-    filters: Sequence[FilterArgument] = (),
+    filters: Sequence[Condition] = (),
     sort: str | None = None,
     fields: Sequence[str] = (),
-    limit: Annotated[int, Field(ge=1, le=100)] = 20,
+    limit: int = 20,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    """Find records of one type: contact, company, deal, ticket, product, task, note or an own one.
+    """Find records: contact, company, deal, ticket, product, task, note or an own type.
 
-    `query`: words, each the start of a word in any text field. `filters` must all hold; value is a
-    list for in and between, true or false for exists; field linked_to with op eq and value type:id
-    finds what is linked to a record. `sort`: field or -field, default -created. `fields`: which to
-    return, default all.
+    `query`: word beginnings. `filters` all hold; value: list for in, between; field linked_to, op
+    eq, value type:id: what is linked. `sort`: field or -field.
     """
     page = await _service(ctx).search(
         Search(
@@ -117,15 +115,11 @@ async def crm_search(
 async def crm_get(
     ctx: _Crm,
     type: str,
-    ids: Annotated[list[str], Field(min_length=1, max_length=100)],
+    ids: list[str],
     fields: Sequence[str] = (),
     include: Sequence[Related] = (),
 ) -> dict[str, Any]:
-    """Read whole records by id or unique key (e-mail, phone, domain, sku, external_id).
-
-    `include`: links to other records, activity (notes, calls, mails, tasks about it), history of
-    changes.
-    """
+    """Read whole records by id, e-mail, phone, domain or sku."""
     found = await _service(ctx).get(type, ids, fields=fields, include=include)
     return {
         "records": [_whole(record) for record in found.records],
@@ -140,10 +134,7 @@ async def crm_describe(
     type: str,
     search: str = "",
 ) -> dict[str, Any]:
-    """List the fields of a type with their kinds or allowed values, its keys, pipelines, owners.
-
-    `search`: only fields whose name contains it. Money is in minor units, such as cents.
-    """
+    """List a type's fields, values, keys, pipelines, owners. Money: minor units."""
     service = _service(ctx)
     described = await service.describe(type)
     fields = {
@@ -164,15 +155,12 @@ async def crm_describe(
 async def crm_upsert(
     ctx: _Crm,
     type: str,
-    records: Annotated[list[RecordArgument], Field(min_length=1, max_length=50)],
+    records: list[Entered],
     on_match: OnMatch = "update",
 ) -> Planned[UpsertPlan, Sequence[UpsertResult]]:
-    """Create or change records.
+    """Create or change records, found by `id`, `key` or keys in `set`.
 
-    `set`: field values, null clears one; crm_describe lists fields. Name an existing record by
-    `id`, or by `key` (e-mail, phone, domain, sku or external_id); else the keys inside `set` find
-    it. `links`: type:id of records to link. `on_match`: what to do if it exists. Answers per
-    record: created, updated, unchanged, skipped or error.
+    null clears. `links`: type:id.
     """
     service, call = _service(ctx), current_call()
     given = [RecordInput(set=r.set, id=r.id, key=r.key, links=r.links) for r in records]
@@ -196,12 +184,7 @@ async def crm_log(
     task_id: str | None = None,
     done: bool | None = None,
 ) -> Planned[LogPlan, Logged]:
-    """Log a note, call, meeting or email that took place, or a task to do.
-
-    `at`: when it took place, default now. `due`, `owner`: of a task. `about`: type:id of the
-    records concerned. To change or finish a task give kind task, `task_id` and what changes, such
-    as done true. Times are RFC 3339.
-    """
+    """Log what happened, or a task. `about`: type:id. `task_id`, kind task: change it."""
     service, call = _service(ctx), current_call()
     entry = Entry(
         kind=kind,
@@ -224,10 +207,7 @@ async def crm_log(
 async def crm_link(
     ctx: _Crm, a: str, b: str, label: str = "", remove: bool = False
 ) -> Planned[LinkPlan, bool]:
-    """Link two records, or remove their link.
-
-    `a`, `b`: type:id, such as contact:12 and company:7. `label`: how they belong together.
-    """
+    """Link two records, type:id, or remove the link."""
     service, call = _service(ctx), current_call()
     status = "removed" if remove else "linked"
     return Planned(
@@ -242,13 +222,10 @@ async def crm_link(
 async def crm_archive(
     ctx: _Crm,
     type: str,
-    ids: Annotated[list[str], Field(min_length=1, max_length=100)],
+    ids: list[str],
     merge_into: str | None = None,
 ) -> Planned[ArchivePlan, Archived]:
-    """Take records out of sight by id or unique key.
-
-    `merge_into`: id of the record that takes over their links, activity and missing fields.
-    """
+    """Put records away, by id or key; `merge_into` takes over what they have."""
     service, call = _service(ctx), current_call()
     return Planned(
         prepare=lambda: service.plan_archive(type, ids, merge_into=merge_into),
@@ -264,15 +241,10 @@ async def crm_report(
     kind: ReportKind,
     since: str | None = None,
     owner: str | None = None,
-    limit: Annotated[int, Field(ge=1, le=100)] = 20,
+    limit: int = 20,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    """Report on the whole business.
-
-    pipeline: deals by stage with sums. stale_deals: open, untouched since `since` (default 30
-    days). new_records: made since `since` (7 days). duplicates: what shares an e-mail, phone or
-    name; crm_archive merges.
-    """
+    """Report. stale_deals: untouched for 30 days, new_records: of 7 days, or since."""
     page = await _service(ctx).report(kind, since=since, owner=owner, limit=limit, cursor=cursor)
     return {**listing(page.rows, page.next_cursor), "note": page.note}
 

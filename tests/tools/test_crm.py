@@ -1,5 +1,6 @@
 """The rules of the CRM: what may be asked and written, and how values are normalised."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,13 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aicore_tools.crm.backends.local import LocalDirectory
-from aicore_tools.crm.catalogue import STANDARD
+from aicore_tools.crm.backends.local import MIGRATIONS, LocalDirectory
+from aicore_tools.crm.catalogue import STANDARD, Catalogue
 from aicore_tools.crm.fields import KEY_FIELDS, TYPES, Field, normalise
+from aicore_tools.crm.mapping import FieldRule, TypeRule, own_catalogue
 from aicore_tools.crm.records import RECORD_TYPES, Entry, Filter, RecordId, Search
 from aicore_tools.crm.registry import CrmSettings, directory
 from aicore_tools.crm.service import CrmService, RecordInput
 from aicore_tools.errors import BackendConfigError, InvalidInput, NotFound
+from aicore_tools.local_store import LocalStore
 from aicore_tools.operations import Operation
 
 
@@ -325,3 +328,138 @@ def test_an_unknown_backend_is_the_operators_matter(tmp_path: Path) -> None:
     with pytest.raises(BackendConfigError) as refusal:
         directory("hubspott", CrmSettings(data_dir=tmp_path, business="main"))
     assert "local" in (refusal.value.hint or "")
+
+
+def test_a_key_that_is_no_field_is_the_operators_matter() -> None:
+    with pytest.raises(BackendConfigError):
+        own_catalogue({"pet": TypeRule(keys=("chip",))})
+
+
+def test_a_declared_field_joins_or_leaves_the_standard_ones() -> None:
+    rules = {
+        "shoe_size": FieldRule(kind="integer"),
+        "tier": FieldRule(choices={"gold": "G"}),
+        "language": FieldRule(is_used=False),
+    }
+    catalogue = own_catalogue({"contact": TypeRule(fields=rules)})
+    fields = catalogue.fields("contact")
+    assert (fields["shoe_size"].kind, fields["tier"].choices) == ("integer", ("gold",))
+    assert "language" not in fields
+    assert "language" in STANDARD.fields("contact")
+    assert catalogue.keys == STANDARD.keys
+
+
+def test_an_unknown_type_names_the_nearest() -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        STANDARD.fields("contcat")
+    assert refusal.value.code == "unknown_object"
+    assert "'contact'" in refusal.value.message
+
+
+async def test_a_read_only_field_is_not_written(tmp_path: Path) -> None:
+    fields = {**TYPES["note"], "kind": Field("choice", ("note",), is_read_only=True)}
+    catalogue = Catalogue(types={**TYPES, "note": fields}, keys=KEY_FIELDS)
+    path = tmp_path / "crm.db"
+    async with LocalDirectory(path, business="main", catalogue=catalogue) as local:
+        with pytest.raises(InvalidInput):
+            await put(CrmService(local), "note", record(kind="note"))
+
+
+async def test_history_says_by_whom(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        plan = await service.plan_upsert("contact", [record(name="Ann")], on_match="update")
+        (ann,) = (await service.upsert(plan, op(), by="staff:eve")).result
+        found = await service.get("contact", [str(ann.id)], include=["history"])
+        assert [change.by for change in found.records[0].history or ()] == ["staff:eve"]
+
+
+async def test_words_are_looked_for_in_every_text_whatever_the_accents(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        await put(service, "contact", record(name="Ann Müller", city="Berlin"))
+        page = await service.search(Search(type="contact", query="MULLER be"))
+        assert len(page.rows) == 1
+
+
+async def test_an_older_file_is_found_through_by_the_new_indexes(tmp_path: Path) -> None:
+    """A file as the first version wrote it, with one archived record."""
+    path = tmp_path / "crm.db"
+    async with LocalStore(path, migrations=MIGRATIONS[:1], business="main") as store:
+
+        def fill(connection: Any) -> None:
+            for name, archived in (("Ann Lee", None), ("Gone", "2026-01-01T00:00:00+00:00")):
+                fields = json.dumps({"name": name, "city": "Ulm", "remarks": "x" * 300})
+                at = "2026-01-01T00:00:00+00:00"
+                connection.execute(
+                    "INSERT INTO record (business, type, fields, folded, created, updated,"
+                    " archived) VALUES ('main', 'contact', ?, ?, ?, ?, ?)",
+                    (fields, fields.lower(), at, at, archived),
+                )
+            connection.execute("INSERT INTO record_fts (rowid, words) VALUES (1, 'Ann Lee Ulm')")
+
+        await store.write(fill)
+    async with opened(tmp_path) as service:
+        for found in (
+            await service.search(Search(type="contact", query="lee")),
+            await service.search(
+                Search(type="contact", filters=[Filter(field="city", op="eq", value="ulm")])
+            ),
+            await service.search(
+                Search(type="contact", filters=[Filter(field="name", op="contains", value="n le")])
+            ),
+            await service.search(Search(type="contact"), sort="remarks"),
+        ):
+            assert [row.fields["name"] for row in found.rows] == ["Ann Lee"]
+
+
+async def test_whatever_the_index_does_the_rows_are_the_same(tmp_path: Path) -> None:
+    """Few candidates, many, words, each sort: the plan differs and the answer does not."""
+    async with opened(tmp_path) as service:
+        cities = ["Ulm"] * 450 + ["Bonn"] * 3 + [None] * 47
+        for start in range(0, 500, 50):
+            records = [
+                record(name=f"n{i % 10} Lee", **({"city": cities[i]} if cities[i] else {}))
+                for i in range(start, start + 50)
+            ]
+            await put(service, "contact", *records)
+        for query in ("", "lee", "n3", "n3 lee"):
+            for condition in (None, ("eq", "Ulm"), ("eq", "Bonn"), ("neq", "Ulm"), ("lt", "c")):
+                for sort in (None, "name", "-city", "updated"):
+                    filters = []
+                    if condition is not None:
+                        filters = [Filter(field="city", op=condition[0], value=condition[1])]
+                    expected = {
+                        i + 1
+                        for i in range(500)
+                        if (not query or "n3" not in query or i % 10 == 3)
+                        and _fits(cities[i], condition)
+                    }
+                    ids: list[int] = []
+                    cursor = None
+                    while True:
+                        page = await service.search(
+                            Search(
+                                type="contact",
+                                query=query,
+                                filters=filters,
+                                limit=100,
+                                cursor=cursor,
+                            ),
+                            sort=sort,
+                        )
+                        ids += [int(row.id) for row in page.rows]
+                        cursor = page.next_cursor
+                        if cursor is None:
+                            break
+                    assert len(ids) == len(set(ids))
+                    assert set(ids) == expected, (query, condition, sort)
+
+
+def _fits(city: str | None, condition: tuple[str, str] | None) -> bool:
+    if condition is None:
+        return True
+    op_name, value = condition
+    if op_name == "neq":
+        return city != value
+    if city is None:
+        return False
+    return city == value if op_name == "eq" else city.lower() < value.lower()

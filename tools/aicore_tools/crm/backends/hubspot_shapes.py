@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from aicore_tools.crm.backends.hubspot_defaults import FULL_NAME, Default
@@ -56,7 +57,7 @@ class Bound:
     properties: tuple[str, ...]
     search: str
     coding: Coding
-    choices: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, str] = dataclasses.field(default_factory=dict)
     decimals: int = 0
 
 
@@ -74,7 +75,7 @@ class Shape:
     created: str
     updated: str
     kind: LogKind | None = None
-    written: Mapping[str, str] = field(default_factory=dict)
+    written: Mapping[str, str] = dataclasses.field(default_factory=dict)
     group: str = ""
     unique: frozenset[str] = frozenset()
     unmapped: tuple[str, ...] = ()
