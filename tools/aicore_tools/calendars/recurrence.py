@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import count
 from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrule, rrulestr
@@ -126,47 +126,63 @@ class _Parsed:
     def starts_between(self, begin: datetime, end: datetime) -> Iterator[datetime]:
         """Give the starts from `begin` to before `end`, without walking there from the first."""
         end = min(end, (self.until or _END_OF_TIME) + _A_SECOND)
-        if self.period is not None and self.is_plain:
-            local = self.start
-            if begin > local:
-                local += (begin - local) // self.period * self.period
-            while local < end:
-                yield local
-                local += self.period
-            return
         begin = max(begin, self.start)
-        if end - begin > _MANY_BLOCKS:
-            yield from self.rule.replace(dtstart=self.jumped(begin)).xafter(
-                begin - _A_SECOND, inc=False
-            )
-            return
-        number = (begin - _EPOCH) // _BLOCK
-        while _EPOCH + number * _BLOCK < end:
-            yield from (local for local in _starts_in(self, number) if begin <= local < end)
-            number += 1
+        if self.is_plain:
+            for local in self._plain_from(begin):
+                if local >= end:
+                    return
+                if local >= begin:
+                    yield local
+        elif end - begin > _MANY_BLOCKS:
+            rule = self.rule.replace(dtstart=self.jumped(begin))
+            yield from rule.xafter(begin - _A_SECOND, inc=False)
+        else:
+            number = (begin - _EPOCH) // _BLOCK
+            while _EPOCH + number * _BLOCK < end:
+                yield from (local for local in _starts_in(self, number) if begin <= local < end)
+                number += 1
 
     def jumped(self, begin: datetime) -> datetime:
-        """Give a start of the rule's own rhythm, a period before `begin` or the first."""
-        if begin <= self.start:
-            return self.start
+        """Give a start of the rule's own rhythm, at `begin` or before it."""
         if self.period is not None:
             return self.start + (begin - self.start) // self.period * self.period
-        apart = (begin.year - self.start.year) * 12 + begin.month - self.start.month
-        # A month may lack the day, and the rule would then be another one: go back to one that
-        # has it.
-        for periods in range(apart // self.months - 1, 0, -1):
-            month = self.start.month - 1 + periods * self.months
-            with suppress(ValueError):
-                return self.start.replace(year=self.start.year + month // 12, month=month % 12 + 1)
+        # A month may lack the day, and a rule that began there would be another one.
+        for number in range(self._periods_to(begin) - 1, 0, -1):
+            if (local := self._after(number)) is not None:
+                return local
         return self.start
+
+    def _plain_from(self, begin: datetime) -> Iterator[datetime]:
+        """Give the starts of a plain rule for ever, from at or before `begin`."""
+        if self.period is not None:
+            local = self.jumped(begin)
+            while True:
+                yield local
+                local += self.period
+        for number in count(max(self._periods_to(begin) - 1, 0)):
+            if (start := self._after(number)) is not None:
+                yield start
+
+    def _periods_to(self, begin: datetime) -> int:
+        apart = (begin.year - self.start.year) * 12 + begin.month - self.start.month
+        return apart // self.months
+
+    def _after(self, number: int) -> datetime | None:
+        """Give the start that many periods of months on; None where the month lacks the day."""
+        month = self.start.month - 1 + number * self.months
+        try:
+            return self.start.replace(year=self.start.year + month // 12, month=month % 12 + 1)
+        except ValueError:
+            return None
 
 
 @lru_cache(maxsize=16_384)
 def _starts_in(parsed: _Parsed, block: int) -> tuple[datetime, ...]:
     """Expand a rule within one block of time; its first one is that of 1970."""
-    begin = _EPOCH + block * _BLOCK
+    begin = max(_EPOCH + block * _BLOCK, parsed.start)
     rule = parsed.rule.replace(dtstart=parsed.jumped(begin))
-    return tuple(rule.between(begin, begin + _BLOCK - _A_SECOND, inc=True))
+    last = _EPOCH + (block + 1) * _BLOCK - _A_SECOND
+    return tuple(rule.between(begin, last, inc=True))
 
 
 def checked_rule(text: str, first: Timing) -> str:
@@ -261,7 +277,8 @@ def _parse(text: str, start: datetime, tz: str) -> _Parsed:
         until = max(
             rule.replace(until=_END_OF_TIME, count=None).xafter(
                 local, int(parts["COUNT"]), inc=True
-            )
+            ),
+            default=local,
         )
     rule = rule.replace(until=until or _END_OF_TIME, count=None)
     unit = _UNITS.get(parts["FREQ"])

@@ -242,8 +242,8 @@ class CalendarObject:
             return
         try:
             yield from replace(self.series, skipped=taken).occurrences(window)
-        except (InvalidInput, ValueError, TypeError, OverflowError) as error:
-            raise Unreadable("a rule that cannot be read") from error
+        except (InvalidInput, ValueError, TypeError, OverflowError):
+            return  # a rule that cannot be read: what is left is the first occurrence
 
     def _overridden(self) -> Iterator[Occurrence]:
         for original, part in self.overrides.items():
