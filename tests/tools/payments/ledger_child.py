@@ -1,4 +1,4 @@
-"""A process that uses a LocalLedger. Started by tests/contracts/test_payments_backend.py.
+"""A process that uses a LocalLedger. Started by test_local_ledger.py.
 
 ledger_child.py FOLDER race KEY N    waits for a line, then requests N payments
 ledger_child.py FOLDER stop KEY      requests one, and stops before anybody hears of it
