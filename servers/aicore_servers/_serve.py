@@ -132,6 +132,8 @@ def serve(program: Program, argv: Sequence[str] | None = None) -> None:
         if options.new_token is not None:
             _show_new_token(options.new_token)
             return
+        if not options.http:
+            _refuse_door(options)
         server = _made(program, settings)
         if options.http:
             anyio.run(_serve_http, server, _door(options))
@@ -146,8 +148,9 @@ def in_process(program: Program, args: Sequence[str]) -> MCPServer[Any]:
     only concern a transport.
     """
     options = _parser(program, _RaisingParser).parse_args(list(args))
-    if options.http:
+    if options.http or options.new_token is not None:
         raise BackendConfigError(f"{program.name} --http is a process of its own; use its url.")
+    _refuse_door(options)
     return _made(program, _settings(options, program))
 
 
@@ -220,6 +223,14 @@ def _add_door(group: argparse._ArgumentGroup) -> None:
         metavar="ORIGIN",
         help="a web page that may call it, such as https://desk.example",
     )
+
+
+def _refuse_door(options: argparse.Namespace) -> None:
+    """Let nobody believe that tokens are asked for where none are."""
+    if options.token_file is not None or options.allowed_host or options.allowed_origin:
+        raise BackendConfigError(
+            "--token-file, --allowed-host and --allowed-origin are for --http."
+        )
 
 
 def _door(options: argparse.Namespace) -> _Door:

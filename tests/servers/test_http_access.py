@@ -13,7 +13,7 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from aicore_servers._serve import Program, serve
+from aicore_servers._serve import Program, in_process, serve
 from aicore_servers.crm import PROGRAM as CRM
 from aicore_servers.http_access import Tokens, new_token
 from aicore_tools.errors import BackendConfigError
@@ -223,6 +223,18 @@ def test_other_machines_only_with_tokens_and_a_name(
     for wrong in ("desk.example", "https://desk.example/x", ""):
         assert "--allowed-origin" in refusal(CRM, capsys, *data, "--allowed-origin", wrong)
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("option", ["--token-file", "--allowed-host", "--allowed-origin"])
+def test_without_http_nobody_believes_that_tokens_are_asked_for(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        serve(CRM, ["--data", str(tmp_path), option, "x"])
+    assert exit_.value.code == 2
+    assert "--http" in capsys.readouterr().err
+    with pytest.raises(BackendConfigError):
+        in_process(CRM, ["--data", str(tmp_path), option, "x"])
 
 
 def test_with_tokens_and_a_name_other_machines_may_call(http: Http, tmp_path: Path) -> None:
