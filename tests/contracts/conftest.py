@@ -18,6 +18,7 @@ import httpx2
 import pytest
 
 from aicore.log import EventLog, MemoryLog, SQLiteLog
+from aicore_tools.calendars import Agenda
 
 
 class MakeLog(Protocol):
@@ -118,4 +119,31 @@ dovecot = _mail_peers.dovecot
 mail_peers = _mail_peers.mail_peers
 mail_tls = _mail_peers.mail_tls
 imap_mailboxes = _mail_peers.imap_mailboxes
-gmail_mailboxes = _beside("gmail_row").gmail_mailboxes
+_google_peers = _beside("google_peers")
+running_google = _google_peers.running_google
+google_sandbox = _google_peers.google_sandbox
+gmail_mailboxes = _google_peers.gmail_mailboxes
+
+
+def _calendar_rows() -> dict[str, Any]:
+    rows = {}
+    for path in sorted(Path(__file__).parent.glob("calendar_row_*.py")):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        row = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(row)
+        rows[row.NAME] = row
+    return rows
+
+
+CALENDARS = _calendar_rows()
+
+
+@pytest.fixture(params=CALENDARS)
+def open_calendars(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[..., Agenda]]:
+    """Open calendars, of one business unless another is named; every backend is a row."""
+    with CALENDARS[request.param].opened(request, tmp_path) as make:
+        yield make

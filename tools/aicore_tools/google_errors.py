@@ -89,6 +89,8 @@ def _refusal(error: Any, *, is_effect: bool) -> ToolsError:
     if status in {404, 410}:
         code = GONE if status == 410 else None
         return NotFound("Google has nothing of that id.", code=code)
+    if status == 400 and reasons & _SWITCHED_OFF:
+        return BackendConfigError("Google has this service off for the account.", hint=said or None)
     if status == 409:
         return Conflict("Google has it already.", code="duplicate")
     if status == 412:

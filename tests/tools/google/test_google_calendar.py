@@ -8,8 +8,14 @@ import pytest
 
 from aicore_tools.calendars import Answer, Attendee, Span, Terms, Timing
 from aicore_tools.calendars.backends.google import GoogleAgenda
-from aicore_tools.calendars.records import CalendarId, EventChange, EventQuery, NewEvent
-from aicore_tools.errors import BackendConfigError, NotAllowed
+from aicore_tools.calendars.records import (
+    CalendarId,
+    EventChange,
+    EventId,
+    EventQuery,
+    NewEvent,
+)
+from aicore_tools.errors import BackendConfigError, InvalidInput, NotAllowed
 from aicore_tools.operations import Operation
 
 OFFICE, GUEST = "office@lakeside.example", "guest@firm.example"
@@ -113,3 +119,41 @@ async def test_events_of_another_calendar_are_named_with_it(
     with pytest.raises(BackendConfigError):
         async with chosen as calendars:
             await calendars.calendars()
+
+
+async def put(calendars: GoogleAgenda, **fields: Any) -> str:
+    """Put an event into the calendar as another client would."""
+    body = {
+        "start": {"dateTime": "2027-03-26T09:00:00+01:00", "timeZone": "Europe/Berlin"},
+        "end": {"dateTime": "2027-03-26T10:00:00+01:00", "timeZone": "Europe/Berlin"},
+        **fields,
+    }
+    made = await calendars._client.do("events", "insert", calendarId="primary", body=body)
+    return str(made["id"])
+
+
+async def test_what_leaves_the_time_free_is_no_clash(agenda: Open, op: Op) -> None:
+    async with agenda() as calendars:
+        await put(calendars, summary="Bob's holiday", transparency="transparent")
+        await put(calendars, summary="Home office", eventType="workingLocation")
+        mine = {"email": OFFICE, "responseStatus": "declined"}
+        await put(calendars, summary="Declined", attendees=[mine])
+        booked = await calendars.create(new(), Terms(on_clash="reject"), op())
+        query = EventQuery(window=TIMING.span, calendars=(CalendarId(OFFICE),))
+        titles = {event.title for event in (await calendars.events(query)).events}
+        assert titles == {"Bob's holiday", "Declined", "Haircut"}
+        again = await calendars.create(new(), Terms(), op())
+        assert [event.id for event in again.result.clashes] == [booked.result.event.id]
+
+
+async def test_a_series_without_a_rule_is_not_taken_for_one_event(
+    agenda: Open, google: Any, op: Op
+) -> None:
+    async with agenda() as calendars:
+        key = await put(calendars, recurrence=["RDATE;TZID=Europe/Berlin:20270330T090000"])
+        series = await calendars.get(EventId(key))
+        with pytest.raises(InvalidInput):
+            await calendars.cancel(
+                series.id, scope="this", etag=series.etag, terms=Terms(), operation=op()
+            )
+    assert [each["status"] for each in google.events()] == ["confirmed"]

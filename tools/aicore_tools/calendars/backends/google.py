@@ -274,7 +274,7 @@ class GoogleAgenda:
         if terms.on_clash == "ignore":
             return []
         spans = spans_of(event.timing, event.repeat)
-        found = await clashing(self._reading.events, event.calendar, spans, own=own)
+        found = await clashing(self._reading.taking, event.calendar, spans, own=own)
         if found and terms.on_clash == "reject":
             raise Conflict("That time is taken.", code="slot_taken")
         return found
@@ -325,7 +325,7 @@ class GoogleAgenda:
     async def _recheck(self, event: Event, key: str) -> None:
         with partly_done():
             spans = spans_of(event.timing, event.repeat)
-            found = await clashing(self._reading.events, event.calendar, spans, own=event.id)
+            found = await clashing(self._reading.taking, event.calendar, spans, own=event.id)
             if found:
                 await self._steps.withdraw(event.calendar, key)
         if found:

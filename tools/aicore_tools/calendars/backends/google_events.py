@@ -55,6 +55,7 @@ _RESPONSES: Mapping[str, Response] = {
     "tentative": "tentative",
 }
 _OURS = {ours: theirs for theirs, ours in _RESPONSES.items()}
+_ID = re.compile(r"[A-Za-z0-9_]{5,1100}")
 _UNTIL = re.compile(r"UNTIL=(\d{8})(T\d{6}Z?)?")
 
 
@@ -68,7 +69,7 @@ def unnamed(event: str, calendars: Sequence[Calendar]) -> tuple[Calendar, str] |
     key, at, calendar_id = event.partition("@")
     for calendar in calendars:
         if calendar.is_default if not at else calendar.id == calendar_id:
-            return (calendar, key) if re.fullmatch(r"[a-z0-9_TZ]{5,1100}", key) else None
+            return (calendar, key) if _ID.fullmatch(key) else None
     return None
 
 
@@ -86,7 +87,7 @@ def timing_of(event: Mapping[str, Any], tz: str) -> Timing:
         zone = ZoneInfo(tz)
         days = [midnight(date.fromisoformat(each["date"]), zone) for each in (start, end)]
         return Timing(span=Span(days[0], days[1]), tz=tz, is_all_day=True)
-    return Timing(span=Span(_moment(start), _moment(end)), tz=start.get("timeZone", tz))
+    return Timing(span=Span(_moment(start), _moment(end)), tz=_zone(start.get("timeZone"), tz))
 
 
 def original_start(event: Mapping[str, Any], tz: str) -> datetime | None:
@@ -220,6 +221,14 @@ def _time(at: datetime, timing: Timing) -> dict[str, Any]:
         day = (local + timedelta(hours=2)).date()
         return {"date": day.isoformat(), "dateTime": None, "timeZone": None}
     return {"dateTime": local.isoformat(), "timeZone": timing.tz, "date": None}
+
+
+def _zone(given: str | None, else_tz: str) -> str:
+    """Give the zone of an event; some clients write one that is none of IANA's."""
+    try:
+        return ZoneInfo(given or else_tz).key
+    except (ValueError, OSError, LookupError):
+        return else_tz
 
 
 def _moment(given: Mapping[str, str]) -> datetime:

@@ -60,7 +60,7 @@ class Found:
     @property
     def is_series(self) -> bool:
         """Whether the whole series was asked for."""
-        return bool(self.event.repeat)
+        return "recurrence" in self.raw
 
     @property
     def is_first(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from aicore_tools.calendars.backends.google_events import (
     unnamed,
 )
 from aicore_tools.calendars.backends.google_plans import Found
+from aicore_tools.calendars.invitations import is_own
 from aicore_tools.calendars.records import (
     Calendar,
     CalendarId,
@@ -31,6 +32,8 @@ from aicore_tools.errors import BackendConfigError, InvalidInput, NotFound
 from aicore_tools.google_client import GoogleClient, together
 
 __all__ = ["GoogleReading"]
+
+Raw = Mapping[str, Any]
 
 _PAGE = 250
 _KNOWN_FOR_S = 300.0
@@ -92,7 +95,7 @@ class GoogleReading:
             raise _no_event(name)
         calendar, key = place
         raw = await self._raw(calendar, key)
-        if raw is None:
+        if raw is None or not ("start" in raw or "originalStartTime" in raw):
             raise _no_event(name)
         series_raw = raw if "recurrence" in raw else None
         if "recurringEventId" in raw:
@@ -112,8 +115,15 @@ class GoogleReading:
 
     async def events(self, query: EventQuery) -> EventPage:
         """Give a page out of all calendars asked for."""
+        return await self._page(query, _is_shown)
+
+    async def taking(self, query: EventQuery) -> EventPage:
+        """Give a page of the events that take their time: not free ones, nor declined ones."""
+        return await self._page(query, self._is_taking)
+
+    async def _page(self, query: EventQuery, is_wanted: Callable[[Raw], bool]) -> EventPage:
         calendars = [await self.calendar(each) for each in query.calendars]
-        lists = await together([partial(self._first, each, query) for each in calendars])
+        lists = await together([partial(self._first, each, query, is_wanted) for each in calendars])
         events = sorted((event for found in lists for event in found), key=_cursor)
         page = tuple(events[: query.limit])
         has_more = len(events) > query.limit
@@ -147,7 +157,14 @@ class GoogleReading:
             for each in found["busy"]
         ]
 
-    async def _first(self, calendar: Calendar, query: EventQuery) -> list[Event]:
+    def _is_taking(self, raw: Raw) -> bool:
+        own = (each for each in raw.get("attendees", ()) if is_own(each.get("email", ""), self.own))
+        declined = any(each.get("responseStatus") == "declined" for each in own)
+        return _is_shown(raw) and raw.get("transparency") != "transparent" and not declined
+
+    async def _first(
+        self, calendar: Calendar, query: EventQuery, is_wanted: Callable[[Raw], bool]
+    ) -> list[Event]:
         """Read the events of one calendar from the cursor on, as far as the page may need."""
         begin, after = query.window.start, query.after
         if after is not None:
@@ -163,11 +180,12 @@ class GoogleReading:
         found: list[Event] = []
         while True:
             page = await self._client.read("events", "list", **asked)
-            events = [self._event(each, calendar) for each in page.get("items", ())]
+            items = page.get("items", ())
+            events = [self._event(each, calendar) for each in items if is_wanted(each)]
             found += [event for event in events if _is_asked(event, query)]
             found.sort(key=_cursor)
             is_enough = len(found) > query.limit and (
-                events[-1].timing.span.start > found[query.limit].timing.span.start
+                found[-1].timing.span.start > found[query.limit].timing.span.start
             )
             if is_enough or "nextPageToken" not in page:
                 return found[: query.limit + 1]
@@ -255,6 +273,11 @@ def _with_times(
         end = {**start, "dateTime": moment.isoformat()}
     kept = {name: series[name] for name in ("summary", "location") if name in series}
     return {**kept, **raw, "start": start, "end": end}
+
+
+def _is_shown(raw: Raw) -> bool:
+    """Leave out what Google puts into a calendar that is no appointment."""
+    return raw.get("eventType", "default") not in {"workingLocation", "birthday"}
 
 
 def _is_asked(event: Event, query: EventQuery) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -158,7 +159,8 @@ class GmailMailbox:
         shown = rows[: search.limit]
         more = len(rows) > search.limit
         return MailPage(
-            rows=shown, next_cursor=cursors.encode(search, place.after(shown)) if more else None
+            rows=[_to_the_second(row) for row in shown],
+            next_cursor=cursors.encode(search, place.after(shown)) if more else None,
         )
 
     async def get(self, mail_id: str) -> Mail:
@@ -172,7 +174,7 @@ class GmailMailbox:
 
     async def rows(self, mail_ids: Sequence[str]) -> Sequence[MailRow]:
         """Give the rows of mails or drafts by id, in that order."""
-        return await self._rows(await self._all_named(mail_ids))
+        return [_to_the_second(row) for row in await self._rows(await self._all_named(mail_ids))]
 
     async def thread(self, thread: ThreadId) -> Sequence[Mail]:
         """Give the mails of a thread without drafts, trash and spam, oldest first."""
@@ -310,7 +312,7 @@ class GmailMailbox:
         parsed = await to_thread.run_sync(parse, raw)
         names = await self._names()
         row = gmail_rows.row_of_raw(message, parsed, names, draft)
-        return Mail(row=row, message_id=parsed.message_id, raw=raw)
+        return Mail(row=_to_the_second(row), message_id=parsed.message_id, raw=raw)
 
     async def _found(self, resource: str, method: str, **parameters: Any) -> dict[str, Any]:
         """Read one thing; what Gmail finds malformed in an id is not there either."""
@@ -400,6 +402,10 @@ class _Place:
         last_ms = _ms(shown[-1])
         given = [str(row.id) for row in shown if _ms(row) == last_ms]
         return [last_ms, [*given, *(self.given if self.last_ms == last_ms else ())]]
+
+
+def _to_the_second(row: MailRow) -> MailRow:
+    return replace(row, at=row.at.replace(microsecond=0))
 
 
 def _ms(row: MailRow) -> int:
