@@ -3,15 +3,19 @@
 import base64
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from aicore_servers._tooling import Rules
 from aicore_servers.mail import create
 from aicore_tools.mail import Address
 from aicore_tools.mail.backends.local import LocalMailbox
+from aicore_tools.mail.timer import SendTimer
+from aicore_tools.operations import Operation
 
 Connect = Callable[..., AbstractAsyncContextManager[Any]]
 
@@ -296,3 +300,39 @@ async def test_the_profile_decides_which_tools_there_are(in_process: Connect) ->
     assert seen["read"] == {"mail_search", "mail_read", "mail_attachment", "mail_folders"}
     assert seen["draft"] - seen["read"] == {"mail_draft"}
     assert seen["write"] - seen["draft"] == {"mail_send", "mail_organize"}
+
+
+async def test_a_mail_for_later_is_sent_while_the_server_runs(in_process: Connect) -> None:
+    async with in_process(create, rules=Rules(confirm="never")) as desk:
+        made = await desk("mail_draft", to=["ann@example.com"], subject="Soon", body="x")
+        soon = (datetime.now(UTC) + timedelta(seconds=1.2)).isoformat()
+        kept = await desk("mail_send", key="k", draft_id=made["draft_id"], send_at=soon)
+        assert (kept["status"], kept["id"]) == ("scheduled", made["draft_id"])
+        assert (await desk("mail_search", folder="sent"))["rows"] == []
+        assert (await desk("mail_folders"))["scheduled"][0]["state"] == "waiting"
+        with anyio.fail_after(20):
+            while not (rows := (await desk("mail_search", folder="sent"))["rows"]):
+                pass
+        assert [row["subject"] for row in rows] == ["Soon"]
+        again = await desk("mail_send", key="k", draft_id=made["draft_id"], send_at=soon)
+        assert (again["status"], again["replayed"]) == ("scheduled", True)
+
+
+async def test_a_mail_that_came_due_while_no_server_ran_is_sent_at_the_next_start(
+    in_process: Connect, tmp_path: Path
+) -> None:
+    async with in_process(create) as desk:
+        made = await desk("mail_draft", to=["ann@example.com"], subject="Soon", body="x")
+    own, then = [Address("office@main.example")], datetime(2026, 3, 2, tzinfo=UTC)
+    async with (
+        LocalMailbox(tmp_path / "mail.db", business="main", addresses=own) as box,
+        SendTimer(tmp_path / "mail-timer.db", business="main local default") as timer,
+    ):
+        draft = await box.draft(made["draft_id"])
+        await timer.schedule(Operation.of("mail_send", {}), draft, then)
+    async with in_process(create) as desk:
+        with anyio.fail_after(20):
+            while not (await desk("mail_search", folder="sent"))["rows"]:
+                pass
+            while "scheduled" in (await desk("mail_folders")).body:
+                pass

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, tzinfo
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+import anyio
 from anyio import to_thread
 
 from aicore_tools.connections import Probe
-from aicore_tools.errors import BackendConfigError, InvalidInput, NotAllowed, NotFound
+from aicore_tools.errors import (
+    BackendConfigError,
+    BackendUnavailable,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    OutcomeUnknown,
+    ToolsError,
+)
 from aicore_tools.mail import drafting, reading
 from aicore_tools.mail.addresses import parse_address
 from aicore_tools.mail.drafting import AttachmentInput, DraftInput
@@ -34,13 +45,18 @@ from aicore_tools.mail.records import (
     Sent,
     ThreadId,
 )
+from aicore_tools.mail.timer import Due, Scheduled, SendTimer, digest_of
 from aicore_tools.operations import Effect, Operation
+from aicore_tools.times import read_when
 
 __all__ = ["MailService", "PlannedDraft", "PlannedOrganizing", "PlannedSending"]
+
+_log = logging.getLogger(__name__)
 
 MAX_ROWS = 100
 MAX_ORGANIZED = 200
 MAX_LABEL_CHARS = 60
+_MAX_AHEAD = timedelta(days=366)
 _NAMED_ACTIONS = ("label", "unlabel", "move")
 _FOR_DRAFTS = ("trash", "restore", "label", "unlabel", "star", "unstar", "read", "unread")
 
@@ -55,9 +71,10 @@ class PlannedDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedSending:
-    """A draft as it would be sent."""
+    """A draft as it would be sent: at once, or at a time."""
 
     draft: Draft
+    send_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,22 +90,25 @@ class PlannedOrganizing:
 class MailService:
     """Checks what comes in, threads replies, and asks the mailbox.
 
-    `zone` is where a date without an offset begins, `recipients` whom mail may go to (None:
-    everybody), `files` the folder attachments are put into (None: they are read as text only).
+    `zone` is that of times without an offset (None: UTC), `recipients` whom mail may go to (None:
+    everybody), `files` the folder attachments are put into (None: they are read as text only),
+    `timer` what keeps mails that are sent later (None: they are refused).
     """
 
     def __init__(
         self,
         mailbox: Mailbox,
         *,
-        zone: tzinfo = UTC,
+        zone: ZoneInfo | None = None,
         recipients: Recipients | None = None,
         files: Path | None = None,
+        timer: SendTimer | None = None,
     ) -> None:
         self._mailbox = mailbox
-        self._zone = zone
+        self._zone = zone or ZoneInfo("UTC")
         self._recipients = recipients or Recipients()
         self._files = files
+        self._timer = timer
 
     async def probe(self) -> Probe:
         """Prove the connection by a read."""
@@ -96,11 +116,18 @@ class MailService:
 
     async def earlier(self, operation: Operation) -> Effect[Done] | None:
         """Give what `operation` did before; None if it did nothing yet."""
+        if self._timer is not None and (waits := await self._timer.earlier(operation)) is not None:
+            done: Done = waits.result
+            return Effect(result=done, is_replay=True)
         return await self._mailbox.earlier(operation)
 
     async def folders(self) -> tuple[Sequence[Address], Sequence[Folder]]:
         """Give the addresses of the business, and the folders and labels."""
         return self._mailbox.addresses, await self._mailbox.folders()
+
+    async def scheduled(self) -> Sequence[Scheduled]:
+        """Give the mails that wait for their time, or could not be sent at it."""
+        return () if self._timer is None else await self._timer.open_ones()
 
     async def search(
         self, search: MailSearch, *, after: str | None = None, before: str | None = None
@@ -195,13 +222,13 @@ class MailService:
         draft_id = None if plan.before is None else plan.before.id
         return await self._mailbox.save_draft(operation, plan.content, draft_id)
 
-    async def plan_send(self, draft_id: str) -> PlannedSending:
-        """Look at a draft that is to be sent.
+    async def plan_send(self, draft_id: str, send_at: str | None = None) -> PlannedSending:
+        """Look at a draft that is to be sent, at once or at a time.
 
         Raises:
             NotFound: there is no such draft.
             Conflict: it was sent before.
-            InvalidInput: nobody would receive it.
+            InvalidInput: nobody would receive it, or the time is none or past.
             NotAllowed: somebody may not be written to, or its sender is not ours.
         """
         draft = await self._mailbox.draft(draft_id)
@@ -213,12 +240,54 @@ class MailService:
         drafting.check_size(draft.content)
         self._sender(draft.content.sender.email)
         self._recipients.check(draft.content.everyone)
-        return PlannedSending(draft=draft)
+        return PlannedSending(draft=draft, send_at=self._later(send_at))
 
     async def send(self, plan: PlannedSending, operation: Operation) -> Effect[Sent]:
-        """Send a draft, once only."""
+        """Send a draft, once only; where the plan has a time, keep it until then."""
         self._recipients.check(plan.draft.content.everyone)
-        return await self._mailbox.send(operation, plan.draft.id)
+        if plan.send_at is not None and self._timer is not None:
+            return await self._timer.schedule(operation, plan.draft, plan.send_at)
+        effect = await self._mailbox.send(operation, plan.draft.id)
+        if self._timer is not None:
+            await self._timer.forget(plan.draft.id)
+        return effect
+
+    async def keep_time(self) -> None:
+        """Send what is due, until cancelled; what is being sent then is finished first."""
+        if self._timer is None:
+            return
+        is_start = True
+        while True:
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self.send_due(with_unknown=is_start)
+                is_start = False
+            except ToolsError:
+                _log.warning("mail_timer_failed", exc_info=True)
+            await self._timer.pause()
+
+    async def send_due(self, *, with_unknown: bool = False) -> None:
+        """Send every scheduled mail whose time has come; what fails is kept with its reason."""
+        if self._timer is not None:
+            for due in await self._timer.due(with_unknown=with_unknown):
+                await self._send_due(self._timer, due)
+
+    async def _send_due(self, timer: SendTimer, due: Due) -> None:
+        try:
+            if await self._mailbox.earlier(due.operation) is None:
+                plan = await self.plan_send(due.draft)
+                if digest_of(plan.draft.content) != due.digest:
+                    await timer.settle(due, "stopped", "The draft was changed since.")
+                    return
+                await self.send(plan, due.operation)
+        except BackendUnavailable:
+            return  # it stays due
+        except OutcomeUnknown as error:
+            await timer.settle(due, "unknown", error.message)
+        except ToolsError as error:
+            await timer.settle(due, "stopped", error.message)
+        else:
+            await timer.settle(due, "sent")
 
     async def plan_organize(
         self, ids: Sequence[str], action: Action, label: str = ""
@@ -298,6 +367,19 @@ class MailService:
             f"{wanted.email} is no address of this business.",
             hint=f"Send from: {', '.join(address.email for address in own)}.",
         )
+
+    def _later(self, text: str | None) -> datetime | None:
+        """Read when a mail is to be sent."""
+        if text is None:
+            return None
+        if self._timer is None:
+            raise BackendConfigError("This mailbox keeps no mails for later.")
+        when = read_when(text, self._zone, name="send_at", exact=True)
+        if when.day is not None:
+            raise InvalidInput("send_at: give a time too.", hint="Such as 2026-11-24T15:00.")
+        if not timedelta() < when.moment - self._timer.now() <= _MAX_AHEAD:
+            raise InvalidInput("send_at: give a time in the coming year.")
+        return when.moment
 
     def _moment(self, name: str, text: str | None) -> datetime | None:
         if text is None:
