@@ -47,6 +47,8 @@ INSTRUCTIONS = (
     " of the business."
 )
 MAX_CELL_CHARS = 300
+MAX_CHOICES = 20
+MAX_OWNERS = 20
 
 _toolbox = Toolbox()
 _Crm = Context[CrmService]
@@ -138,7 +140,7 @@ async def crm_describe(
     service = _service(ctx)
     described = await service.describe(type)
     fields = {
-        name: _field(field)
+        name: _field(field, is_sought=bool(search))
         for name, field in service.catalogue.fields(type).items()
         if search.lower() in name or search.lower() in field.source.lower()
     }
@@ -359,9 +361,13 @@ def _archived(archived: Archived) -> dict[str, Any]:
     }
 
 
-def _field(field: CrmField) -> Any:
+def _field(field: CrmField, *, is_sought: bool) -> Any:
     """Shape a field: its kind or values alone, or with what the vendor calls it."""
-    kind = list(field.choices) if field.choices else field.kind
+    kind: Any = field.kind
+    if field.choices:
+        shown = field.choices if is_sought else field.choices[:MAX_CHOICES]
+        more = len(field.choices) - len(shown)
+        kind = [*shown, *([f"… {more} more: describe with search"] if more else [])]
     if not field.source and not field.is_read_only:
         return kind
     return {
@@ -374,10 +380,14 @@ def _field(field: CrmField) -> Any:
 
 def _described(described: Description, search: str) -> dict[str, Any]:
     unmapped = [name for name in described.unmapped if search and search in name]
+    owners = [
+        owner for owner in described.owners if search in f"{owner.name} {owner.email}".lower()
+    ]
     return {
         "vendor_object": described.vendor_object or None,
         "pipelines": [asdict(pipeline) for pipeline in described.pipelines] or None,
-        "owners": [asdict(owner) for owner in described.owners] or None,
+        "owners": [asdict(owner) for owner in owners[:MAX_OWNERS]] or None,
+        "more_owners": max(len(owners) - MAX_OWNERS, 0) or None,
         "unmapped": unmapped or None,
         "unmapped_count": len(described.unmapped) or None,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.contracts.crm_rows import hubspot, mapping, set_up
 from aicore_servers.sandbox._running import running
 from aicore_tools.connections import Connection
 from aicore_tools.crm.backends.hubspot import HubSpotDirectory
+from aicore_tools.crm.backends.hubspot_wire import HubSpotWire
 from aicore_tools.crm.records import Archive, Entry, Filter, RecordId, Ref, Search, Sort, Upsert
 from aicore_tools.crm.registry import CrmSettings
 from aicore_tools.crm.registry import directory as chosen
@@ -21,6 +23,7 @@ from aicore_tools.errors import (
     BackendConfigError,
     BackendUnavailable,
     InvalidInput,
+    OutcomeUnknown,
 )
 from aicore_tools.operations import Operation
 from aicore_tools.retries import Patience
@@ -201,6 +204,30 @@ async def test_one_refused_record_does_not_stop_the_rest(url: str, tmp_path: Pat
         assert [result.status for result in results] == ["created", "error", "created"]
         assert "birthday" in (results[1].error or "")
     assert state(url)["counts"]["contacts"] == 2
+
+
+async def test_a_value_that_is_taken_names_who_has_it(url: str, tmp_path: Path) -> None:
+    text = '[pet]\nobject = "pet"\n[pet.fields]\nname = "pet_name"\nchip = "chip_number"\n'
+    async with hubspot(url, tmp_path, mapping=mapping(tmp_path, text)) as directory:
+        rex = await add(directory, "pet", name="Rex", chip="c-1")
+        taken = await add(directory, "pet", name="Max", chip="c-1")
+        assert (taken.status, taken.id) == ("error", None)
+        assert f"pet:{rex.id}" in (taken.error or "")
+
+
+async def test_silence_ends_at_the_time_allowed(tmp_path: Path) -> None:
+    """A peer that accepts and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        base = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        connection = Connection(vendor="hubspot", fields={"access_token": "x", "base_url": base})
+        wire = HubSpotWire(connection, patience=Patience(attempts=1), timeout_s=0.2)
+        await wire.open()
+        with pytest.raises(BackendUnavailable):
+            await wire.read("crm.objects.basic_api.get_by_id", "contacts", "1")
+        with pytest.raises(OutcomeUnknown):
+            await wire.write(
+                "crm.objects.batch_api.archive", "contacts", {"inputs": []}, repeats=False
+            )
 
 
 async def test_an_unknown_label_names_the_nearest(url: str, tmp_path: Path) -> None:

@@ -371,3 +371,23 @@ async def test_own_types_are_served(in_process: Connect, tmp_path: Path) -> None
         described = await desk("crm_describe", type="pet")
         assert described["fields"] == {"chip": "text", "name": "text"}
         assert "pet" in described["types"]
+
+
+async def test_describing_shows_the_vendors_names_types_and_people(in_process: Connect) -> None:
+    async with desk_of(in_process, "hubspot") as desk:
+        described = await desk("crm_describe", type="deal")
+        assert described["vendor_object"] == "deals"
+        assert described["fields"]["amount_minor"] == {
+            "kind": "integer",
+            "vendor": "amount",
+            "vendor_type": "number",
+        }
+        assert "closedwon" in described["fields"]["stage"]["kind"]
+        (pipeline,) = described["pipelines"]
+        assert pipeline["stages"]["closedwon"] == "Closed Won"
+        assert {"id": "502", "email": "max@shop.example", "name": "Max Owner"} in described[
+            "owners"
+        ]
+        unmapped = await desk("crm_describe", type="contact", search="lastmod")
+        assert unmapped["unmapped"] == ["lastmodifieddate"]
+        assert unmapped["unmapped_count"] > 1

@@ -16,7 +16,7 @@ from aicore_tools.crm import cursors
 from aicore_tools.crm.records import Filter, Page, Record, RecordId, Search
 from aicore_tools.errors import InvalidInput
 
-__all__ = ["MAX_INDEXED_CHARS", "record_of", "search", "seq_of"]
+__all__ = ["MAX_INDEXED_CHARS", "record_of", "scope_word", "search", "seq_of"]
 
 MAX_SEQ = 2**63 - 1
 MAX_INDEXED_CHARS = 200
@@ -59,6 +59,11 @@ def seq_of(record_id: str) -> int | None:
     if record_id.isascii() and record_id.isdigit() and len(record_id) < 19:
         return int(record_id)
     return None
+
+
+def scope_word(business: str, record_type: str) -> str:
+    """Give the one word that every record of a business and type is indexed under."""
+    return f"{business} {record_type}".encode().hex().upper()
 
 
 def record_of(row: Row, **related: Any) -> Record:
@@ -130,8 +135,7 @@ def _in_order(connection: Connection, asked: _Asked, place: _Part | None) -> lis
         )
         rows = _select(connection, asked, source, place, value="s.value", seq="s.seq")
     if len(rows) <= asked.search.limit:
-        lacking = "NOT EXISTS (SELECT 1 FROM record_value v WHERE v.seq = r.seq AND v.field = ?)"
-        asked.conditions = [*exact, _Part(lacking, [name])]
+        asked.conditions = [*exact, _Part(f"json_extract(r.folded, '$.{name}') IS NULL")]
         _require_words(asked, "r.seq")
         asked.search = _shorter(asked.search, len(rows))
         after = place if is_past_values else None
@@ -208,7 +212,7 @@ def _ask_words(asked: _Asked) -> bool:
     if _PHONE_QUERY.fullmatch(query.strip()):
         digits = re.sub(r"[^0-9]", "", query.strip().removeprefix("00"))
         match = f'({match}) OR "{digits}"*'
-    scope = _quoted(f"{asked.business} {asked.search.type}")
+    scope = _quoted(scope_word(asked.business, asked.search.type))
     asked.words = f"(words : ({match})) AND (scope : {scope})"
     return True
 

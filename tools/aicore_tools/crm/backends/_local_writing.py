@@ -8,7 +8,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from aicore_tools.crm.backends._local_reading import find
-from aicore_tools.crm.backends._local_search import MAX_INDEXED_CHARS, seq_of
+from aicore_tools.crm.backends._local_search import MAX_INDEXED_CHARS, scope_word, seq_of
 from aicore_tools.crm.catalogue import Catalogue
 from aicore_tools.crm.records import (
     Archive,
@@ -133,7 +133,7 @@ class Writer:
                 raise InvalidInput("A record cannot be merged into itself.")
         for seq in dict.fromkeys(seqs):
             if self._is_live(seq):
-                self._take_away(seq)
+                self._take_away(archive.type, seq)
                 if target is not None:
                     self._take_over(archive.type, seq, target)
         return {
@@ -142,9 +142,9 @@ class Writer:
             "merged_into": None if target is None else str(target),
         }
 
-    def _take_away(self, seq: int) -> None:
+    def _take_away(self, record_type: RecordType, seq: int) -> None:
         self._connection.execute("UPDATE record SET archived = ? WHERE seq = ?", (self._at, seq))
-        self._unindex(seq)
+        self._unindex(record_type, seq, self._fields(seq))
         self._note_change(seq, {"archived": (None, self._at)})
 
     def _take_over(self, record_type: RecordType, source: int, target: int) -> None:
@@ -256,6 +256,7 @@ class Writer:
             "UPDATE record SET fields = ?, folded = ?, updated = ? WHERE seq = ?",
             (*_encoded(after), self._at, seq),
         )
+        self._unindex(record_type, seq, before)
         self._index(record_type, seq, after)
         self._note_change(seq, changes)
         return changes
@@ -284,8 +285,7 @@ class Writer:
                 raise _Refused(f"{record_type}:{taken[0]} has this {key} already.")
 
     def _index(self, record_type: RecordType, seq: int, fields: Mapping[str, Any]) -> None:
-        """Rewrite what finds a record: its keys, its values, its words and their parts."""
-        self._unindex(seq)
+        """Write what finds a record: its keys, its values, its words and their parts."""
         scope = (self._business, record_type)
         self._connection.executemany(
             "INSERT INTO record_key (business, type, field, value, seq) VALUES (?, ?, ?, ?, ?)",
@@ -302,14 +302,23 @@ class Writer:
         words = " ".join(value for value in fields.values() if isinstance(value, str))
         self._connection.execute(
             "INSERT INTO record_words (rowid, words, scope) VALUES (?, ?, ?)",
-            (seq, words, " ".join(scope)),
+            (seq, words, scope_word(*scope)),
         )
         self._connection.execute(
             "INSERT INTO record_parts (rowid, words) VALUES (?, ?)",
             (seq, " ".join(str(value) for value in fields.values()).casefold()),
         )
 
-    def _unindex(self, seq: int) -> None:
+    def _unindex(self, record_type: RecordType, seq: int, fields: Mapping[str, Any]) -> None:
+        """Take away what finds a record that has these fields."""
+        self._connection.executemany(
+            "DELETE FROM record_value"
+            " WHERE business = ? AND type = ? AND field = ? AND value = ? AND seq = ?",
+            [
+                (self._business, record_type, name, _indexed(value), seq)
+                for name, value in fields.items()
+            ],
+        )
         for table, column in _INDEXES:
             self._connection.execute(
                 f"DELETE FROM {table} WHERE {column} = ?",  # noqa: S608 - fixed text
@@ -358,7 +367,6 @@ class Writer:
 
 _INDEXES = (
     ("record_key", "seq"),
-    ("record_value", "seq"),
     ("record_words", "rowid"),
     ("record_parts", "rowid"),
 )

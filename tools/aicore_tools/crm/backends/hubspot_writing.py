@@ -6,6 +6,7 @@ changes set values, associations are PUT. So what began and broke off is finishe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +25,7 @@ from aicore_tools.progress import progress
 __all__ = ["Writer"]
 
 MAX_BATCH = 100
+_EXISTING = re.compile(r"Existing ID: ?(\d+)")
 _REFUSALS = (InvalidInput, Conflict, NotFound)
 
 
@@ -181,7 +183,7 @@ class Writer:
                 for each in inputs:
                     await self._batch(method, shape, [each])
             else:
-                self.errors[int(inputs[0]["objectWriteTraceId"])] = error.message
+                self.errors[int(inputs[0]["objectWriteTraceId"])] = _worded(shape, error.message)
             return
         for found in answer.results:
             self.ids[_index_of(found, inputs)] = str(found.id)
@@ -189,7 +191,7 @@ class Writer:
         for each in inputs:
             index = int(each["objectWriteTraceId"])
             if index not in self.ids:
-                self.errors[index] = _reason(refused, str(index))
+                self.errors[index] = _worded(shape, _reason(refused, str(index)))
 
     async def _associate(self, index: int, write: Write) -> None:
         vendor_id = self.ids.get(index, write["id"])
@@ -246,6 +248,14 @@ def _index_of(found: Any, inputs: Sequence[Mapping[str, Any]]) -> int:
         if str(there).casefold() == str(each["id"]).casefold():
             return int(each["objectWriteTraceId"])
     raise OutcomeUnknown("HubSpot's answer names a record that was not sent.")
+
+
+def _worded(shape: Shape, message: str) -> str:
+    """Name who has a value already, where HubSpot says so by its own id."""
+    existing = _EXISTING.search(message)
+    if existing is None:
+        return message
+    return f"{shape.type}:{shape.our_id(existing[1])} has one of these values already."
 
 
 def _reason(refused: Sequence[Any], trace: str) -> str:

@@ -99,14 +99,13 @@ MIGRATIONS = (
         SELECT r.business, r.type, j.key,
                CASE j.type WHEN 'text' THEN substr(j.value, 1, 200) ELSE j.value END, r.seq
         FROM record r, json_each(r.folded) j WHERE r.archived IS NULL;
-    CREATE INDEX record_value_seq ON record_value (seq, field);
     CREATE INDEX record_created ON record (business, type, created) WHERE archived IS NULL;
     CREATE INDEX record_updated ON record (business, type, updated) WHERE archived IS NULL;
     CREATE VIRTUAL TABLE record_words USING fts5 (
-        words, scope, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3 4 5'
+        words, scope, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3 4 5 6 7'
     );
     INSERT INTO record_words (rowid, words, scope)
-        SELECT f.rowid, f.words, r.business || ' ' || r.type
+        SELECT f.rowid, f.words, hex(r.business || ' ' || r.type)
         FROM record_fts f JOIN record r ON r.seq = f.rowid;
     DROP TABLE record_fts;
     CREATE VIRTUAL TABLE record_parts USING fts5 (words, tokenize = 'trigram case_sensitive 1');
