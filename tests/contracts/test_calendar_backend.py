@@ -3,23 +3,18 @@
 A new backend is one more file `calendar_row_NAME.py` beside this one, with its `NAME` and
 `opened(request, folder)`: a context manager that gives a function from a business to its Agenda.
 It has the calendars `main`, the default one, and `anna`, is in Europe/Berlin, and its own address
-is office@shop.example.
+is office@shop.example. What it does about people is in test_calendar_backend_people.py.
 """
 
-import importlib.util
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from aicore_tools.calendars import Agenda, Answer, Attendee, Event, Span, Terms, Timing
-from aicore_tools.calendars.backends.local import LocalAgenda
+from aicore_tools.calendars import Agenda, Attendee, Event, Span, Terms, Timing
 from aicore_tools.calendars.records import (
     CalendarId,
     EventChange,
@@ -32,21 +27,6 @@ from aicore_tools.errors import Conflict, InvalidInput, NotFound
 from aicore_tools.operations import Operation
 
 Open = Callable[..., Agenda]
-
-
-def _rows() -> dict[str, Any]:
-    rows = {}
-    for path in sorted(Path(__file__).parent.glob("calendar_row_*.py")):
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None
-        assert spec.loader is not None
-        row = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(row)
-        rows[row.NAME] = row
-    return rows
-
-
-ROWS = _rows()
 MAIN, ANNA = CalendarId("main"), CalendarId("anna")
 NINE = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -54,13 +34,6 @@ YEAR = Span(NINE - DAY, NINE + 365 * DAY)
 REJECT = Terms(on_clash="reject")
 ANN = Attendee(address="ann@example.com", name="Ann Lee; & Söhne", response="tentative")
 PEOPLE = (ANN, Attendee(address="bob@example.com", is_optional=True))
-ME = Attendee(address="office@shop.example")
-
-
-@pytest.fixture(params=ROWS)
-def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
-    with ROWS[request.param].opened(request, tmp_path) as make:
-        yield make
 
 
 def op(key: str | None = None, **arguments: Any) -> Operation:
@@ -127,8 +100,8 @@ async def move(agenda: Agenda, event: Event, hours: float, scope: Scope) -> Even
     return effect.result.event
 
 
-async def test_what_was_booked_is_read_back(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_what_was_booked_is_read_back(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         event = await book(
             agenda,
             attendees=PEOPLE,
@@ -142,14 +115,14 @@ async def test_what_was_booked_is_read_back(opening: Open) -> None:
             at(0),
             PEOPLE,
         )
-    async with opening() as agenda:
+    async with open_calendars() as agenda:
         assert await listed(agenda) == [event]
 
 
-async def test_a_business_sees_only_its_own(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_business_sees_only_its_own(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         event = await book(agenda)
-    async with opening("other") as other:
+    async with open_calendars("other") as other:
         assert await listed(other) == []
         assert await other.busy(YEAR, [MAIN]) == []
         with pytest.raises(NotFound):
@@ -160,15 +133,15 @@ async def test_a_business_sees_only_its_own(opening: Open) -> None:
         assert effect.result.clashes == ()
 
 
-async def test_the_default_calendar_comes_first(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_the_default_calendar_comes_first(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         first, *others = await agenda.calendars()
         assert first.is_default
         assert not any(calendar.is_default for calendar in others)
 
 
-async def test_events_are_in_order_and_only_those_that_overlap(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_events_are_in_order_and_only_those_that_overlap(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         for hours in (3, 1, 0, 2):
             await book(agenda, hours)
         long = await book(agenda, -48, timing=at(-48, 72 * HOUR), title="Holiday")
@@ -182,24 +155,24 @@ async def test_events_are_in_order_and_only_those_that_overlap(opening: Open) ->
 
 
 @pytest.mark.parametrize("length", [23, 24, 25, 30, 60])
-async def test_an_event_is_found_at_its_last_moment(opening: Open, length: int) -> None:
-    async with opening() as agenda:
+async def test_an_event_is_found_at_its_last_moment(open_calendars: Open, length: int) -> None:
+    async with open_calendars() as agenda:
         event = await book(agenda, timing=at(0, length * HOUR))
         end = NINE + length * HOUR
         assert await listed(agenda, Span(end - timedelta(minutes=1), end)) == [event]
         assert await listed(agenda, Span(end, end + HOUR)) == []
 
 
-async def test_a_series_may_be_touched_in_its_middle(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_series_may_be_touched_in_its_middle(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         for hours in (24 - 1, 24 + 1):
             await book(agenda, hours)
         effect = await agenda.create(new(repeat="FREQ=DAILY;COUNT=3"), REJECT, op())
         assert effect.result.clashes == ()
 
 
-async def test_pages_give_every_event_once(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_pages_give_every_event_once(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         for number in range(7):
             await book(agenda, number % 3, title=f"Event {number}")
         await book(agenda, 0, title="Daily", repeat="FREQ=DAILY;COUNT=9")
@@ -217,8 +190,8 @@ async def test_pages_give_every_event_once(opening: Open) -> None:
 
 
 @pytest.mark.parametrize("text", ["ÄRZTIN", "room", "bob@", "check-UP", "100%"])
-async def test_text_is_found_without_regard_to_case(opening: Open, text: str) -> None:
-    async with opening() as agenda:
+async def test_text_is_found_without_regard_to_case(open_calendars: Open, text: str) -> None:
+    async with open_calendars() as agenda:
         event = await book(
             agenda,
             title="Ärztin Check-up",
@@ -231,8 +204,8 @@ async def test_text_is_found_without_regard_to_case(opening: Open, text: str) ->
         assert [found.id for found in page.events] == [event.id]
 
 
-async def test_a_clash_is_told_and_a_touch_is_none(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_clash_is_told_and_a_touch_is_none(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         first = await book(agenda)
         effect = await agenda.create(new(0.5), Terms(), op())
         assert effect.result.clashes == (first,)
@@ -242,8 +215,8 @@ async def test_a_clash_is_told_and_a_touch_is_none(opening: Open) -> None:
         assert elsewhere.result.clashes == ()
 
 
-async def test_a_taken_time_is_refused_and_nothing_is_kept(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_taken_time_is_refused_and_nothing_is_kept(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         await book(agenda)
         with pytest.raises(Conflict) as refused:
             await agenda.create(new(0.5), REJECT, op("key"))
@@ -252,8 +225,8 @@ async def test_a_taken_time_is_refused_and_nothing_is_kept(opening: Open) -> Non
         assert await agenda.earlier(op("key")) is None
 
 
-async def test_a_series_clashes_with_single_events_and_they_with_it(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_series_clashes_with_single_events_and_they_with_it(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         series = await book(agenda, repeat="FREQ=WEEKLY")
         with pytest.raises(Conflict):
             await agenda.create(new(24 * 70), REJECT, op())
@@ -264,8 +237,8 @@ async def test_a_series_clashes_with_single_events_and_they_with_it(opening: Ope
         assert (await agenda.create(new(24 * 70), REJECT, op())).result.clashes == ()
 
 
-async def test_a_cancelled_event_frees_its_time_and_stays_readable(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_cancelled_event_frees_its_time_and_stays_readable(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         event = await book(agenda)
         await cancel(agenda, event.id)
         await cancel_again(agenda, event.id)
@@ -276,8 +249,8 @@ async def test_a_cancelled_event_frees_its_time_and_stays_readable(opening: Open
 
 
 @pytest.mark.parametrize("event", ["", "x", "ev1_20261124T080000Z", "ev1_", "_", "ev\N{SNOWMAN}"])
-async def test_an_unknown_id_is_not_found(opening: Open, event: str) -> None:
-    async with opening() as agenda:
+async def test_an_unknown_id_is_not_found(open_calendars: Open, event: str) -> None:
+    async with open_calendars() as agenda:
         await book(agenda, repeat="FREQ=DAILY")
         with pytest.raises(NotFound):
             await agenda.get(EventId(event))
@@ -287,8 +260,8 @@ async def test_an_unknown_id_is_not_found(opening: Open, event: str) -> None:
             )
 
 
-async def test_one_occurrence_is_cancelled_alone(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_one_occurrence_is_cancelled_alone(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         series = await book(agenda, repeat="FREQ=DAILY;COUNT=4")
         second = (await listed(agenda))[1]
         assert second.series == series.id
@@ -298,8 +271,8 @@ async def test_one_occurrence_is_cancelled_alone(opening: Open) -> None:
         assert await is_gone(agenda, second.id)
 
 
-async def test_an_occurrence_and_the_following_are_cancelled(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_an_occurrence_and_the_following_are_cancelled(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         await book(agenda, repeat="FREQ=DAILY")
         occurrences = await listed(agenda, Span(NINE, NINE + 10 * DAY))
         await move(agenda, occurrences[4], 4 * 24 + 2, "this")
@@ -309,8 +282,8 @@ async def test_an_occurrence_and_the_following_are_cancelled(opening: Open) -> N
         assert await starts(agenda) == [0 * DAY, DAY]
 
 
-async def test_a_series_ends_where_it_was_first_ended(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_series_ends_where_it_was_first_ended(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         await book(agenda, repeat="FREQ=DAILY;COUNT=9")
         occurrences = await listed(agenda)
         await cancel(agenda, occurrences[5].id)
@@ -320,9 +293,9 @@ async def test_a_series_ends_where_it_was_first_ended(opening: Open) -> None:
 
 
 async def test_a_series_is_cancelled_by_an_occurrence_that_was_cancelled_alone(
-    opening: Open,
+    open_calendars: Open,
 ) -> None:
-    async with opening() as agenda:
+    async with open_calendars() as agenda:
         series = await book(agenda, repeat="FREQ=DAILY;COUNT=9")
         second = (await listed(agenda))[1]
         await cancel(agenda, second.id)
@@ -332,8 +305,8 @@ async def test_a_series_is_cancelled_by_an_occurrence_that_was_cancelled_alone(
         assert await is_gone(agenda, series.id)
 
 
-async def test_the_first_and_the_following_are_the_whole_series(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_the_first_and_the_following_are_the_whole_series(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         series = await book(agenda, repeat="FREQ=DAILY;COUNT=9")
         first = (await listed(agenda))[0]
         moved = await move(agenda, first, 2, "following")
@@ -343,8 +316,8 @@ async def test_the_first_and_the_following_are_the_whole_series(opening: Open) -
         assert await is_gone(agenda, series.id)
 
 
-async def test_what_was_moved_goes_along_with_the_split_off_part(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_what_was_moved_goes_along_with_the_split_off_part(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         await book(agenda, repeat="FREQ=DAILY;COUNT=5")
         occurrences = await listed(agenda)
         await move(agenda, occurrences[1], 24 + 3, "this")
@@ -364,8 +337,8 @@ async def test_what_was_moved_goes_along_with_the_split_off_part(opening: Open) 
         assert await starts(agenda) == [0 * DAY, DAY + 3 * HOUR]
 
 
-async def test_a_moved_occurrence_can_begin_the_split_off_part(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_moved_occurrence_can_begin_the_split_off_part(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         await book(agenda, repeat="FREQ=DAILY;COUNT=4")
         second = (await listed(agenda))[1]
         moved = await move(agenda, second, 24 + 3, "this")
@@ -378,8 +351,8 @@ async def test_a_moved_occurrence_can_begin_the_split_off_part(opening: Open) ->
         ]
 
 
-async def test_a_whole_day_series_moves_as_whole_days(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_whole_day_series_moves_as_whole_days(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         midnight = datetime(2027, 3, 26, 23, 0, tzinfo=UTC)
         timing = Timing(span=Span(midnight, midnight + DAY), tz="Europe/Berlin", is_all_day=True)
         series = await book(agenda, timing=timing, repeat="FREQ=DAILY;COUNT=3")
@@ -401,8 +374,8 @@ async def test_a_whole_day_series_moves_as_whole_days(opening: Open) -> None:
         assert [event.timing.span.end.hour for event in found] == [22, 22, 22]
 
 
-async def test_a_whole_series_is_cancelled_with_what_was_moved(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_whole_series_is_cancelled_with_what_was_moved(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         await book(agenda, repeat="FREQ=DAILY;COUNT=4")
         second = (await listed(agenda))[1]
         moved = await move(agenda, second, 30, "this")
@@ -411,8 +384,8 @@ async def test_a_whole_series_is_cancelled_with_what_was_moved(opening: Open) ->
 
 
 @pytest.mark.parametrize("scope", ["this"])
-async def test_this_of_a_whole_series_is_refused(opening: Open, scope: Scope) -> None:
-    async with opening() as agenda:
+async def test_this_of_a_whole_series_is_refused(open_calendars: Open, scope: Scope) -> None:
+    async with open_calendars() as agenda:
         series = await book(agenda, repeat="FREQ=DAILY;COUNT=4")
         with pytest.raises(InvalidInput):
             await cancel(agenda, series.id, scope)
@@ -421,8 +394,8 @@ async def test_this_of_a_whole_series_is_refused(opening: Open, scope: Scope) ->
         assert len(await listed(agenda)) == 4
 
 
-async def test_a_single_event_moves_and_keeps_its_id(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_single_event_moves_and_keeps_its_id(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         event = await book(agenda)
         moved = await move(agenda, event, 5, "this")
         assert (moved.id, moved.timing) == (event.id, at(5))
@@ -430,8 +403,8 @@ async def test_a_single_event_moves_and_keeps_its_id(opening: Open) -> None:
         assert await agenda.get(event.id) == moved
 
 
-async def test_one_occurrence_moves_alone(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_one_occurrence_moves_alone(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         await book(agenda, repeat="FREQ=DAILY;COUNT=3")
         second = (await listed(agenda))[1]
         moved = await move(agenda, second, 24 + 3, "this")
@@ -442,8 +415,8 @@ async def test_one_occurrence_moves_alone(opening: Open) -> None:
         assert await starts(agenda) == [0 * DAY, DAY, 2 * DAY]
 
 
-async def test_an_occurrence_and_the_following_move(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_an_occurrence_and_the_following_move(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         series = await book(agenda, repeat="FREQ=DAILY;COUNT=5")
         occurrences = await listed(agenda)
         await cancel(agenda, occurrences[3].id, "this")
@@ -452,8 +425,8 @@ async def test_an_occurrence_and_the_following_move(opening: Open) -> None:
         assert await starts(agenda) == [0 * DAY, DAY, 2 * DAY + 6 * HOUR, 4 * DAY + 6 * HOUR]
 
 
-async def test_a_whole_series_moves_with_what_was_taken_out(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_whole_series_moves_with_what_was_taken_out(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         series = await book(agenda, repeat="FREQ=DAILY;COUNT=4")
         occurrences = await listed(agenda)
         await cancel(agenda, occurrences[1].id, "this")
@@ -463,8 +436,8 @@ async def test_a_whole_series_moves_with_what_was_taken_out(opening: Open) -> No
         assert await starts(agenda) == [HOUR, 2 * DAY + HOUR, 3 * DAY + HOUR]
 
 
-async def test_a_moved_series_does_not_clash_with_itself(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_moved_series_does_not_clash_with_itself(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         await book(agenda, repeat="FREQ=DAILY;COUNT=4")
         first = (await listed(agenda))[0]
         effect = await agenda.change(
@@ -478,8 +451,8 @@ async def test_a_moved_series_does_not_clash_with_itself(opening: Open) -> None:
         assert effect.result.clashes == ()
 
 
-async def test_a_move_onto_a_taken_time_is_refused_whole(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_move_onto_a_taken_time_is_refused_whole(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         await book(agenda, 24 + 5)
         await book(agenda, repeat="FREQ=DAILY;COUNT=4")
         before = await starts(agenda)
@@ -497,8 +470,8 @@ async def test_a_move_onto_a_taken_time_is_refused_whole(opening: Open) -> None:
         assert await starts(agenda) == before
 
 
-async def test_a_change_of_what_was_changed_meanwhile_is_refused(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_change_of_what_was_changed_meanwhile_is_refused(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         event = await book(agenda)
         await move(agenda, event, 2, "this")
         with pytest.raises(Conflict) as refused:
@@ -506,8 +479,8 @@ async def test_a_change_of_what_was_changed_meanwhile_is_refused(opening: Open) 
         assert refused.value.code == "changed_meanwhile"
 
 
-async def test_a_cancelled_event_does_not_change(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_cancelled_event_does_not_change(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         event = await book(agenda)
         await cancel(agenda, event.id)
         with pytest.raises((Conflict, NotFound)) as refused:
@@ -516,8 +489,8 @@ async def test_a_cancelled_event_does_not_change(opening: Open) -> None:
         assert await is_gone(agenda, event.id)
 
 
-async def test_the_same_key_is_the_same_event(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_the_same_key_is_the_same_event(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         first = await agenda.create(new(), REJECT, op("k", start=9))
         again = await agenda.create(new(), REJECT, op("k", start=9))
         assert (again.result, again.is_replay) == (first.result, True)
@@ -530,8 +503,8 @@ async def test_the_same_key_is_the_same_event(opening: Open) -> None:
         assert len(await listed(agenda)) == 1
 
 
-async def test_a_repeated_change_and_cancellation_are_done_once(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_repeated_change_and_cancellation_are_done_once(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         event = await book(agenda)
         change = EventChange(title="Colour")
         for replay in (False, True):
@@ -547,9 +520,9 @@ async def test_a_repeated_change_and_cancellation_are_done_once(opening: Open) -
             assert (gone.is_replay, gone.result.event.status) == (replay, "cancelled")
 
 
-async def test_of_many_bookings_at_once_one_wins(opening: Open) -> None:
+async def test_of_many_bookings_at_once_one_wins(open_calendars: Open) -> None:
     won: list[str] = []
-    async with opening() as agenda:
+    async with open_calendars() as agenda:
 
         async def attempt(number: int) -> None:
             with suppress(Conflict):
@@ -563,9 +536,9 @@ async def test_of_many_bookings_at_once_one_wins(opening: Open) -> None:
         assert [event.id for event in await listed(agenda)] == won
 
 
-async def test_a_repeat_at_the_same_moment_is_one_event(opening: Open) -> None:
+async def test_a_repeat_at_the_same_moment_is_one_event(open_calendars: Open) -> None:
     replays: list[bool] = []
-    async with opening() as agenda:
+    async with open_calendars() as agenda:
 
         async def attempt() -> None:
             replays.append((await agenda.create(new(), REJECT, op("k"))).is_replay)
@@ -578,57 +551,10 @@ async def test_a_repeat_at_the_same_moment_is_one_event(opening: Open) -> None:
         assert len(await listed(agenda)) == 1
 
 
-async def test_an_invitation_is_answered_by_whose_account_it_is(opening: Open) -> None:
-    async with opening() as agenda:
-        event = await book(agenda, attendees=(ANN, ME))
-        assert [one.is_self for one in event.attendees] == [False, True]
-        for response in ("accepted", "declined"):
-            effect = await agenda.respond(
-                event.id, Answer(response=response), scope="this", operation=op()
-            )
-            found = effect.result.event.attendees
-            assert [one.response for one in found] == ["tentative", response]
-        assert (await agenda.get(event.id)).attendees == found
-
-
-async def test_one_occurrence_is_answered_alone_and_then_all(opening: Open) -> None:
-    async with opening() as agenda:
-        series = await book(agenda, attendees=(ANN, ME), repeat="FREQ=DAILY;COUNT=3")
-        second = (await listed(agenda))[1]
-        no, yes = Answer(response="declined"), Answer(response="accepted")
-        await agenda.respond(second.id, no, scope="this", operation=op())
-        answers = [event.attendees[1].response for event in await listed(agenda)]
-        assert answers == ["needs_action", "declined", "needs_action"]
-        with pytest.raises(InvalidInput):
-            await agenda.respond(series.id, yes, scope="this", operation=op())
-        first = (await listed(agenda))[0]
-        await agenda.respond(first.id, yes, scope="all", operation=op())
-        assert {event.attendees[1].response for event in await listed(agenda)} == {"accepted"}
-
-
-async def test_who_is_not_invited_cannot_answer(opening: Open) -> None:
-    async with opening() as agenda:
-        event = await book(agenda, attendees=(ANN,))
-        answer = Answer(response="accepted")
-        with pytest.raises(InvalidInput):
-            await agenda.respond(event.id, answer, scope="this", operation=op())
-        with pytest.raises(NotFound):
-            await agenda.respond(EventId("x"), answer, scope="this", operation=op())
-        assert await agenda.get(event.id) == event
-
-
-async def test_a_repeated_answer_is_given_once(opening: Open) -> None:
-    async with opening() as agenda:
-        event = await book(agenda, attendees=(ME,))
-        answer = Answer(response="accepted")
-        for replay in (False, True):
-            effect = await agenda.respond(event.id, answer, scope="this", operation=op("r"))
-            assert effect.is_replay == replay
-            assert effect.result.event.attendees[0].response == "accepted"
-
-
-async def test_a_cancellation_of_what_was_changed_meanwhile_is_refused(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_a_cancellation_of_what_changed_meanwhile_is_refused(
+    open_calendars: Open,
+) -> None:
+    async with open_calendars() as agenda:
         event = await book(agenda)
         moved = await move(agenda, event, 2, "this")
         with pytest.raises(Conflict) as refused:
@@ -639,29 +565,8 @@ async def test_a_cancellation_of_what_was_changed_meanwhile_is_refused(opening: 
         assert await agenda.get(event.id) == moved
 
 
-async def test_people_come_and_go_and_the_others_keep_their_answer(opening: Open) -> None:
-    async with opening() as agenda:
-        event = await book(agenda, attendees=PEOPLE)
-        people = (ANN, Attendee(address="eve@example.com"))
-        effect = await agenda.change(
-            event.id,
-            EventChange(attendees=people, reminders_min=(15,), location="Room 2"),
-            scope="this",
-            etag=event.etag,
-            terms=Terms(),
-            operation=op(),
-        )
-        changed = effect.result.event
-        assert (changed.attendees, changed.reminders_min) == (people, (15,))
-        assert (changed.title, changed.location, changed.timing) == (
-            event.title,
-            "Room 2",
-            event.timing,
-        )
-
-
-async def test_nine_stays_nine_when_the_clocks_change(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_nine_stays_nine_when_the_clocks_change(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         start = datetime(2027, 3, 26, 8, 0, tzinfo=UTC)
         timing = Timing(span=Span(start, start + HOUR), tz="Europe/Berlin")
         await book(agenda, timing=timing, repeat="FREQ=DAILY;COUNT=4")
@@ -672,76 +577,8 @@ async def test_nine_stays_nine_when_the_clocks_change(opening: Open) -> None:
         assert list(busy) == [event.timing.span for event in found]
 
 
-async def test_who_should_be_told_and_is_not_is_said(opening: Open) -> None:
-    async with opening() as agenda:
-        tells = (await agenda.calendars())[0].tells_attendees
-        effect = await agenda.create(new(attendees=(ANN, ME)), Terms(notify="all"), op())
-        told = effect.result.told
-        assert (told, bool(effect.result.warnings)) == (
-            (("ann@example.com",), False) if tells else ((), True)
-        )
-        quiet = await agenda.create(new(5, attendees=(ANN,)), Terms(), op())
-        assert (quiet.result.told, quiet.result.warnings) == ((), ())
-
-
-async def test_the_connection_is_proved_by_a_read(opening: Open) -> None:
-    async with opening() as agenda:
+async def test_the_connection_is_proved_by_a_read(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
         probe = await agenda.probe()
         assert probe.name
         assert probe.can
-
-
-CHILD = Path(__file__).parents[1] / "tools" / "calendars" / "agenda_child.py"
-
-
-def local(folder: Path) -> Agenda:
-    return LocalAgenda(
-        folder / "calendars.db",
-        business="main",
-        tz="Europe/Berlin",
-        calendars=("main", "anna"),
-    )
-
-
-def child(folder: Path, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(CHILD), str(folder), *words],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-async def test_of_two_processes_that_book_the_same_slots_one_wins_each(tmp_path: Path) -> None:
-    processes = [child(tmp_path, "race", name, "10") for name in ("a", "b")]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        answers = [process.communicate(timeout=10)[0].split() for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
-    assert [sorted(pair) for pair in zip(*answers, strict=True)] == [["taken", "won"]] * 10
-    async with local(tmp_path) as agenda:
-        assert len(await listed(agenda)) == 10
-
-
-async def test_killed_after_the_booking_and_asked_again_it_is_one(tmp_path: Path) -> None:
-    process = child(tmp_path, "stop", "k")
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "won\n"
-    finally:
-        process.kill()
-        process.communicate()
-    again = child(tmp_path, "race", "k", "1")
-    answer, _ = again.communicate("go\n", timeout=10)
-    assert answer == "ready\nwon\n"
-    async with local(tmp_path) as agenda:
-        assert len(await listed(agenda)) == 1

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from aicore_tools.calendars.plain import attendees_from_json, attendees_to_json
@@ -262,9 +262,9 @@ def occurrences_in(stored: Stored, query: EventQuery) -> Iterator[Entry]:
         entry = Entry(
             int(span.start.timestamp()),
             occurrence_id(stored.event, span),
-            lambda span=span: occurrence(stored.event, span),
+            partial(occurrence, stored.event, span),
         )
-        if query.after is None or entry.place > (start.timestamp(), query.after.id):
+        if query.after is None or entry.place > (int(start.timestamp()), str(query.after.id)):
             yield entry
 
 
@@ -350,6 +350,10 @@ def _bound(business: str, calendar: CalendarId, query: EventQuery) -> dict[str, 
         "words": _words(query.text.casefold()),
         "limit": query.limit + 1,
     }
+
+
+def _event_of(row: sqlite3.Row) -> Event:
+    return _stored(row).event
 
 
 @lru_cache(maxsize=4096)
