@@ -124,7 +124,7 @@ async def payments_search(
 ) -> dict[str, Any]:
     """Find entries, newest first.
 
-    `customer`: id or e-mail. `query`: text in it. `after`, `before` (excluded): when created.
+    `customer`: id or e-mail. `query`: text in it. `after`, `before`: when created.
     """
     service = _service(ctx)
     found = await service.find(
@@ -223,7 +223,7 @@ async def payments_invoice(
 ) -> Planned[Any, Any]:
     """Draft an invoice; payments_invoice_act sends it.
 
-    `customer`: id or e-mail. `lines`: {description, amount, quantity=1} or {price, quantity=1}.
+    `lines`: {description, amount, quantity=1} or {price, quantity=1}.
     """
     service, call = _service(ctx), current_call()
     bill = Bill(lines=_lines(lines), currency=currency, customer=customer, by=call.principal)
@@ -240,9 +240,9 @@ async def payments_invoice(
 
 @_toolbox.effect(profile="money", destructive=True, confirm=True)
 async def payments_invoice_act(ctx: _Payments, id: str, action: Action) -> Planned[Any, Any]:
-    """Take an invoice a step on; a link only void, mark_paid.
+    """Take an invoice a step on; a link only void or mark_paid (paid outside).
 
-    finalize: number it, make it due. mark_paid: paid outside.
+    finalize: number it, make it due.
     """
     service, call = _service(ctx), current_call()
     shown = Shown(service.zone)
@@ -264,7 +264,7 @@ async def payments_link(
 ) -> Planned[Any, Any]:
     """Request a payment; give the customer url, else reference and instructions.
 
-    `lines`: as in payments_invoice. `expires`: time or last date.
+    `lines`: as in payments_invoice.
     """
     service, call = _service(ctx), current_call()
     bill = Bill(lines=_lines(lines), currency=currency, customer=customer, by=call.principal)
@@ -281,7 +281,7 @@ async def payments_link(
 async def payments_refund(
     ctx: _Payments, payment: str, amount: _Amount | None = None, reason: str = ""
 ) -> Planned[Any, Any]:
-    """Give money back. `payment`: or its invoice or link. `amount`: default all that is left."""
+    """Give money back. `payment`: or its invoice or link. `amount`: default all left."""
     service, call = _service(ctx), current_call()
     given = RefundGiven(payment=payment, amount_minor=amount, reason=reason, by=call.principal)
     shown = Shown(service.zone)

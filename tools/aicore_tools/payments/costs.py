@@ -5,7 +5,14 @@ from __future__ import annotations
 from aicore_tools.errors import Conflict, InvalidInput
 from aicore_tools.payments.records import Product, Subscription, When
 
-__all__ = ["check_change", "check_goes_on", "cost_after", "each_period", "fixed_amount"]
+__all__ = [
+    "check_change",
+    "check_goes_on",
+    "check_held",
+    "cost_after",
+    "each_period",
+    "fixed_amount",
+]
 
 _ENDED = ("canceled", "incomplete_expired")
 
@@ -43,6 +50,16 @@ def check_goes_on(present: Subscription) -> None:
     """
     if present.status in _ENDED:
         raise Conflict("The subscription has ended.", hint="Create a new one.")
+
+
+def check_held(present: Subscription) -> None:
+    """Refuse to resume what goes on as it is.
+
+    Raises:
+        Conflict: it is neither paused nor about to end or change.
+    """
+    if present.status != "paused" and present.cancel_at is None and present.next_price is None:
+        raise Conflict("The subscription is active; there is nothing to resume.")
 
 
 def check_change(present: Subscription, product: Product, when: When) -> None:

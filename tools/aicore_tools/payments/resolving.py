@@ -6,6 +6,7 @@ from aicore_tools.errors import InvalidInput, NotFound
 from aicore_tools.payments.costs import (
     check_change,
     check_goes_on,
+    check_held,
     cost_after,
     each_period,
     fixed_amount,
@@ -90,6 +91,8 @@ class Resolver:
         if not isinstance(present, Subscription):
             raise NotFound(f"There is no subscription {given.id[:80]!r}.")
         check_goes_on(present)
+        if given.action == "resume":
+            check_held(present)
         product = await self.active(given.price) if given.price else None
         quantity = None if given.quantity is None else checked_quantity(given.quantity)
         if product is not None:
