@@ -40,7 +40,7 @@ from aicore_tools.errors import (
     ToolsError,
 )
 from aicore_tools.operations import Effect, Operation
-from aicore_tools.progress import heard_by
+from aicore_tools.progress import heard_by, progress
 
 __all__ = [
     "PROFILES",
@@ -53,6 +53,7 @@ __all__ = [
     "current_call",
     "granted",
     "listing",
+    "progress",
     "refusal",
 ]
 
