@@ -340,3 +340,70 @@ def test_what_fits_no_schema_of_googles_is_refused_and_counted(running_url: str)
     state = httpx2.get(f"{running_url}/_sandbox/state", timeout=5).json()
     assert len(state["violations"]) == 5
     assert state["calendar"]["events"] == {}
+
+
+def test_instances_and_a_whole_update(service: Service) -> None:
+    calendar = service("calendar")
+    insert(calendar, id="abcdef", recurrence=["RRULE:FREQ=DAILY;COUNT=3"], location="Room")
+    second = instances(calendar)[1]["id"]
+    calendar.events().delete(calendarId="primary", eventId=second).execute()
+    listed = calendar.events().instances(calendarId="primary", eventId="abcdef")
+    assert len(listed.execute()["items"]) == 2
+    listed = calendar.events().instances(
+        calendarId="primary", eventId="abcdef", showDeleted=True, maxResults=2
+    )
+    page = listed.execute()
+    assert [each["status"] for each in page["items"]] == ["confirmed", "cancelled"]
+    rest = calendar.events().instances_next(listed, page).execute()
+    assert len(rest["items"]) == 1
+    times = {
+        "start": {"date": "2026-03-27"},
+        "end": {"date": "2026-03-28"},
+    }
+    whole = calendar.events().update(
+        calendarId="primary", eventId="abcdef", body={"summary": "Day off", **times}
+    )
+    updated = whole.execute()
+    assert (updated["summary"], "location" in updated, "recurrence" in updated) == (
+        "Day off",
+        False,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"id": "UPPER"},
+        {"id": "abc"},
+        {"end": {"dateTime": "2026-03-27T09:00:00+01:00"}},
+        {"end": {"date": "2026-03-28"}},
+        {"start": {"dateTime": "2026-03-27T09:00:00+01:00", "timeZone": "Mars/Base"}},
+        {"recurrence": ["RRULE:FREQ=SOMETIMES"]},
+        {"recurrence": ["every day"]},
+    ],
+)
+def test_a_wrong_event_is_refused(service: Service, wrong: dict[str, Any]) -> None:
+    calendar = service("calendar")
+    body = {
+        "start": {"dateTime": "2026-03-27T09:00:00+01:00", "timeZone": "Europe/Berlin"},
+        "end": {"dateTime": "2026-03-27T10:00:00+01:00", "timeZone": "Europe/Berlin"},
+        **wrong,
+    }
+    assert refused(calendar.events().insert(calendarId="primary", body=body))[0] == 400
+
+
+def test_threads_drafts_and_labels_come_and_go(service: Service) -> None:
+    gmail = service("gmail")
+    made = draft(gmail)
+    thread = gmail.threads().list(userId="me", q="in:drafts").execute()["threads"][0]["id"]
+    found = gmail.threads().get(userId="me", id=thread, format="minimal").execute()
+    assert [each["id"] for each in found["messages"]] == [made["message"]["id"]]
+    gmail.drafts().delete(userId="me", id=made["id"]).execute()
+    assert refused(gmail.drafts().get(userId="me", id=made["id"]))[0] == 404
+    shown = {"labelListVisibility": "labelShow", "messageListVisibility": "show"}
+    label = gmail.labels().create(userId="me", body={"name": "Work", **shown}).execute()["id"]
+    assert gmail.labels().get(userId="me", id=label).execute()["messagesTotal"] == 0
+    gmail.labels().delete(userId="me", id=label).execute()
+    assert refused(gmail.labels().get(userId="me", id=label))[0] == 404
+    assert refused(gmail.messages().get(userId="me", id="no id")) == (400, "invalidArgument")

@@ -387,11 +387,12 @@ class GoogleCalendar:
     def _drop_exceptions(self, calendar: _Calendar, master: Mapping[str, Any]) -> None:
         """Let those go whose place is not in the rule any more."""
         own = [e for e in calendar.events.values() if e.get("recurringEventId") == master["id"]]
-        if own:
+        kept: set[str] = set()
+        if own and "recurrence" in master:
             kept = {f"{master['id']}_{s.suffix}" for s in slots(master, calendar.zone, None)}
-            for each in own:
-                if each["id"] not in kept:
-                    del calendar.events[each["id"]]
+        for each in own:
+            if each["id"] not in kept:
+                del calendar.events[each["id"]]
 
     def _meet(self, event: dict[str, Any], call: Call) -> None:
         asked = event.get("conferenceData", {}).pop("createRequest", None)

@@ -191,16 +191,16 @@ class GmailEffects:
             "message_id": header_of(headers[0], "Message-ID"),
             "to": [str(address) for address in content.everyone],
             "subject": content.subject,
-            "subject_line": header_of(headers[0], "Subject"),
+            "look": _look(headers[0]),
         }
 
     async def _send(self, claim: Claim) -> dict[str, Any]:
         draft_id = claim.request["draft"]
         try:
             sent = await self._client.do("users.drafts", "send", userId="me", body={"id": draft_id})
-        except NotFound as error:
+        except NotFound:  # it was there a moment ago
             await self._refuse_sent(draft_id)
-            raise NotFound(f"There is no draft {draft_id} any more.") from error
+            sent = {"id": await self._sent_message(claim)}
         with _after_the_effect():
             await claim.note(message=sent["id"])
             return await self._sent(claim, sent["id"])
@@ -398,17 +398,23 @@ def _since(claim: Claim) -> datetime:
 
 
 def _is_of(message: Mapping[str, Any], claim: Claim) -> bool:
-    """Tell whether a sent mail is the one that a draft became."""
+    """Tell whether a sent mail is the one that a draft became.
+
+    A draft that a person made has no mark of ours: its mail is in its thread, and looks the same.
+    """
     request = claim.request
     if request["op"]:
         return bool(header_of(message, _OP) == request["op"])
     if request["message_id"] and header_of(message, "Message-ID") == request["message_id"]:
         return True
-    is_same = (message["threadId"], header_of(message, "Subject")) == (
-        request["thread"],
-        request["subject_line"],
-    )
+    is_same = (message["threadId"], _look(message)) == (request["thread"], request["look"])
     return bool(is_same and at_of(message) >= _since(claim))
+
+
+def _look(message: Mapping[str, Any]) -> list[str]:
+    """Give what two mails with the same text to the same people have in common."""
+    lines = [header_of(message, name) for name in ("Subject", "To", "Cc")]
+    return [*lines, str(message.get("snippet", ""))]
 
 
 def _change(
