@@ -389,5 +389,5 @@ async def test_describing_shows_the_vendors_names_types_and_people(in_process: C
             "owners"
         ]
         unmapped = await desk("crm_describe", type="contact", search="lastmod")
-        assert unmapped["unmapped"] == ["lastmodifieddate"]
+        assert unmapped["unmapped"] == ["hs_lastmodifieddate", "lastmodifieddate"]
         assert unmapped["unmapped_count"] > 1

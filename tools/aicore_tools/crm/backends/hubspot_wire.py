@@ -56,7 +56,7 @@ _RETRY_S = 2.0
 class _Access:
     """The token in use, and until when."""
 
-    token: str
+    token: str = field(repr=False)
     until: float = float("inf")
 
 
