@@ -184,6 +184,18 @@ def test_a_scope_that_is_missing_is_told(
     assert main(["google", "--from-file", path, "--only", "mail"], person=NOBODY) == 0
 
 
+def test_what_is_for_mail_alone_is_checked_for_mail_alone(
+    tmp_path: Path, sandbox: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    scope = "https://www.googleapis.com/auth/gmail.readonly"
+    only_mail = {**GOOGLE, "refresh_token": "office@lakeside.example gmail.readonly"}
+    path = given(tmp_path, {**only_mail, "scopes": scope}, sandbox("google").url)
+    assert main(["google", "--from-file", path, "--only", "mail"], person=NOBODY) == 0
+    capsys.readouterr()
+    assert main(["google", "--check"]) == 0
+    assert "calendars" not in capsys.readouterr().out
+
+
 def test_accounts_are_connected_apart(
     radicale: str, calendar_user: NewUser, capsys: pytest.CaptureFixture[str]
 ) -> None:

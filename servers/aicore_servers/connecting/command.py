@@ -85,7 +85,12 @@ def _run(options: argparse.Namespace, person: Person) -> int:
     backends = _backends(vendor, options.only)
     if options.check:
         connection = stores.find(vendor.name, account)
-        return 0 if _shown(anyio.run(prove, connection, backends)) else 1
+        served = {
+            domain: backend
+            for domain, backend in backends.items()
+            if vendor.serves(connection.fields, domain)
+        }
+        return 0 if _shown(anyio.run(prove, connection, served)) else 1
     given = _given(options, vendor, person)
     fields = vendor.fields(given, Wish(profile=options.profile, domains=tuple(backends)))
     connection = Connection(vendor=vendor.name, account=account, fields=fields)

@@ -30,7 +30,8 @@ class Vendor:
     """One vendor. `backends` are the names of its backends by domain.
 
     `ask` asks a person; `fields` turns what was asked, or found in a file or the environment, into
-    the fields of a connection, signing in where that is needed.
+    the fields of a connection, signing in where that is needed. `serves` tells which domains a
+    connection is for.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Vendor:
     backends: Mapping[str, str]
     ask: Callable[[Person], Mapping[str, Any]]
     fields: Callable[[Mapping[str, Any], Wish], dict[str, str]]
+    serves: Callable[[Mapping[str, str], str], bool] = lambda _fields, _domain: True
 
 
 def _texts(given: Mapping[str, Any], needed: Sequence[str], vendor: str) -> dict[str, str]:
@@ -50,6 +52,13 @@ def _texts(given: Mapping[str, Any], needed: Sequence[str], vendor: str) -> dict
 
 def _google(given: Mapping[str, Any], wish: Wish) -> dict[str, str]:
     return google_fields(given, google_scopes(wish.profile, wish.domains))
+
+
+def _google_serves(fields: Mapping[str, str], domain: str) -> bool:
+    """Tell it by the scopes; without any, the connection may be for everything."""
+    scopes = fields.get("scopes", "")
+    word = "mail" if domain == "mail" else "calendar"
+    return not scopes or word in scopes
 
 
 def _hubspot(given: Mapping[str, Any], wish: Wish) -> dict[str, str]:
@@ -138,6 +147,7 @@ VENDORS: Mapping[str, Vendor] = {
             backends={"mail": "gmail", "calendars": "google"},
             ask=asked_google,
             fields=_google,
+            serves=_google_serves,
         ),
         Vendor(
             name="hubspot",
