@@ -96,7 +96,7 @@ def radicale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Radicale]:
         listener.start()
         yield Radicale(f"http://127.0.0.1:{port}/", folder)
     finally:
-        process.terminate()
+        process.kill()
         process.wait(10)
         if listener.ident is not None:
             listener.join(10)
@@ -119,6 +119,9 @@ dovecot = _mail_peers.dovecot
 mail_peers = _mail_peers.mail_peers
 mail_tls = _mail_peers.mail_tls
 imap_mailboxes = _mail_peers.imap_mailboxes
+_caldav_peers = _beside("caldav_peers")
+wired = _caldav_peers.wired
+open_caldav = _caldav_peers.open_caldav
 _google_peers = _beside("google_peers")
 running_google = _google_peers.running_google
 google_sandbox = _google_peers.google_sandbox
