@@ -423,6 +423,9 @@ async def test_mails_are_labelled_and_found_by_label(opening: Open) -> None:
         assert {"Rechnung offen", "Grün & gut"} <= names
         await mailbox.organize(op(), [received], "unlabel", "Rechnung offen")
         assert (await mailbox.get(received)).row.labels == ["Grün & gut"]
+        (moved,) = (await mailbox.organize(op(), [received], "archive")).result.ids
+        assert await subjects(mailbox, folder="Grün & gut") == ["One"]
+        assert (await mailbox.get(moved)).row.labels == ["Grün & gut"]
 
 
 async def test_mails_are_moved_to_a_folder_that_is_made(opening: Open) -> None:

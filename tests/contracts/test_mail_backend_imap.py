@@ -270,6 +270,7 @@ async def test_who_cannot_log_in_is_told_to_connect_again(mail_peers: Any) -> No
         ({"user": "nöbody", "password": "wröng"}, BackendConfigError),
         ({"imap_port": "1"}, BackendUnavailable),
         ({"imap_tls": "ssl"}, BackendUnavailable),
+        ({"imap_tls": "starttls"}, BackendConfigError),
     ):
         async with mail_peers.mailbox(**fields) as box:
             with pytest.raises(error) as refusal:

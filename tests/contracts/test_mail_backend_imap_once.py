@@ -185,7 +185,7 @@ async def test_a_server_that_cannot_be_reached_or_entered_has_sent_nothing(
     for fields, error in (
         ({"smtp_port": "1"}, BackendUnavailable),
         ({"smtp_password": "wrong"}, BackendConfigError),
-        ({"smtp_tls": "starttls"}, BackendUnavailable),
+        ({"smtp_tls": "starttls"}, BackendConfigError),
     ):
         async with mail_peers.mailbox(**fields) as mailbox:
             with pytest.raises(error):

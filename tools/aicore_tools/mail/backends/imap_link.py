@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from imap_tools.errors import ImapToolsError, MailboxLoginError, UnexpectedCommandStatusError
 from imap_tools.folder import FolderInfo
-from imap_tools.mailbox import BaseMailBox, MailBox, MailBoxStartTls, MailBoxUnencrypted
+from imap_tools.mailbox import BaseMailBox, MailBox, MailBoxUnencrypted
 
 from aicore_tools.connections import Connection
 from aicore_tools.errors import (
@@ -191,29 +191,35 @@ class ImapLink:
                 self._session = self._open()
             return work(self._session)
 
-    def _open(self) -> ImapSession:
-        host, connection = self._host, self._connection
-        box: BaseMailBox
+    def _connected(self) -> BaseMailBox:
+        host = self._host
         if host.tls == "ssl":
             context = ssl.create_default_context()
-            box = MailBox(host.name, host.port, SOCKET_TIMEOUT_S, ssl_context=context)
-        elif host.tls == "starttls":
-            context = ssl.create_default_context()
-            box = MailBoxStartTls(host.name, host.port, SOCKET_TIMEOUT_S, ssl_context=context)
-        else:
-            box = MailBoxUnencrypted(host.name, host.port, SOCKET_TIMEOUT_S)
+            return MailBox(host.name, host.port, SOCKET_TIMEOUT_S, ssl_context=context)
+        box = MailBoxUnencrypted(host.name, host.port, SOCKET_TIMEOUT_S)
+        if host.tls == "starttls":
+            with _shut_on_failure(box):
+                if "STARTTLS" not in box.client.capabilities:
+                    raise BackendConfigError(
+                        f"The mail server {host.name} offers no STARTTLS.",
+                        hint="Look at imap_tls and imap_port.",
+                    )
+                box.client.starttls(ssl.create_default_context())
+        return box
+
+    def _open(self) -> ImapSession:
+        box, connection = self._connected(), self._connection
         user, password = connection.need("user"), connection.need("password")
         login = box.login if (user + password).isascii() else box.login_utf8
-        try:
-            login(user, password, initial_folder=None)
-        except BaseException as error:
-            with suppress(OSError, imaplib.IMAP4.error):
-                box.client.shutdown()
-            if type(error) is imaplib.IMAP4.error:
+        with _shut_on_failure(box):
+            try:
+                login(user, password, initial_folder=None)
+            except imaplib.IMAP4.abort:
+                raise
+            except imaplib.IMAP4.error as error:
                 raise MailboxLoginError(("NO", [str(error)]), "OK") from error
-            raise
-        # Asked again: before the login a server names only some of them.
-        _, named = box.client.capability()
+            # Asked again: before the login a server names only some of them.
+            _, named = box.client.capability()
         return ImapSession(box, can=frozenset(named[-1].decode("ascii", "replace").upper().split()))
 
     def _drop(self) -> None:
@@ -252,6 +258,16 @@ class ImapLink:
             f"The mail server {self._host.name} refused user or password.",
             hint="Run `aicore connect imap` again.",
         )
+
+
+@contextmanager
+def _shut_on_failure(box: BaseMailBox) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError, imaplib.IMAP4.error):
+            box.client.shutdown()
+        raise
 
 
 def _refused(error: UnexpectedCommandStatusError) -> Exception:

@@ -24,6 +24,7 @@ __all__ = ["find"]
 _WINDOW_UIDS = 5_000
 _SIFTED = 2_000
 _CHUNK = 200
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -81,10 +82,13 @@ def _folders(session: ImapSession, search: MailSearch) -> tuple[Sequence[str], s
 
 
 def labels(session: ImapSession) -> list[str]:
-    """Give the labels that the mails of the inbox carry or could."""
-    session.select("INBOX")
-    flags = frozenset(session.told("FLAGS").decode("ascii", "replace").strip("()").split())
-    return Fetched(uid=0, flags=flags, at=datetime.now(UTC), has_file=False).labels
+    """Give the labels that mails carry or could, in the folders that are searched."""
+    found: set[str] = set()
+    for folder in session.folders().searched:
+        session.select(folder)
+        flags = frozenset(session.told("FLAGS").decode("ascii", "replace").strip("()").split())
+        found |= set(Fetched(uid=0, flags=flags, at=_NEVER, has_file=False).labels)
+    return sorted(found)
 
 
 def _criteria(search: MailSearch, words: Sequence[str], label: str | None) -> str:

@@ -141,9 +141,10 @@ class Submission:
     async def _translated(self) -> AsyncIterator[None]:
         from aiosmtplib import (
             SMTPAuthenticationError,
+            SMTPConnectError,
             SMTPException,
-            SMTPNotSupported,
             SMTPResponseException,
+            SMTPServerDisconnected,
         )
 
         name = self._host.name
@@ -151,17 +152,10 @@ class Submission:
             yield
         except ToolsError:
             raise
-        except ssl.SSLCertVerificationError as error:
-            raise BackendConfigError(f"The certificate of {name} is not trusted.") from error
         except SMTPAuthenticationError as error:
             raise BackendConfigError(
                 f"The mail server {name} refused user or password.",
                 hint="Run `aicore connect imap` again.",
-            ) from error
-        except SMTPNotSupported as error:
-            raise BackendConfigError(
-                f"The mail server {name} lacks what the connection asks for.",
-                hint="Look at smtp_tls and smtp_user.",
             ) from error
         except SMTPResponseException as error:
             if error.code < 500:
@@ -171,7 +165,16 @@ class Submission:
             raise NotAllowed(
                 f"The mail server {name} refused the mail ({error.code}).", code="refused"
             ) from error
-        except (SMTPException, OSError) as error:
-            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+        except (SMTPServerDisconnected, SMTPConnectError, OSError) as error:
+            if _is_distrust(error) or _is_distrust(error.__cause__):
                 raise BackendConfigError(f"The certificate of {name} is not trusted.") from error
             raise BackendUnavailable(f"The mail server {name} does not answer.") from error
+        except SMTPException as error:
+            raise BackendConfigError(
+                f"The mail server {name} lacks what the connection asks for.",
+                hint="Look at smtp_tls and smtp_port.",
+            ) from error
+
+
+def _is_distrust(error: BaseException | None) -> bool:
+    return isinstance(error, ssl.SSLCertVerificationError)
