@@ -277,6 +277,7 @@ class Cutter:
         self._command = b""
         self._when = ""
         self.cuts = 0
+        self.at_cut: Callable[[], object] = lambda: None
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -318,17 +319,20 @@ class Cutter:
                     waiting.append(words[0])
                 server.sendall(data)
         if self._when == "before":
-            self._when = ""
-            self.cuts += 1
+            self._cut()
         _shut(client)
         _shut(server)
+
+    def _cut(self) -> None:
+        self._when = ""
+        self.cuts += 1
+        self.at_cut()
 
     def _back(self, client: socket.socket, server: socket.socket, waiting: list[bytes]) -> None:
         with suppress(OSError):
             while data := server.recv(65536):
                 if waiting and waiting[0] + b" OK" in data:
-                    self._when = ""
-                    self.cuts += 1
+                    self._cut()
                     break
                 client.sendall(data)
         _shut(client)

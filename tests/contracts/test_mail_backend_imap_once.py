@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,47 @@ async def test_a_draft_is_saved_once_wherever_the_connection_breaks(
         assert draft_id in (None, saved.result.id)
         assert await subjects(fresh, "drafts") == ["New"]
     assert mail_peers.count("Drafts") == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("command", ["APPEND", "MOVE", "STORE"])
+async def test_killed_in_the_middle_a_draft_or_a_move_is_there_once(
+    mail_peers: Any, tmp_path: Path, command: str, when: str
+) -> None:
+    """The files of the journal as they were at that moment are what a killed process leaves."""
+    raw = b"From: ann@example.com\r\nMessage-ID: <m@x.example>\r\nSubject: M\r\n\r\nx"
+    left = tmp_path / "left"
+
+    def die() -> None:
+        left.mkdir()
+        for path in tmp_path.glob("main.*"):
+            if path.is_file():
+                shutil.copy(path, left)
+
+    async def act(mailbox: Any) -> Any:
+        if command == "APPEND":
+            return await mailbox.save_draft(op("k"), content(subject="New"))
+        action = "archive" if command == "MOVE" else "star"
+        return await mailbox.organize(op("k"), [received], action)
+
+    async with mail_peers.mailbox() as mailbox:
+        received = await mailbox.deliver(raw)
+        mail_peers.cutter.cut(command, when)
+        mail_peers.cutter.at_cut = die
+        with suppress(BackendUnavailable):
+            await act(mailbox)
+    mail_peers.folder = left
+    async with mail_peers.mailbox() as fresh:
+        await act(fresh)
+        assert (await act(fresh)).is_replay
+        if command == "APPEND":
+            assert await subjects(fresh, "drafts") == ["New"]
+        else:
+            rows = (await fresh.search(MailSearch())).rows
+            assert [(row.folder, row.is_starred) for row in rows] == [
+                ("archive", False) if command == "MOVE" else ("inbox", True)
+            ]
+    assert mail_peers.count("Drafts") == (1 if command == "APPEND" else 0)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
