@@ -121,12 +121,7 @@ def serve(program: Program, argv: Sequence[str] | None = None) -> None:
         SystemExit: 2 with one sentence on stderr where it cannot start.
     """
     options = _parser(program).parse_args(argv)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    logging.getLogger("mcp").setLevel(logging.WARNING)
+    _log_plainly()
     with _plain_failure(program.name):
         settings = _settings(options, program)
         if options.new_token is not None:
@@ -139,6 +134,17 @@ def serve(program: Program, argv: Sequence[str] | None = None) -> None:
             anyio.run(_serve_http, server, _door(options))
         else:
             anyio.run(server.run_stdio_async)
+
+
+def _log_plainly() -> None:
+    """Log to stderr; of others only warnings: at INFO vendors' libraries log whom we ask for."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    for ours in ("aicore_servers", "aicore_tools"):
+        logging.getLogger(ours).setLevel(logging.INFO)
 
 
 def in_process(program: Program, args: Sequence[str]) -> MCPServer[Any]:

@@ -200,6 +200,26 @@ def test_neither_bodies_nor_tokens_are_logged(http: Http, tmp_path: Path) -> Non
     assert BOB not in said
 
 
+async def test_what_vendors_are_asked_is_not_logged(
+    http: Http,
+    tmp_path: Path,
+    sandbox: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their libraries log addresses with everything in them, unless told not to."""
+    monkeypatch.setenv("AICORE_STRIPE_API_KEY", "rk_test_any")
+    monkeypatch.setenv("AICORE_STRIPE_BASE_URL", sandbox("stripe").url)
+    with http("payments", tmp_path, "--backend", "stripe") as (url, process):
+        async with Client(url) as client:
+            asked = {"kind": "invoice", "customer": "ann.lee@example.com"}
+            await client.call_tool("payments_search", asked)
+            await client.call_tool("payments_get", {"id": "cus_marker77"})
+        process.terminate()
+        _, said = process.communicate(timeout=10)
+    assert "ann.lee" not in said
+    assert "marker77" not in said
+
+
 def refusal(program: Program, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     with pytest.raises(SystemExit) as exit_:
         serve(program, ["--http", "--port", "0", *arguments])
