@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aicore_tools.calendars.reading import TimeGiven, read_timing
 from aicore_tools.calendars.records import Span
-from aicore_tools.calendars.recurrence import Series, checked_rule
+from aicore_tools.calendars.recurrence import Series, checked_rule, strict_rule
 from aicore_tools.errors import InvalidInput
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -151,22 +151,31 @@ def test_a_rare_series_does_not_hang_the_calendar() -> None:
     freq=st.sampled_from(["DAILY", "WEEKLY", "MONTHLY", "YEARLY"]),
     interval=st.integers(1, 5),
     count=st.one_of(st.none(), st.integers(1, 60)),
-    byday=st.sampled_from(["", ";BYDAY=TU", ";BYDAY=MO,TU,FR"]),
+    begin=st.sampled_from([("2026-11-24", "TU"), ("2027-01-31", "SU"), ("2028-02-29", "TU")]),
+    more=st.sampled_from(["", ";BYDAY={0}", ";BYDAY=MO,FR,{0}", ";BYMONTHDAY=-1,24,29,31"]),
     weeks=st.integers(0, 400),
+    days=st.sampled_from([1, 45, 366, 800]),
 )
 def test_a_far_window_shows_what_walking_there_would(
-    freq: str, interval: int, count: int | None, byday: str, weeks: int
+    freq: str,
+    interval: int,
+    count: int | None,
+    begin: tuple[str, str],
+    more: str,
+    weeks: int,
+    days: int,
 ) -> None:
     """The jump over the years between must not change what is found."""
-    rule = f"FREQ={freq};INTERVAL={interval}{byday}" + (f";COUNT={count}" if count else "")
-    found = series("2026-11-24T09:00", rule)
-    start = datetime(2026, 11, 24, tzinfo=UTC) + timedelta(weeks=weeks)
-    window = Span(start, start + timedelta(days=45))
-    first = datetime.fromisoformat("2026-11-24T09:00")
+    more = "" if freq == "WEEKLY" and "MONTHDAY" in more else more.format(begin[1])
+    rule = f"FREQ={freq};INTERVAL={interval}{more}" + (f";COUNT={count}" if count else "")
+    found = series(f"{begin[0]}T09:00", rule)
+    first = datetime.fromisoformat(f"{begin[0]}T09:00")
+    start = first.replace(hour=0, tzinfo=UTC) + timedelta(weeks=weeks)
+    window = Span(start, start + timedelta(days=days))
     walked = [
         local.replace(tzinfo=BERLIN)
         for local in rrulestr(rule, dtstart=first).between(
-            first, first + timedelta(weeks=500), inc=True
+            first, first + timedelta(weeks=600), inc=True
         )
     ]
     expected = [
@@ -184,6 +193,24 @@ def test_a_series_can_be_ended_before_an_occurrence() -> None:
     assert len(local_starts(ended)) == 2
     assert ended.last_end() == datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
     assert ended.rule_before(third + timedelta(days=3)) == ended.rule
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_all_day", "expected"),
+    [
+        ("FREQ=DAILY;UNTIL=20261130", False, "FREQ=DAILY;UNTIL=20261130T225959Z"),
+        ("FREQ=DAILY;UNTIL=20261130T090000", False, "FREQ=DAILY;UNTIL=20261130T080000Z"),
+        ("FREQ=DAILY;UNTIL=20261130T080000Z", False, "FREQ=DAILY;UNTIL=20261130T080000Z"),
+        ("FREQ=DAILY;UNTIL=20261130T225959Z", True, "FREQ=DAILY;UNTIL=20261130"),
+        ("FREQ=DAILY;COUNT=3", True, "FREQ=DAILY;COUNT=3"),
+    ],
+)
+def test_the_end_of_a_rule_is_of_the_kind_of_its_start(
+    rule: str, is_all_day: bool, expected: str
+) -> None:
+    given = ("2026-11-24", "2026-11-24") if is_all_day else ("2026-11-24T09:00", "2026-11-24T10:00")
+    first = read_timing(TimeGiven(start=given[0], end=given[1]), BERLIN)
+    assert strict_rule(rule, first) == expected
 
 
 def test_an_endless_series_has_no_last_end() -> None:
