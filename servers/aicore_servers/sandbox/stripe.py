@@ -7,7 +7,7 @@ with `readonly` may not write, one with `without-refunds` may not touch refunds.
 
 What happens outside is done at `POST /outside/pay/{id}` (a customer pays a link, session or
 invoice), `/outside/dispute/{payment intent}`, `/outside/payout/{account name}` and
-`/outside/clock/{seconds}` (time goes by).
+`/outside/clock/{seconds}` (time goes by), `/outside/delete/{customer}` (somebody deletes one).
 """
 
 from __future__ import annotations
@@ -83,6 +83,13 @@ _CHANGES: Mapping[str, _Change] = {
 }
 
 
+_OUTSIDE: Mapping[str, _Change] = {
+    "pay": money.pay,
+    "dispute": money.dispute,
+    "delete": billing.delete_customer,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """What was answered under an idempotency key."""
@@ -137,8 +144,7 @@ class StripeStandIn:
             if what == "payout":
                 return JSONResponse(money.payout(self.accounts[target]))
             owner = next(name for name, _, one in kinds_of(self.accounts) if one["id"] == target)
-            happens = money.pay if what == "pay" else money.dispute
-            return JSONResponse(happens(self.accounts[owner], target))
+            return JSONResponse(_OUTSIDE[what](self.accounts[owner], target))
         except Refused as refused:
             return JSONResponse(refused.body, refused.status)
 

@@ -101,8 +101,9 @@ class Account:
         return found
 
     def all(self, kind: str) -> list[StripeObject]:
-        """Give all objects of a kind, the newest first."""
-        return list(reversed(self.objects.get(kind, {}).values()))
+        """Give all objects of a kind that are not deleted, the newest first."""
+        there = self.objects.get(kind, {}).values()
+        return [one for one in reversed(there) if not one.get("deleted")]
 
     def listed(self, kind: str, params: Params, url: str) -> StripeObject:
         """Give a page of a list, filtered by its other parameters.

@@ -13,6 +13,7 @@ from aicore_servers.sandbox.stripe_account import Account, Params, Refused, Stri
 __all__ = [
     "add_lines",
     "cancel_subscription",
+    "delete_customer",
     "delete_invoice",
     "finalize",
     "line_from",
@@ -50,6 +51,20 @@ def update_customer(account: Account, params: Params, customer: str) -> StripeOb
     if "address" in params:
         one["address"] = params["address"] or None
     account.metadata(one, params)
+    return one
+
+
+def delete_customer(account: Account, customer: str) -> StripeObject:
+    """Be somebody who deletes a customer: what is left says so."""
+    account.objects["customer"][customer] = {"id": customer, "object": "customer", "deleted": True}
+    return account.objects["customer"][customer]
+
+
+def living_customer(account: Account, customer: str) -> StripeObject:
+    """Give a customer that was not deleted."""
+    one = account.get("customer", customer, "customer")
+    if one.get("deleted"):
+        raise Refused(f"No such customer: '{customer}'", code="resource_missing", param="customer")
     return one
 
 
@@ -165,7 +180,7 @@ def line_from(account: Account, given: Params) -> StripeObject:
 
 def new_invoice(account: Account, params: Params) -> StripeObject:
     """POST /v1/invoices: an empty draft."""
-    customer = account.get("customer", params["customer"], "customer")
+    customer = living_customer(account, params["customer"])
     method = params.get("collection_method", "charge_automatically")
     if method == "send_invoice" and not ("days_until_due" in params or "due_date" in params):
         raise Refused(
@@ -283,7 +298,7 @@ def settle(account: Account, one: StripeObject) -> None:
 
 def new_subscription(account: Account, params: Params) -> StripeObject:
     """POST /v1/subscriptions, with the draft of its first invoice."""
-    customer = account.get("customer", params["customer"], "customer")
+    customer = living_customer(account, params["customer"])
     if params.get("collection_method") != "send_invoice":
         raise Refused(
             "This customer has no attached payment source or default payment method.",

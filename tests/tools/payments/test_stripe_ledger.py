@@ -188,6 +188,18 @@ async def test_two_customers_of_one_address_are_not_guessed(till: StripeTill) ->
         assert made["id"] in str(several.value.hint)
 
 
+async def test_a_customer_who_was_deleted_can_come_back(till: StripeTill) -> None:
+    async with till.ledger() as ledger:
+        first = await invoice(ledger)
+        till.outside("delete", first.customer)
+        with pytest.raises(NotFound):
+            await ledger.get(EntryId(first.customer))
+        assert await ledger.customer("ann@example.com") is None
+        second = await invoice(ledger)
+        assert second.customer != first.customer
+        assert (await invoice(ledger)).customer == second.customer
+
+
 @pytest.mark.parametrize(
     ("currency", "amount_minor"), [("KWD", 1234), ("BHD", 5), ("MGA", 150), ("TND", 1001)]
 )

@@ -254,6 +254,29 @@ async def test_whether_a_mail_went_out_is_not_guessed(
     assert len(till.sandbox.state["mails"]) == 1
 
 
+async def test_what_was_refused_in_the_end_can_be_decided_anew(
+    tmp_path: Path, sandbox: Sandboxes
+) -> None:
+    """The request is lost; when it is sent again, another refund has taken its share."""
+    till = StripeTill(tmp_path, sandbox("stripe"))
+    await prepared(till, "refund")
+    payment = next(iter(till.sandbox.state["objects"]["main"]["payment_intent"]))
+
+    async def back(ledger: Any, amount_minor: int, key: str) -> Any:
+        new = NewRefund(payment=payment, amount_minor=amount_minor, currency="EUR")  # type: ignore[arg-type] # an id
+        return (await ledger.refund(new, op(key))).result
+
+    till.sandbox.fail("^POST /v1/refunds$", "drop_before")
+    async with connected(till, patience=SLOW) as ledger:
+        with anyio.move_on_after(0.5):
+            await back(ledger, 6001, "k")
+    async with connected(till) as ledger:
+        await back(ledger, 1000, "other")
+        assert await ledger.earlier(op("k")) is None
+        assert (await back(ledger, 5001, "k")).amount_minor == 5001
+    assert till.sandbox.state["counts"]["refund"] == 2
+
+
 @asynccontextmanager
 async def connected(till: StripeTill, **more: Any) -> Any:
     async with till.ledger(**more) as ledger:

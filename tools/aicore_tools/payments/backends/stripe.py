@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict
@@ -243,7 +244,8 @@ class StripeLedger:
     async def _effect(
         self, operation: Operation, procedure: str, request: dict[str, Any]
     ) -> Effect[E]:
-        stored = {**request, "asked_s": self._shared.now_s()}
+        attempt = secrets.token_hex(4)
+        stored = {**request, "asked_s": self._shared.now_s(), "attempt": attempt}
         effect = await self._journal.effect(operation, procedure, stored)
         # The journal gives back what this very procedure stored.
         return effect.map(lambda result: cast("E", entry_from_json(result)))

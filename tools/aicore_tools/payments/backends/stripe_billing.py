@@ -30,6 +30,7 @@ from aicore_tools.payments.backends.stripe_procedures import (
     Found,
     StripeProcedures,
     begun,
+    key_of,
     nowhere,
 )
 from aicore_tools.payments.entry_json import entry_from_json, entry_to_json
@@ -80,7 +81,7 @@ class StripeBilling:
         params["metadata"] = {**metadata, OP: claim.key}
         with begun(is_begun=is_new):
             saved = await self._calls.send(
-                self._calls.v1.customers.update_async, customer, key=claim.key, params=params
+                self._calls.v1.customers.update_async, customer, key=key_of(claim), params=params
             )
         return entry_to_json(customer_of(saved))
 
@@ -103,7 +104,7 @@ class StripeBilling:
         } | ({} if new["is_active"] is not False else {"active": False})
         products = self._calls.v1.products
         try:
-            made = await self._calls.send(products.create_async, key=claim.key, params=params)
+            made = await self._calls.send(products.create_async, key=key_of(claim), params=params)
         except Conflict as error:
             if error.code != "resource_already_exists":
                 raise
@@ -119,7 +120,7 @@ class StripeBilling:
         if _has_other_terms(old, change):
             made = await self._calls.send(
                 v1.prices.create_async,
-                key=f"{claim.key}:price",
+                key=key_of(claim, "price"),
                 params={**_terms(old, change), "product": product, "metadata": {OP: claim.key}},
             )
             price_id = made["id"]
@@ -136,7 +137,7 @@ class StripeBilling:
             params["active"] = change["is_active"]
         with begun(is_begun=price_id != old["id"]):
             await self._calls.send(
-                v1.products.update_async, product, key=f"{claim.key}:product", params=params
+                v1.products.update_async, product, key=key_of(claim, "product"), params=params
             )
         with begun():
             if price_id != old["id"]:
@@ -156,7 +157,7 @@ class StripeBilling:
         await self._calls.send(
             self._calls.v1.prices.update_async,
             price,
-            key=f"{claim.key}:{price}",
+            key=key_of(claim, price),
             params={"active": is_active},
         )
 
@@ -174,7 +175,7 @@ class StripeBilling:
             if customer:
                 params["metadata"][CUSTOMER] = customer
             made = await self._calls.send(
-                v1.payment_links.create_async, key=f"{claim.key}:create", params=params
+                v1.payment_links.create_async, key=key_of(claim, "create"), params=params
             )
         else:
             params |= {"mode": "payment", "success_url": new["done_url"]}
@@ -182,7 +183,7 @@ class StripeBilling:
                 {"customer": customer} if customer else {}
             )
             made = await self._calls.send(
-                v1.checkout.sessions.create_async, key=f"{claim.key}:create", params=params
+                v1.checkout.sessions.create_async, key=key_of(claim, "create"), params=params
             )
         with begun():
             return entry_to_json(await self._reading.link(made["id"]))
@@ -211,7 +212,7 @@ class StripeBilling:
             "metadata": {OP: claim.key},
         } | ({"description": new["memo"]} if new["memo"] else {})
         made = await self._calls.send(
-            v1.invoices.create_async, key=f"{claim.key}:create", params=params
+            v1.invoices.create_async, key=key_of(claim, "create"), params=params
         )
         return await self._fill_invoice(claim, made["id"])
 
@@ -223,7 +224,7 @@ class StripeBilling:
                 await self._calls.send(
                     self._calls.v1.invoices.add_lines_async,
                     invoice,
-                    key=f"{claim.key}:lines",
+                    key=key_of(claim, "lines"),
                     params={"lines": lines},
                 )
         except OutcomeUnknown:
@@ -237,7 +238,7 @@ class StripeBilling:
     async def _take_back(self, claim: Claim, invoice: str) -> None:
         try:
             await self._calls.send(
-                self._calls.v1.invoices.delete_async, invoice, key=f"{claim.key}:undo", params={}
+                self._calls.v1.invoices.delete_async, invoice, key=key_of(claim, "undo"), params={}
             )
         except NotFound:
             return
@@ -274,7 +275,7 @@ class StripeBilling:
         return await self._send_step(claim, entry, action)
 
     async def _send_step(self, claim: Claim, entry: str, action: Action) -> _Json:
-        v1, key = self._calls.v1, f"{claim.key}:{action}"
+        v1, key = self._calls.v1, key_of(claim, action)
         if entry.startswith("plink_"):
             await self._calls.send(
                 v1.payment_links.update_async, entry, key=key, params={"active": False}
@@ -302,7 +303,7 @@ class StripeBilling:
         draft = cast("Invoice", entry_from_json(claim.notes["draft"]))
         with suppress(NotFound):  # it is gone, and the note says that it was there when we began
             await self._calls.send(
-                self._calls.v1.invoices.delete_async, draft.id, key=f"{claim.key}:void", params={}
+                self._calls.v1.invoices.delete_async, draft.id, key=key_of(claim, "void"), params={}
             )
         return entry_to_json(replace(draft, status="void"))
 

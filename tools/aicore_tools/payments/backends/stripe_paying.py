@@ -18,6 +18,7 @@ from aicore_tools.payments.backends.stripe_procedures import (
     Found,
     StripeProcedures,
     begun,
+    key_of,
     nowhere,
 )
 from aicore_tools.payments.entry_json import entry_to_json
@@ -56,7 +57,7 @@ class StripePaying:
             "expand": ["charge"],
         } | ({"reason": new["reason"]} if new["reason"] in _STRIPES_REASONS else {})
         made = await self._calls.send(
-            self._calls.v1.refunds.create_async, key=claim.key, params=params
+            self._calls.v1.refunds.create_async, key=key_of(claim), params=params
         )
         return entry_to_json(refund_of(made))
 
@@ -81,7 +82,7 @@ class StripePaying:
             "metadata": {OP: claim.key},
         }
         made = await self._calls.send(
-            self._calls.v1.subscriptions.create_async, key=f"{claim.key}:create", params=params
+            self._calls.v1.subscriptions.create_async, key=key_of(claim, "create"), params=params
         )
         return entry_to_json(subscription_of(made))
 
@@ -106,18 +107,18 @@ class StripePaying:
             return entry_to_json(subscription_of(present))
         if ends_now:
             changed = await self._calls.send(
-                subscriptions.cancel_async, step["id"], key=claim.key, params={}
+                subscriptions.cancel_async, step["id"], key=key_of(claim), params={}
             )
             return entry_to_json(subscription_of(changed))
         is_paused = step["action"] == "resume" and present["status"] == "paused"
         if is_paused:
             await self._calls.send(
-                subscriptions.resume_async, step["id"], key=f"{claim.key}:resume", params={}
+                subscriptions.resume_async, step["id"], key=key_of(claim, "resume"), params={}
             )
         params = {**_changes(step, present), "metadata": {OP: claim.key}}
         with begun(is_begun=is_paused):
             changed = await self._calls.send(
-                subscriptions.update_async, step["id"], key=claim.key, params=params
+                subscriptions.update_async, step["id"], key=key_of(claim), params=params
             )
         return entry_to_json(subscription_of(changed))
 

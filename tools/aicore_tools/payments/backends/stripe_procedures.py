@@ -20,7 +20,7 @@ from aicore_tools.payments.backends.stripe_calls import StripeCalls
 from aicore_tools.payments.backends.stripe_entries import OP
 from aicore_tools.payments.backends.stripe_reading import StripeReading
 
-__all__ = ["Found", "StripeProcedures", "begun", "nowhere"]
+__all__ = ["Found", "StripeProcedures", "begun", "key_of", "nowhere"]
 
 Found: TypeAlias = dict[str, Any] | None
 KEYS_KEPT_S = 23 * 3600
@@ -43,6 +43,14 @@ def begun(*, is_begun: bool = True) -> Iterator[None]:
             f"It was begun at Stripe and not finished: {error.message}",
             hint="Repeat the call with the same operation key: it goes on where it stopped.",
         ) from error
+
+
+def key_of(claim: Claim, step: str = "") -> str:
+    """Give the idempotency key of one step of an effect.
+
+    What was decided anew after a refusal gets other keys: Stripe keeps refusals under theirs.
+    """
+    return ":".join(filter(None, (claim.key, claim.request["attempt"], step)))
 
 
 class StripeProcedures:
@@ -99,10 +107,13 @@ class StripeProcedures:
 
         The key follows from the address, so that two who ask at once make one customer.
         """
+        customers, params = self.calls.v1.customers, {"email": email}
         key = hashlib.sha256(f"customer {email}".encode()).hexdigest()
-        made = await self.calls.send(
-            self.calls.v1.customers.create_async, key=key, params={"email": email}
-        )
+        made = await self.calls.send(customers.create_async, key=key, params=params)
+        found = await self.calls.read(customers.retrieve_async, made["id"])
+        if found.get("deleted"):  # the answer was of one who was deleted since, within a day
+            key = f"{key}:{made['id']}"
+            made = await self.calls.send(customers.create_async, key=key, params=params)
         return str(made["id"])
 
     async def marked(self, method: Any, claim: Claim, **params: Any) -> dict[str, Any] | None:
