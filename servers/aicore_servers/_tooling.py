@@ -66,9 +66,8 @@ PROFILES: tuple[Profile, ...] = get_args(Profile)
 OPERATION_KEY = "aicore/operation-key"
 PRINCIPAL = "aicore/principal"
 HONOURS_KEY = "aicore/honours-operation-key"
-MAX_KEY_CHARS = (
-    255  # what the strictest vendor takes: https://docs.stripe.com/api/idempotent_requests
-)
+# What the strictest vendor takes: https://docs.stripe.com/api/idempotent_requests
+MAX_KEY_CHARS = 255
 NO_KEY = "none: repeating this call repeats the effect"
 DRY_RUN = "dry_run"
 CONFIRM = "confirm"
@@ -372,7 +371,8 @@ class BusinessServer(RecordServer[S], Generic[S]):
         cause = error.__cause__
         if isinstance(cause, ToolsError):
             if isinstance(cause, BackendConfigError | BackendUnavailable | OutcomeUnknown):
-                _log.warning("tool_failed tool=%s code=%s", name, cause.code, exc_info=cause)
+                why = type(cause.__cause__).__name__  # not its words: they may name a customer
+                _log.warning("tool_failed tool=%s code=%s: %s (%s)", name, cause.code, cause, why)
             return refusal(cause)
         if isinstance(cause, ValidationError):
             return refusal(InvalidInput(_first_mistakes(cause)))

@@ -206,16 +206,29 @@ async def test_what_vendors_are_asked_is_not_logged(
     sandbox: Callable[[str], Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Their libraries log addresses with everything in them, unless told not to."""
+    """Their libraries log addresses with everything in them, and say them in their errors."""
+    stripe, google = sandbox("stripe"), sandbox("google")
     monkeypatch.setenv("AICORE_STRIPE_API_KEY", "rk_test_any")
-    monkeypatch.setenv("AICORE_STRIPE_BASE_URL", sandbox("stripe").url)
-    with http("payments", tmp_path, "--backend", "stripe") as (url, process):
+    monkeypatch.setenv("AICORE_STRIPE_BASE_URL", stripe.url)
+    monkeypatch.setenv("AICORE_GOOGLE_CLIENT_ID", "c")
+    monkeypatch.setenv("AICORE_GOOGLE_CLIENT_SECRET", "s")
+    monkeypatch.setenv("AICORE_GOOGLE_REFRESH_TOKEN", "office@lakeside.example")
+    monkeypatch.setenv("AICORE_GOOGLE_BASE_URL", google.url)
+    options = ("--servers", "mail,payments", "--mail-backend", "gmail")
+    with http("business", tmp_path, *options, "--payments-backend", "stripe") as (url, process):
         async with Client(url) as client:
-            asked = {"kind": "invoice", "customer": "ann.lee@example.com"}
-            await client.call_tool("payments_search", asked)
+            ann = "ann.lee@example.com"
+            await client.call_tool("payments_search", {"kind": "invoice", "customer": ann})
             await client.call_tool("payments_get", {"id": "cus_marker77"})
+            await client.call_tool("mail_search", {"sender": ann})
+            forbidden = {"error": {"code": 403, "errors": [{"reason": "accessNotConfigured"}]}}
+            fault = {"on": "GET .*messages", "kind": "status", "status": 403, "times": 9}
+            httpx2.post(f"{google.url}/_sandbox/faults", json={**fault, "body": forbidden})
+            refused = await client.call_tool("mail_search", {"sender": ann})
+            assert refused.is_error
         process.terminate()
         _, said = process.communicate(timeout=10)
+    assert "tool_failed tool=mail_search" in said
     assert "ann.lee" not in said
     assert "marker77" not in said
 
