@@ -22,6 +22,16 @@ Http = Callable[..., AbstractContextManager[tuple[str, subprocess.Popen[str]]]]
 
 ANN, BOB = "a" * 40, "b" * 40
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+OPENING = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 
 
@@ -144,18 +154,8 @@ async def test_the_servers_own_profile_is_the_most_there_is(http: Http, tmp_path
 
 def test_a_session_is_for_the_token_that_opened_it(http: Http, tmp_path: Path) -> None:
     path = token_file(tmp_path, f"ann {ANN}", f"bob {BOB}")
-    opening = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "initialize",
-        "params": {
-            "protocolVersion": "2025-06-18",
-            "capabilities": {},
-            "clientInfo": {"name": "test", "version": "1"},
-        },
-    }
     with http("crm", tmp_path, "--token-file", str(path)) as (url, _):
-        opened = httpx2.post(url, json=opening, headers={**ACCEPT, **bearer(ANN)}, timeout=10)
+        opened = httpx2.post(url, json=OPENING, headers={**ACCEPT, **bearer(ANN)}, timeout=10)
         session = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
         assert post(url, **session, **bearer(BOB)).status_code == 404
         assert post(url, **session, **bearer(ANN)).status_code == 200
@@ -188,11 +188,25 @@ def test_a_body_that_is_too_long_is_refused(http: Http, tmp_path: Path) -> None:
 def test_neither_bodies_nor_tokens_are_logged(http: Http, tmp_path: Path) -> None:
     path = token_file(tmp_path, f"ann {ANN}")
     marker = "Ann Lee has a cold"
+    call = {**PING, "method": "tools/call"}
+    wrong = [
+        f'{{"x": "{marker}"',
+        json.dumps({**PING, "params": {"x": marker}}),
+        json.dumps({**call, "params": {"name": 5, "arguments": {"text": marker}}}),
+        json.dumps({**call, "params": {"name": "crm_log", "arguments": marker}}),
+        json.dumps({**call, "params": marker}),
+        json.dumps({**call, "method": marker}),
+        json.dumps([marker]),
+    ]
+    eras = [{}, {"Mcp-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call"}]
     with http("crm", tmp_path, "--token-file", str(path)) as (url, process):
-        for content in (f'{{"x": "{marker}"', json.dumps({**PING, "params": {"x": marker}})):
+        session = httpx2.post(url, json=OPENING, headers={**ACCEPT, **bearer(ANN)}, timeout=10)
+        eras.append({"Mcp-Session-Id": session.headers["mcp-session-id"]})
+        for content in wrong:
             for token in (ANN, BOB):
-                headers = {**ACCEPT, "Content-Type": "application/json", **bearer(token)}
-                httpx2.post(url, content=content.encode(), headers=headers, timeout=10)
+                for era in eras:
+                    headers = {**ACCEPT, "Content-Type": "application/json", **bearer(token), **era}
+                    httpx2.post(url, content=content.encode(), headers=headers, timeout=10)
         process.terminate()
         _, said = process.communicate(timeout=10)
     assert marker not in said
