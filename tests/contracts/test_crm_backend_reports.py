@@ -298,3 +298,33 @@ async def test_a_probe_says_whose_it_is_and_what_it_may(opening: Open) -> None:
         probe = await directory.probe()
         assert probe.name
         assert probe.can
+
+
+async def test_every_kind_of_log_entry_is_found_as_a_note(opening: Open) -> None:
+    async with opening() as directory:
+        for kind in ("note", "call", "meeting", "email", "note"):
+            await directory.log(op(), Entry(kind=kind, text=f"a {kind}"))  # type: ignore[arg-type]
+
+        async def kinds(*filters: Filter) -> list[str]:
+            found: list[str] = []
+            cursor = None
+            while True:
+                page = await directory.search(
+                    Search(type="note", filters=filters, limit=2, cursor=cursor)
+                )
+                for row in page.rows:
+                    assert row.fields["text"] == f"a {row.fields['kind']}"
+                    assert await directory.get("note", [row.id]) == [row]
+                    found.append(row.fields["kind"])
+                cursor = page.next_cursor
+                if cursor is None:
+                    return sorted(found)
+
+        assert await kinds() == ["call", "email", "meeting", "note", "note"]
+        for op_name, value, expected in (
+            ("eq", "call", ["call"]),
+            ("in", ["call", "email"], ["call", "email"]),
+            ("neq", "note", ["call", "email", "meeting"]),
+        ):
+            condition = Filter(field="kind", op=op_name, value=value)  # type: ignore[arg-type]
+            assert await kinds(condition) == expected

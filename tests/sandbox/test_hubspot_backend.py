@@ -148,8 +148,17 @@ async def test_a_read_is_repeated_whatever_happened(url: str, tmp_path: Path, ki
 
 
 async def test_nobody_there_is_unavailable(tmp_path: Path) -> None:
-    with pytest.raises(BackendUnavailable):
-        await hubspot("http://127.0.0.1:1", tmp_path).__aenter__()
+    for declared in (mapping(tmp_path), {}):
+        with pytest.raises(BackendUnavailable):
+            await hubspot("http://127.0.0.1:1", tmp_path, mapping=declared).__aenter__()
+
+
+async def test_one_of_many_reads_that_fails_is_one_error(url: str, tmp_path: Path) -> None:
+    (ann,) = seeded(url, "contacts", {"firstname": "Ann"})
+    async with hubspot(url, tmp_path) as directory:
+        fault(url, on="/associations/contacts/deals", kind="status", status=503, times=2)
+        with pytest.raises(BackendUnavailable):
+            await directory.get("contact", [RecordId(ann)], ["links", "activity"])
 
 
 async def test_more_than_one_batch_is_read_whole(url: str, tmp_path: Path) -> None:
@@ -166,6 +175,21 @@ async def test_more_than_one_batch_is_read_whole(url: str, tmp_path: Path) -> No
             if cursor is None:
                 break
         assert rows == list(reversed(ids))
+
+
+async def test_more_links_than_a_page_are_read_whole(url: str, tmp_path: Path) -> None:
+    (ann,) = seeded(url, "contacts", {"firstname": "Ann"})
+    deals = seeded(url, "deals", *({"dealname": f"d{i}"} for i in range(501)))
+    with httpx2.Client(base_url=url, headers={"Authorization": "Bearer owner"}) as http:
+        pairs = [{"from": {"id": ann}, "to": {"id": deal}} for deal in deals]
+        path = "/crm/v4/associations/contacts/deals/batch/associate/default"
+        http.post(path, json={"inputs": pairs}).raise_for_status()
+    async with hubspot(url, tmp_path) as directory:
+        a, last = Ref("contact", RecordId(ann)), Ref("deal", RecordId(deals[-1]))
+        assert not (await directory.link(op(), a, last)).result
+        (read,) = await directory.get("contact", [a.id], ["links"])
+        newest = [f"deal:{deal}" for deal in reversed(deals)][:50]
+        assert [str(link.ref) for link in read.links or ()] == newest
 
 
 async def test_many_with_the_same_value_are_paged_whole(url: str, tmp_path: Path) -> None:

@@ -225,6 +225,25 @@ async def test_a_change_made_meanwhile_is_not_made_undone(
         assert ann.fields["city"] == "Bonn"
 
 
+async def test_a_merge_of_several_that_broke_off_goes_on(url: str, tmp_path: Path) -> None:
+    async with hubspot(url, tmp_path, patience=ONCE) as directory:
+        merged = await CASES["merge"].do(directory, op("first"))
+        (eve,) = (
+            await directory.upsert(op(None), "contact", [Upsert(fields={"name": "Eve"})])
+        ).result
+        asked = Archive(
+            type="contact",
+            ids=[B.id, RecordId(str(eve.id))],
+            merge_into=merged.result.merged_into,
+        )
+        fault = {"on": CASES["merge"].on, "kind": "drop_before"}
+        httpx2.post(f"{url}/_sandbox/faults", json=fault).raise_for_status()
+        done = await directory.archive(op("k"), asked)
+        assert done.result.merged_into not in (None, merged.result.merged_into)
+        assert (await directory.archive(op("k"), asked)).is_replay
+    assert state(url)["counts"]["contacts"] == 1
+
+
 async def test_one_key_at_the_same_time_is_one(url: str, tmp_path: Path) -> None:
     before, results = state(url), []
     case = CASES["contact by name"]

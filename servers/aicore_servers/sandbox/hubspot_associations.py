@@ -13,6 +13,8 @@ from aicore_servers.sandbox.hubspot_store import Refused, Store
 
 __all__ = ["associate", "associate_one", "association", "labels", "read_associations"]
 
+MAX_ENDS = 500
+
 
 def _pair(store: Store, request: Request) -> tuple[str, str]:
     a = store.object_type(request.path_params["a"])
@@ -86,16 +88,22 @@ def read_associations(store: Store, request: Request, body: Mapping[str, Any]) -
     results, errors = [], []
     for each in body["inputs"]:
         ends = store.associations.get((a, str(each["id"])), {})
-        there = [
-            {
-                "toObjectId": int(other_id),
-                "associationTypes": [kinds[kind] for kind in sorted(found)],
-            }
-            for (other, other_id), found in ends.items()
-            if other == b
-        ]
+        there = [(other_id, kind) for (other, other_id), kind in ends.items() if other == b]
+        start = int(each.get("after") or 0)
+        row: dict[str, Any] = {
+            "from": {"id": str(each["id"])},
+            "to": [
+                {
+                    "toObjectId": int(other_id),
+                    "associationTypes": [kinds[kind] for kind in sorted(found)],
+                }
+                for other_id, found in there[start : start + MAX_ENDS]
+            ],
+        }
+        if start + MAX_ENDS < len(there):
+            row["paging"] = {"next": {"after": str(start + MAX_ENDS)}}
         if there:
-            results.append({"from": {"id": str(each["id"])}, "to": there})
+            results.append(row)
         else:
             none = Refused(404, "OBJECT_NOT_FOUND", "No association was found.")
             errors.append(worded(none, fromObjectId=[str(each["id"])]))

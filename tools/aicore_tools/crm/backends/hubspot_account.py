@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
-
-import anyio
 
 from aicore_tools.crm.backends.hubspot_defaults import DEFAULTS, OPERATION, Default
 from aicore_tools.crm.backends.hubspot_shapes import Shape, Shapes, bind
 from aicore_tools.crm.backends.hubspot_values import Owners
-from aicore_tools.crm.backends.hubspot_wire import HubSpotWire
+from aicore_tools.crm.backends.hubspot_wire import HubSpotWire, together
 from aicore_tools.crm.fields import nearest
 from aicore_tools.crm.mapping import TypeRule
 from aicore_tools.crm.records import Owner, Pipeline
@@ -58,12 +57,13 @@ class Account:
             else:
                 schemas[default.object] = answer.results
 
-        async with anyio.create_task_group() as tasks:
-            for default in wanted:
-                tasks.start_soon(read, default)
-            for each in _PIPELINED:
-                tasks.start_soon(self._read_pipelines, each)
-            tasks.start_soon(self._read_owners)
+        await together(
+            [
+                *(partial(read, default) for default in wanted),
+                *(partial(self._read_pipelines, each) for each in _PIPELINED),
+                self._read_owners,
+            ]
+        )
         if not schemas:
             raise next(iter(self.denied.values()))
         problems = self._bind(wanted, schemas)

@@ -18,7 +18,7 @@ from aicore_tools.crm.backends.hubspot_planning import (
 )
 from aicore_tools.crm.backends.hubspot_reading import associated, label_of, read_batch
 from aicore_tools.crm.backends.hubspot_shapes import Shape
-from aicore_tools.crm.backends.hubspot_values import encoded, record_of
+from aicore_tools.crm.backends.hubspot_values import encoded, instant, record_of
 from aicore_tools.crm.backends.hubspot_writing import Writer
 from aicore_tools.crm.fields import nearest
 from aicore_tools.crm.records import Archive, Entry, RecordId, Ref, Upsert
@@ -129,7 +129,7 @@ class Effects:
     def _entry(self, asked: Mapping[str, Any], began_at: str) -> Plan:
         shape = self.account.shapes.of_kind(asked["kind"])
         fields = {"text": asked["text"], "owner": asked["owner"]}
-        at = asked["at"] or began_at
+        at = asked["at"] or instant(began_at).isoformat(timespec="seconds")
         if asked["kind"] == "task":
             fields |= {"due": asked["due"] or at, "is_done": bool(asked["is_done"])}
         else:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
-
-import anyio
 
 from aicore_tools.crm.backends.hubspot_account import Account
 from aicore_tools.crm.backends.hubspot_search import matching
 from aicore_tools.crm.backends.hubspot_shapes import Shape
 from aicore_tools.crm.backends.hubspot_values import decoded, record_of, title_of
+from aicore_tools.crm.backends.hubspot_wire import together
 from aicore_tools.crm.records import (
     Activity,
     Change,
@@ -140,9 +140,7 @@ async def _ends(
         for vendor_id, there in (await associated(account, shape, ids, other)).items():
             ends.setdefault(vendor_id, []).extend((other, each) for each in there)
 
-    async with anyio.create_task_group() as tasks:
-        for other in others:
-            tasks.start_soon(ask, other)
+    await together([partial(ask, other) for other in others])
     return ends
 
 
@@ -230,8 +228,8 @@ def _history(account: Account, shape: Shape, found: Any) -> list[Change]:
         )
         state: dict[str, str | None] = {}
         before = None
-        for at, together in itertools.groupby(oldest_first, key=lambda each: each[0]):
-            for _, source, version in together:
+        for at, changed in itertools.groupby(oldest_first, key=lambda each: each[0]):
+            for _, source, version in changed:
                 state[source] = version.value
                 by[at] = version.source_label or version.source_type
             after = decoded(bound, state, account.owners)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aicore_tools.crm import cursors
@@ -68,7 +68,11 @@ class _Query:
     words: str
     sort: str
     is_descending: bool
-    properties: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def ordered(self) -> str:
+        """The property to sort by, with a minus where it goes down."""
+        return f"-{self.sort}" if self.is_descending else self.sort
 
 
 async def search(account: Account, search: Search) -> Page:
@@ -244,8 +248,7 @@ async def _by_id(account: Account, query: _Query, walk: _Walk, need: int) -> lis
         account,
         query.shape,
         _and(query.conditions, *more),
-        sort=ID,
-        is_descending=query.is_descending,
+        sort=query.ordered,
         limit=need,
         words=query.words,
     )
@@ -272,8 +275,7 @@ async def _beyond(
         account,
         query.shape,
         _and(query.conditions, more),
-        sort=query.sort,
-        is_descending=query.is_descending,
+        sort=query.ordered,
         limit=limit + 1,
         words=query.words,
     )
@@ -313,10 +315,9 @@ async def _ask(
     *,
     sort: str,
     limit: int,
-    is_descending: bool = False,
     words: str = "",
 ) -> list[Any]:
-    """Ask for up to `limit` rows, in one request."""
+    """Ask for up to `limit` rows, in one request. `sort` is a property, or `-property`."""
     count = sum(len(group) for group in conditions)
     widest = max((len(group) for group in conditions), default=0)
     if len(conditions) > MAX_GROUPS or widest > MAX_FILTERS_A_GROUP or count > MAX_FILTERS:
@@ -324,12 +325,13 @@ async def _ask(
             "These are more conditions than HubSpot takes in one search.",
             hint="Use at most 4 filters; each neq counts twice.",
         )
+    name = sort.removeprefix("-")
     body: dict[str, Any] = {
         "limit": min(limit, MAX_PAGE),
         "sorts": [
-            {"propertyName": sort, "direction": "DESCENDING" if is_descending else "ASCENDING"}
+            {"propertyName": name, "direction": "ASCENDING" if name == sort else "DESCENDING"}
         ],
-        "properties": [*shape.properties(), sort],
+        "properties": [*shape.properties(), name],
         "filterGroups": [{"filters": group} for group in conditions if group],
     }
     if words:

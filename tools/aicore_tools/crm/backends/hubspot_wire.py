@@ -10,11 +10,13 @@ from __future__ import annotations
 import importlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+
+import anyio
 
 from aicore_tools.connections import Connection
 from aicore_tools.errors import (
@@ -29,7 +31,7 @@ from aicore_tools.errors import (
 from aicore_tools.retries import Patience, patiently
 from aicore_tools.vendor_threads import VendorThreads
 
-__all__ = ["HubSpotWire"]
+__all__ = ["HubSpotWire", "together"]
 
 HOST = "https://api.hubapi.com"
 TIMEOUT_S = 20.0
@@ -50,6 +52,24 @@ _PACKAGES = (
 )
 _BUSY = (423, 429, 477)  # locked, too many, being moved: nothing was done
 _RETRY_S = 2.0
+
+
+async def together(calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    """Run calls side by side; the first ToolsError ends them all and is raised as it is."""
+    failed: list[ToolsError] = []
+
+    async def run(call: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await call()
+        except ToolsError as error:
+            failed.append(error)
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for call in calls:
+            tasks.start_soon(run, call)
+    if failed:
+        raise failed[0]
 
 
 @dataclass(slots=True)
