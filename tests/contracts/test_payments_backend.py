@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import anyio
 import pytest
-from tests.contracts.payments_rows import LINES, ROWS, Till, effect_of
+from tests.contracts.payments_rows import LINES, ROWS, Till, effect_of, sandboxes_kept
 
 from aicore_tools.errors import Conflict, InvalidInput, NotFound
 from aicore_tools.operations import Operation
@@ -46,11 +46,17 @@ from aicore_tools.payments.records import (
 DAY = timedelta(days=1)
 
 
+@pytest.fixture(scope="module")
+def sandboxes() -> Iterator[Callable[[], Any]]:
+    with sandboxes_kept() as of_a_test:
+        yield of_a_test
+
+
 @pytest.fixture(params=ROWS)
 def till(
-    request: pytest.FixtureRequest, tmp_path: Path, sandbox: Callable[[str], Any]
+    request: pytest.FixtureRequest, tmp_path: Path, sandboxes: Callable[[], Any]
 ) -> Iterator[Till]:
-    made = ROWS[request.param](tmp_path, sandbox)
+    made = ROWS[request.param](tmp_path, sandboxes())
     yield made
     made.check()
 
