@@ -223,6 +223,7 @@ class Post:
     deliver: Callable[[str, bytes], object] | None = None
     own: frozenset[str] = frozenset({OWN.email})
     users: dict[str, str] = field(default_factory=dict)
+    at_mail: Callable[[], object] = lambda: None
 
     @property
     def subjects(self) -> list[str]:
@@ -246,6 +247,7 @@ class Post:
     async def handle_DATA(  # noqa: N802 - aiosmtpd's name
         self, server: Any, session: Session, envelope: Envelope
     ) -> str:
+        self.at_mail()
         what = self.at_data.pop(0) if self.at_data else "250 OK"
         if what == "drop_before":
             server.transport.abort()

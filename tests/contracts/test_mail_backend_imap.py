@@ -297,6 +297,19 @@ def test_a_connection_that_cannot_be_or_is_not_safe_is_refused(
         mail_peers.mailbox(**fields)
 
 
+def test_a_user_who_is_no_address_needs_one_to_send_from(mail_peers: Any) -> None:
+    for addresses, is_fine in (("", False), ("x", False), ("a@b.example, C <c@d.example>", True)):
+        connection = mail_peers.connection(addresses=addresses)
+        try:
+            box = ImapMailbox(
+                mail_peers.folder / "m.db", business="main", connection=connection, addresses=()
+            )
+        except BackendConfigError:
+            assert not is_fine
+        else:
+            assert [each.email for each in box.addresses] == ["a@b.example", "c@d.example"]
+
+
 def test_a_password_goes_unprotected_only_where_somebody_said_so(mail_peers: Any) -> None:
     fields = {"imap_host": "mail.example.com", "allow_unencrypted": "yes"}
     assert mail_peers.mailbox(**fields).addresses == (OWN,)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from aicore_tools.errors import (
@@ -175,6 +178,43 @@ async def test_where_everybody_is_refused_nothing_is_sent(
             await mailbox.send(op("k"), first.id)
         mail_peers.post.refuses = {}
         await mailbox.send(op("k"), first.id)
+    assert len(mail_peers.post.taken) == 1
+
+
+async def test_a_copy_to_ourselves_is_no_recipient(mail_peers: Any) -> None:
+    mail_peers.post.refuses = {ANN.email: "550 unknown"}
+    async with mail_peers.mailbox(self_bcc="yes") as mailbox:
+        first = await draft(mailbox)
+        with pytest.raises(NotAllowed):
+            await mailbox.send(op("k"), first.id)
+        mail_peers.post.refuses = {OWN.email: "550 not to yourself"}
+        sent = await mailbox.send(op("k"), first.id)
+        assert sent.result.refused == []
+    (taken,) = mail_peers.post.taken
+    assert taken.rcpt_tos == [ANN.email]
+
+
+async def test_a_caller_who_leaves_does_not_break_the_handing_over(mail_peers: Any) -> None:
+    loop, has_left = asyncio.get_running_loop(), threading.Event()
+
+    def leave() -> None:
+        scope.cancel()
+        has_left.set()
+
+    def at_mail() -> None:
+        loop.call_soon_threadsafe(leave)
+        assert has_left.wait(10)
+
+    async with mail_peers.mailbox() as mailbox:
+        first = await draft(mailbox)
+        mail_peers.post.at_mail = at_mail
+        with anyio.CancelScope() as scope:
+            await mailbox.send(op("k"), first.id)
+        mail_peers.post.at_mail = lambda: None
+        assert scope.cancelled_caught
+        assert (await mailbox.send(op("k"), first.id)).is_replay
+        assert await subjects(mailbox, "sent") == ["Offer"]
+        assert await subjects(mailbox, "drafts") == []
     assert len(mail_peers.post.taken) == 1
 
 

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar, get_args
 
 from aicore_tools.connections import Connection, Probe
 from aicore_tools.errors import (
+    BackendConfigError,
     BackendUnavailable,
     Conflict,
     InvalidInput,
@@ -57,7 +58,7 @@ __all__ = ["ImapMailbox"]
 
 T = TypeVar("T")
 
-_EFFECT_DEADLINE_S = 150.0
+_EFFECT_DEADLINE_S = 180.0
 
 
 class ImapMailbox:
@@ -295,15 +296,22 @@ class ImapMailbox:
             root=next(iter(content.threading.references), message_id),
         )
         recipients = [address.email for address in content.everyone]
-        recipients += _copies_to_self(self._connection, sender, recipients)
 
         async def before_data() -> None:
             await claim.note(state="sending")
 
-        refused = await self._submission.send(
-            sender.email, recipients, raw, before_data=before_data
+        async def after_data(refused: dict[str, str]) -> None:
+            told = [f"{who}: {code}" for who, code in refused.items()]
+            await claim.note(state="sent", refused=told)
+
+        await self._submission.send(
+            sender.email,
+            recipients,
+            raw,
+            copies=_copies_to_self(self._connection, sender, recipients),
+            before_data=before_data,
+            after_data=after_data,
         )
-        await claim.note(state="sent", refused=[f"{who}: {code}" for who, code in refused.items()])
         return raw
 
     async def _find_sent(self, claim: Claim) -> dict[str, Any] | None:
@@ -407,7 +415,13 @@ class ImapMailbox:
 
 def _own_addresses(connection: Connection) -> tuple[Address, ...]:
     given = connection.get("addresses", connection.need("user"))
-    return tuple(parse_address(part) for part in given.split(",") if part.strip())
+    try:
+        return tuple(parse_address(part) for part in given.split(",") if part.strip())
+    except InvalidInput as error:
+        raise BackendConfigError(
+            "The connection to imap names no address to send from.",
+            hint="Give the field addresses, or --address to the server.",
+        ) from error
 
 
 def _copies_to_self(

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import anyio
+
 from aicore_tools.connections import Connection
 from aicore_tools.errors import (
     BackendConfigError,
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Submission"]
 
-_TIMEOUT_S = 20.0
-_DATA_TIMEOUT_S = 40.0
+_TIMEOUT_S = 30.0
+_SLOWEST_BYTES_PER_S = 50_000
 _FAREWELL_S = 2.0
 
 
@@ -50,11 +52,15 @@ class Submission:
         recipients: Sequence[str],
         raw: bytes,
         *,
+        copies: Sequence[str] = (),
         before_data: Callable[[], Awaitable[None]],
-    ) -> dict[str, str]:
-        """Send one mail; gives the recipients that were refused, each with the server's code.
+        after_data: Callable[[dict[str, str]], Awaitable[None]],
+    ) -> None:
+        """Send one mail; `copies` are recipients whose refusal does not matter.
 
-        `before_data` is awaited when everything is agreed and nothing was sent yet.
+        `before_data` is awaited when everything is agreed and nothing was sent yet, `after_data`
+        when the server took it, with the recipients it refused and its code for each. What lies
+        between is not cancelled: broken off, nobody could tell what became of it.
 
         Raises:
             NotAllowed: the server refused it, or every recipient; nothing was sent.
@@ -68,35 +74,40 @@ class Submission:
                 options.append(f"SIZE={len(raw)}")
             await smtp.mail(sender, options=options)
             refused = await self._offered(smtp, recipients)
-            await before_data()
-            await self._handed_over(smtp, raw)
-        return refused
+            await self._refused(smtp, copies)
+            with anyio.CancelScope(shield=True):
+                await before_data()
+                await self._handed_over(smtp, raw)
+                await after_data(refused)
 
     async def _offered(self, smtp: SMTP, recipients: Sequence[str]) -> dict[str, str]:
-        from aiosmtplib import SMTPRecipientRefused
-
-        refused: dict[str, str] = {}
-        is_for_now = True
-        for recipient in recipients:
-            try:
-                await smtp.rcpt(recipient)
-            except SMTPRecipientRefused as error:
-                refused[recipient] = str(error.code)
-                is_for_now = is_for_now and error.code < 500
+        """Name the recipients; gives those that are refused, and raises where all are."""
+        refused = await self._refused(smtp, recipients)
         if len(refused) < len(recipients):
             return refused
         named = ", ".join(f"{who} ({code})" for who, code in refused.items())
-        if is_for_now:
+        if all(code.startswith("4") for code in refused.values()):
             raise BackendUnavailable(
                 f"The mail server takes nothing for {named} now.", retry_after_s=60.0
             )
         raise NotAllowed(f"The mail server refused every recipient: {named}.", code="refused")
 
+    async def _refused(self, smtp: SMTP, recipients: Sequence[str]) -> dict[str, str]:
+        from aiosmtplib import SMTPRecipientRefused
+
+        refused: dict[str, str] = {}
+        for recipient in recipients:
+            try:
+                await smtp.rcpt(recipient)
+            except SMTPRecipientRefused as error:
+                refused[recipient] = str(error.code)
+        return refused
+
     async def _handed_over(self, smtp: SMTP, raw: bytes) -> SMTPResponse:
         from aiosmtplib import SMTPServerDisconnected, SMTPTimeoutError
 
         try:
-            return await smtp.data(raw, timeout=_DATA_TIMEOUT_S)
+            return await smtp.data(raw, timeout=_TIMEOUT_S + len(raw) / _SLOWEST_BYTES_PER_S)
         except (SMTPServerDisconnected, SMTPTimeoutError, OSError) as error:
             raise OutcomeUnknown(
                 "The connection broke while the mail was handed over.",
