@@ -204,3 +204,19 @@ async def test_a_refusal_leaves_the_key_free(gmail: Open, google: Any, op: Op) -
         assert refused.value.outcome == "none"
         await mailbox.save_draft(op(), CONTENT, draft)
         assert not (await mailbox.send(op("k"), draft)).is_replay
+
+
+async def test_of_two_drafts_of_one_effect_one_stays(gmail: Open, google: Any, op: Op) -> None:
+    async with gmail() as mailbox:
+        google.fail("POST /gmail/v1/users/me/drafts$", "drop_after")
+        google.fail("GET .*/drafts$", "status", status=503, times=4)
+        with pytest.raises(OutcomeUnknown):
+            await mailbox.save_draft(op("k"), CONTENT)
+        (made,) = google.state()["mail"]["accounts"]["office@lakeside.example"]["drafts"]
+        read = {"userId": "me", "id": made, "format": "raw"}
+        message = (await mailbox._client.read("users.drafts", "get", **read))["message"]
+        body = {"message": {"raw": message["raw"]}}
+        await mailbox._client.do("users.drafts", "create", userId="me", body=body)
+        assert len(google.mail()) == 2
+        assert (await mailbox.save_draft(op("k"), CONTENT)).is_replay
+    assert len(google.mail()) == 1

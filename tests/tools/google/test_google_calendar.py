@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aicore_tools.calendars import Answer, Attendee, Span, Terms, Timing
+from aicore_tools.calendars import Answer, Attendee, Event, Span, Terms, Timing
 from aicore_tools.calendars.backends.google import GoogleAgenda
 from aicore_tools.calendars.records import (
     CalendarId,
@@ -157,3 +157,55 @@ async def test_a_series_without_a_rule_is_not_taken_for_one_event(
                 series.id, scope="this", etag=series.etag, terms=Terms(), operation=op()
             )
     assert [each["status"] for each in google.events()] == ["confirmed"]
+
+
+async def changed(
+    calendars: GoogleAgenda, event: Event, op: Op, scope: Any, **change: Any
+) -> Event:
+    effect = await calendars.change(
+        event.id,
+        EventChange(**change),
+        scope=scope,
+        etag=event.etag,
+        terms=Terms(),
+        operation=op(),
+    )
+    return effect.result.event
+
+
+async def test_one_event_becomes_a_series_and_the_series_gets_another_rule(
+    agenda: Open, op: Op
+) -> None:
+    query = EventQuery(window=Span(NINE, NINE + 30 * DAY), calendars=(CalendarId(OFFICE),))
+    async with agenda() as calendars:
+        event = (await calendars.create(new(), Terms(), op())).result.event
+        series = await changed(calendars, event, op, "this", repeat="FREQ=WEEKLY;COUNT=3")
+        assert (series.id, len((await calendars.events(query)).events)) == (event.id, 3)
+        second = (await calendars.events(query)).events[1]
+        rest = await changed(
+            calendars, second, op, "following", repeat="FREQ=DAILY;COUNT=4", title="Course"
+        )
+        titles = [each.title for each in (await calendars.events(query)).events]
+        assert titles == ["Haircut"] + ["Course"] * 4
+        ended = await changed(calendars, rest, op, "all", repeat="FREQ=DAILY;UNTIL=20270403")
+        assert ended.repeat == "FREQ=DAILY;UNTIL=20270403T215959Z"
+        assert len((await calendars.events(query)).events) == 3
+        whole = await calendars.get(rest.id)
+        one = await changed(calendars, whole, op, "all", repeat="")
+        assert (one.repeat, len((await calendars.events(query)).events)) == ("", 2)
+
+
+async def test_a_series_moved_by_a_day_keeps_what_was_changed_on_its_own(
+    agenda: Open, op: Op
+) -> None:
+    query = EventQuery(window=Span(NINE, NINE + 30 * DAY), calendars=(CalendarId(OFFICE),))
+    async with agenda() as calendars:
+        await calendars.create(new(repeat="FREQ=WEEKLY;COUNT=4"), Terms(), op())
+        second = (await calendars.events(query)).events[1]
+        await changed(calendars, second, op, "this", location="Room 2")
+        first = (await calendars.events(query)).events[0]
+        later = Timing(span=Span(NINE + DAY, NINE + DAY + HOUR), tz="Europe/Berlin")
+        await changed(calendars, first, op, "all", timing=later)
+        found = (await calendars.events(query)).events
+        assert [each.location for each in found] == ["", "Room 2", "", ""]
+        assert [each.timing.span.start.weekday() for each in found] == [5, 4, 5, 5]
