@@ -582,3 +582,12 @@ async def test_the_connection_is_proved_by_a_read(open_calendars: Open) -> None:
         probe = await agenda.probe()
         assert probe.name
         assert probe.can
+
+
+async def test_no_text_makes_a_calendar_unreadable(open_calendars: Open) -> None:
+    async with open_calendars() as agenda:
+        title = "a\x0bb\x1f; c, \\d\uffff <&]]> \N{BLACK SCISSORS}"
+        event = await book(agenda, title=title, description="one\r\ntwo\n\n--", location="R;1,2")
+        kept = "".join(one for one in event.title if one.isprintable())
+        assert kept == "ab; c, \\d <&]]> \N{BLACK SCISSORS}"
+        assert await listed(agenda) == [event]

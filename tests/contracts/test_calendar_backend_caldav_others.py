@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -68,12 +69,14 @@ async def test_events_of_other_programs_are_read_in_their_zones(
         assert await calendars.get(event.id) == event
 
 
-def put(radicale: Any, user: str, uid: str, *lines: str) -> None:
+def put(radicale: Any, user: str, uid: str, *lines: str, name: str = "") -> None:
     event = ["BEGIN:VEVENT", f"UID:{uid}", "DTSTAMP:20261101T000000Z", "SUMMARY:Foreign", *lines]
     body = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:x", *event, "END:VEVENT", "END:VCALENDAR", ""]
     content = "\r\n".join(body).encode()
     headers = {"Content-Type": "text/calendar; charset=utf-8"}
-    answer = radicale.ask(user, "PUT", f"main/{uid}.ics", content=content, headers=headers)
+    answer = radicale.ask(
+        user, "PUT", f"main/{name or f'{uid}.ics'}", content=content, headers=headers
+    )
     answer.raise_for_status()
 
 
@@ -385,3 +388,31 @@ async def test_a_rule_that_repeats_too_often_is_its_first_occurrence(
     put(radicale, user, "odd", "DTSTART:20261124T080000Z", "DURATION:PT1H", f"RRULE:{rule}")
     async with open_caldav(radicale.url, user, tmp_path) as calendars:
         assert await hours_of(calendars) == [0]
+
+
+@pytest.mark.parametrize(
+    "name", ["a.ics", "\u00e4 b.ics", "no-end", "50%.ics", "%.ics", "a+b&c.ics"]
+)
+async def test_an_object_of_any_name_is_found_by_its_id(
+    name: str, radicale: Any, open_caldav: Any, tmp_path: Path
+) -> None:
+    user = radicale.new_user("main")
+    times = ("DTSTART:20261124T080000Z", "DTEND:20261124T090000Z", "RRULE:FREQ=DAILY;COUNT=2")
+    put(radicale, user, "uid", *times, name=quote(name, safe=""))
+    async with open_caldav(radicale.url, user, tmp_path) as calendars:
+        for event in await listed(calendars):
+            assert event.id.isascii()
+            assert await calendars.get(event.id) == event
+
+
+async def test_etags_of_a_server_that_compresses_are_understood(
+    radicale: Any, wired: Any, open_caldav: Any, tmp_path: Path
+) -> None:
+    user = radicale.new_user("main")
+    async with wired() as wire, open_caldav(wire.url, user, tmp_path) as calendars:
+        wire.rewrite = lambda answer: answer.replace(b'ETag: "', b'ETag: W/"')
+        event = (await calendars.create(new(), Terms(), op(None))).result.event
+        await calendars.cancel(
+            event.id, scope="this", etag=event.etag, terms=Terms(), operation=op(None)
+        )
+        assert radicale.objects(user) == []

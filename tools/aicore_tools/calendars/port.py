@@ -99,7 +99,8 @@ class Agenda(Protocol):
         366 days.
 
         Raises:
-            InvalidInput: the backend cannot do what is asked, such as a video room.
+            InvalidInput: the backend cannot keep what is asked. (A video room is only asked of a
+                calendar that makes them.)
             Conflict: with code `slot_taken`, if clashes are refused and the time is taken.
         """
         ...

@@ -34,7 +34,7 @@ from aicore_tools.calendars.backends.caldav_recipes import (
     creating,
 )
 from aicore_tools.calendars.backends.caldav_times import Unreadable
-from aicore_tools.calendars.backends.caldav_wire import Dav
+from aicore_tools.calendars.backends.caldav_wire import Dav, strong
 from aicore_tools.calendars.backends.caldav_xml import Found, calendar_query, free_busy_query
 from aicore_tools.calendars.clashing import clashing, spans_of
 from aicore_tools.calendars.invitations import is_own, marked, notices
@@ -271,7 +271,7 @@ class CalDavAgenda:
         """Parse what was not parsed in this very state before."""
         objects = []
         for one in found:
-            key = (one.href, one.text("d:getetag"))
+            key = (one.href, strong(one.text("d:getetag")))
             known = self._parsed.get(key)
             if known is None:
                 resource = unquote(one.href.rpartition("/")[2])
@@ -330,8 +330,7 @@ class CalDavAgenda:
             raise unknown
         try:
             answered = await self.dav.get(collection.url_of(name))
-            etag = answered.headers.get("etag", "")
-            found = CalendarObject(name, etag, answered.body, collection.context)
+            found = CalendarObject(name, answered.etag, answered.body, collection.context)
             occurrence = found.occurrence(name.original) if name.original else None
         except (NotFound, Unreadable) as error:
             raise unknown from error

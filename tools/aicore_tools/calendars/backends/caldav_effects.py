@@ -156,7 +156,7 @@ class Effects:
             return int(at) >= number
         if step["etag"] is None:
             return True  # nobody else knows this name
-        if answered.headers.get("etag") == step["etag"]:
+        if answered.etag == step["etag"]:
             return False
         if _said(answered.body) == _said(step["body"]):
             return True
@@ -181,7 +181,7 @@ class Effects:
         except NotFound:
             return None
         is_own = _mark_of(answered.body).rpartition(".")[0] == claim.key[:MARK_CHARS]
-        return answered.headers.get("etag", "") if is_own else None
+        return answered.etag if is_own else None
 
     async def _undo(self, claim: Claim, last: int) -> None:
         """Put back what the steps up to `last` did."""

@@ -30,7 +30,7 @@ from aicore_tools.errors import (
 )
 from aicore_tools.retries import Patience, patiently
 
-__all__ = ["Answered", "Dav", "Stale", "Unauthorized", "checked_url"]
+__all__ = ["Answered", "Dav", "Stale", "Unauthorized", "checked_url", "strong"]
 
 DEADLINE_S = 20.0
 MAX_ANSWER_BYTES = 20_000_000
@@ -59,6 +59,16 @@ class Answered:
     headers: Mapping[str, str]
     body: bytes
     url: str
+
+    @property
+    def etag(self) -> str:
+        """The state of what was read."""
+        return strong(self.headers.get("etag", ""))
+
+
+def strong(etag: str) -> str:
+    """Give an etag without the W/ of web servers that compress, as If-Match wants it."""
+    return etag.strip().removeprefix("W/")
 
 
 class Dav:
@@ -109,12 +119,16 @@ class Dav:
         return {one.strip().lower() for one in answered.headers.get("dav", "").split(",")}
 
     async def get(self, url: str) -> Answered:
-        """Read one object.
+        """Read one object, uncompressed: web servers that compress give it another etag.
 
         Raises:
             NotFound: it is not there.
         """
-        return await patiently(lambda: self._ask("GET", url, {}), patience=_PATIENCE)
+        headers = {"Accept-Encoding": "identity"}
+        answered = await patiently(lambda: self._ask("GET", url, headers), patience=_PATIENCE)
+        if not answered.etag:
+            raise BackendConfigError("The calendar server gives no ETag: nothing can be changed.")
+        return answered
 
     async def put(self, url: str, body: bytes, *, if_match: str | None) -> None:
         """Write an object: a new one, or over the state that `if_match` names.

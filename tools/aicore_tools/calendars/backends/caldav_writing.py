@@ -6,6 +6,7 @@ wrote it (X-AICORE-OP), by which a repeat knows it again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -41,6 +42,8 @@ _STATES = {
     "declined": "DECLINED",
     "tentative": "TENTATIVE",
 }
+# What iCalendar cannot hold, and XML neither: one of them would make a calendar unreadable.
+_UNWRITABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
 _OF_SERIES = ("RRULE", "RDATE", "EXDATE", "EXRULE")
 
 
@@ -165,7 +168,7 @@ class Draft:
                     value.params["PARTSTAT"] = _STATES[answer.response]
                     value.params.pop("RSVP", None)
             if answer.comment:
-                _set(part, "COMMENT", answer.comment)
+                _set(part, "COMMENT", _UNWRITABLE.sub("", answer.comment))
 
     def events(self) -> list[Component]:
         """All parts: the event itself and its changed occurrences."""
@@ -274,7 +277,7 @@ def apply_change(part: Component, change: EventChange, organizer: str) -> None:
         ("DESCRIPTION", change.description),
     ):
         if text is not None:
-            _set(part, name, text or None)
+            _set(part, name, _UNWRITABLE.sub("", text) or None)
     if change.attendees is not None:
         _set_attendees(part, change.attendees, organizer)
     if change.reminders_min is not None:
