@@ -279,42 +279,54 @@ async def test_a_server_that_mails_is_told_whom_to_tell(
         assert "ORGANIZER:mailto:office@shop.example" in text
 
         event = loud.result.event
-        await calendars.change(
+        assert event.invited == ("ann@example.com",)
+        people = (*event.attendees, Attendee(address="bob@example.com"))
+        changed = await calendars.change(
             event.id,
-            EventChange(location="Room 2"),
+            EventChange(attendees=people),
             scope="this",
             etag=event.etag,
             terms=Terms(),
             operation=op(None),
         )
-        text = radicale.objects(user)[0].read_text().replace("\n ", "")
-        assert text.count("SCHEDULE-AGENT=CLIENT") == 2
+        # Whom the server invited it tells in any case; to make it not would be a cancellation.
+        assert changed.result.told == ("ann@example.com",)
+        assert len(changed.result.warnings) == 1
+        assert changed.result.event.invited == ("ann@example.com",)
 
 
-@pytest.mark.parametrize(("notify", "methods"), [("none", ["PUT", "DELETE"]), ("all", ["DELETE"])])
-async def test_a_cancellation_is_made_silent_before_it_goes_away(
-    notify: Any,
-    methods: list[str],
-    radicale: Any,
-    wired: Any,
-    open_caldav: Any,
-    tmp_path: Path,
+async def test_a_hold_invites_nobody(
+    radicale: Any, wired: Any, open_caldav: Any, tmp_path: Path
+) -> None:
+    user = radicale.new_user("main")
+    terms = Terms(on_clash="reject", notify="all")
+    async with wired() as wire, open_caldav(wire.url, user, tmp_path) as calendars:
+        wire.rewrite = lambda answer: answer.replace(b"DAV: ", SCHEDULES)
+        booked = await calendars.create(new(attendees=(ANN,)), terms, op(None))
+        puts = [one.replace(b"\r\n ", b"") for one in wire.sent if one.startswith(b"PUT")]
+        assert [b"SCHEDULE-AGENT=CLIENT" in one for one in puts] == [True, False]
+        assert booked.result.event.invited == ("ann@example.com",)
+
+
+@pytest.mark.parametrize("at_first", ["none", "all"])
+@pytest.mark.parametrize("notify", ["none", "all"])
+async def test_of_a_cancellation_the_server_tells_whom_it_invited(
+    notify: Any, at_first: Any, radicale: Any, wired: Any, open_caldav: Any, tmp_path: Path
 ) -> None:
     user = radicale.new_user("main")
     async with wired() as wire, open_caldav(wire.url, user, tmp_path) as calendars:
         wire.rewrite = lambda answer: answer.replace(b"DAV: ", SCHEDULES)
-        booked = await calendars.create(new(attendees=(ANN,)), Terms(notify="all"), op(None))
-        event, before = booked.result.event, len(wire.seen)
+        booked = await calendars.create(new(attendees=(ANN,)), Terms(notify=at_first), op(None))
+        event = booked.result.event
         gone = await calendars.cancel(
             event.id,
             scope="this",
             etag=event.etag,
-            terms=Terms(notify=notify, message="Sorry"),
+            terms=Terms(notify=notify),
             operation=op(None),
         )
-        assert wire.seen[before:] == methods
-        assert gone.result.told == (() if notify == "none" else ("ann@example.com",))
-        assert bool(gone.result.warnings) == (notify == "all")  # the message is not sent
+        assert gone.result.told == (("ann@example.com",) if at_first == "all" else ())
+        assert bool(gone.result.warnings) == (notify != at_first)
         assert radicale.objects(user) == []
 
 

@@ -100,13 +100,30 @@ def to_tell(attendees: Iterable[Attendee], notify: Notify, calendar: Calendar) -
 
 
 def notices(
-    attendees: Sequence[Attendee], terms: Terms, calendar: Calendar
+    attendees: Sequence[Attendee],
+    terms: Terms,
+    calendar: Calendar,
+    *,
+    before: Event | None = None,
+    is_end: bool = False,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give whom the backend tells, and the warning where it should and cannot."""
-    told = to_tell(attendees, terms.notify, calendar)
-    if told and not calendar.tells_attendees:
-        return (), (NOBODY_TOLD,)
-    return told, ()
+    """Give whom the backend tells, and warnings where that is not as `terms` want it.
+
+    `before` is the event that is changed, or, if `is_end`, cancelled.
+    """
+    wanted = to_tell(attendees, terms.notify, calendar)
+    if not calendar.tells_attendees:
+        return (), (NOBODY_TOLD,) if wanted else ()
+    if not calendar.keeps_telling:
+        return wanted, ()
+    invited = before.invited if before else ()
+    told = invited if is_end else tuple(dict.fromkeys((*invited, *wanted)))
+    warnings = []
+    if set(told) - set(wanted):
+        warnings.append("The calendar server tells those it invited, whatever is asked.")
+    if left := [address for address in wanted if address not in told]:
+        warnings.append(f"The calendar server did not invite and does not tell {', '.join(left)}.")
+    return told, tuple(warnings)
 
 
 def _domain(address: str) -> str:

@@ -93,6 +93,7 @@ def event_to_json(event: Event) -> dict[str, Any]:
         "series": event.series,
         "etag": event.etag,
         "organizer": event.organizer,
+        "invited": list(event.invited),
         "video_url": event.video_url,
         "url": event.url,
     }
@@ -114,6 +115,7 @@ def event_from_json(stored: dict[str, Any]) -> Event:
         series=stored["series"],
         etag=stored["etag"],
         organizer=stored.get("organizer", ""),
+        invited=tuple(stored.get("invited", ())),
         video_url=stored.get("video_url", ""),
         url=stored.get("url", ""),
     )

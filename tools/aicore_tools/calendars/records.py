@@ -63,7 +63,8 @@ class Calendar:
     `name` is what people call it, empty where that is the id. `can_write` is False where events
     can only be read. `address` is the e-mail address of its owner, empty where that is not known.
     `tells_attendees`: the backend itself mails invitations, changes and cancellations.
-    `makes_video`: it can make a video room for an event.
+    `keeps_telling`: whom it invited it tells of every change and of the end, whatever is asked,
+    and of the end nobody else. `makes_video`: it can make a video room for an event.
     """
 
     id: CalendarId
@@ -73,6 +74,7 @@ class Calendar:
     can_write: bool = True
     address: str = ""
     tells_attendees: bool = False
+    keeps_telling: bool = False
     makes_video: bool = False
 
 
@@ -133,8 +135,9 @@ class Event:
 
     `series` is set on an occurrence only. `etag` changes with every change of the event; of an
     occurrence it may change with the whole series. `organizer` is the address of whoever invited,
-    empty where that is nobody or not known. `video_url` is where to join, `url` shows the event
-    to a person; both may be empty.
+    empty where that is nobody or not known. `invited` are the addresses that a backend which
+    keeps telling has invited. `video_url` is where to join, `url` shows the event to a person;
+    both may be empty.
     """
 
     id: EventId
@@ -150,6 +153,7 @@ class Event:
     series: EventId | None = None
     etag: str = ""
     organizer: str = ""
+    invited: tuple[str, ...] = ()
     video_url: str = ""
     url: str = ""
 

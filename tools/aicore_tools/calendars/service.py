@@ -188,7 +188,7 @@ class CalendarService:
         _refuse_whole_series(present, edit.scope)
         change = _read_edit(edit, present)
         after = applied(present, change)
-        told, untold = notices(_all_people(present, after), terms, calendar)
+        told, untold = notices(_all_people(present, after), terms, calendar, before=present)
         known = {one.address for one in present.attendees}
         added = [one.address for one in after.attendees if one.address not in known]
         self._invitees.check([*added, *told])
@@ -241,7 +241,7 @@ class CalendarService:
         calendar = await self._writable(present.calendar)
         _refuse_whole_series(present, scope)
         terms = replace(terms, message=read_text(terms.message, "message"))
-        told, untold = notices(present.attendees, terms, calendar)
+        told, untold = notices(present.attendees, terms, calendar, before=present, is_end=True)
         self._invitees.check(told)
         return CancelPlan(event=present, scope=scope, terms=terms, told=told, warnings=untold)
 

@@ -206,7 +206,7 @@ class CalDavAgenda:
             people = named.event.attendees
         else:
             people = (*named.event.attendees, *change.attendees)
-        recipe, noticed = await self._recipe(named.collection, people, terms)
+        recipe, noticed = await self._recipe(named.collection, people, terms, before=named.event)
         changing(recipe, named, change, scope)
         if change.timing is None and change.repeat is None:
             recipe.moved = []
@@ -227,7 +227,9 @@ class CalDavAgenda:
         if named.event.status == "cancelled" and scope == "this":
             return Effect(result=Booked(event=named.event))
         _refuse_stale(named, etag)
-        recipe, noticed = await self._recipe(named.collection, named.event.attendees, terms)
+        recipe, noticed = await self._recipe(
+            named.collection, named.event.attendees, terms, before=named.event, is_end=True
+        )
         cancelling(recipe, named, scope)
         if terms.message and noticed.told:
             noticed = replace(noticed, warnings=(*noticed.warnings, _OWN_WORDS))
@@ -339,15 +341,22 @@ class CalDavAgenda:
         return Named(collection=collection, found=found, occurrence=occurrence)
 
     async def _recipe(
-        self, collection: Collection, people: Sequence[Attendee], terms: Terms
+        self,
+        collection: Collection,
+        people: Sequence[Attendee],
+        terms: Terms,
+        *,
+        before: Event | None = None,
+        is_end: bool = False,
     ) -> tuple[Recipe, Noticed]:
         """Begin a recipe, and say who is told of it."""
         own = collection.context.addresses
         others = {one.address: one for one in people if not is_own(one.address, own)}
-        told, warnings = notices(tuple(others.values()), terms, collection.calendar)
-        schedules = (await self.account()).schedules
-        recipe = Recipe(collection=collection, told=told if schedules else None)
-        return recipe, Noticed(told, warnings)
+        told, doubts = notices(
+            tuple(others.values()), terms, collection.calendar, before=before, is_end=is_end
+        )
+        recipe = Recipe(collection=collection, told=told if collection.context.schedules else None)
+        return recipe, Noticed(told, doubts)
 
     async def _effect(
         self, operation: Operation, recipe: Recipe, terms: Terms, noticed: Noticed

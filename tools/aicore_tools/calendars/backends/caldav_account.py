@@ -170,11 +170,12 @@ def _collection(
         can_write=not is_told or found.has(rights, *_MAY_WRITE),
         address=addresses[0] if addresses else "",
         tells_attendees=schedules,
+        keeps_telling=schedules,
     )
     return Collection(
         calendar=calendar,
         url=url,
-        context=Context(zone, addresses),
+        context=Context(zone, addresses, schedules),
         is_busy_only=is_told and not found.has(rights, *_MAY_READ),
     )
 

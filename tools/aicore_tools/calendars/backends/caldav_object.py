@@ -31,6 +31,7 @@ __all__ = ["CalendarObject", "Context", "EventName", "Occurrence", "address_of",
 
 HOLD = "X-AICORE-HOLD"
 OPERATION = "X-AICORE-OP"
+AGENT = "SCHEDULE-AGENT"
 HOLD_LASTS = timedelta(minutes=5)
 _TOO_OFTEN = ("SECONDLY", "MINUTELY", "HOURLY")
 _RESPONSES: dict[str, Response] = {
@@ -77,10 +78,14 @@ class EventName:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Whose calendar an object is in: its zone, for times without one, and the own addresses."""
+    """Whose calendar an object is in: its zone, for times without one, and the own addresses.
+
+    `schedules`: the server mails invitations.
+    """
 
     zone: ZoneInfo
     addresses: tuple[str, ...] = ()
+    schedules: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +219,21 @@ class CalendarObject:
             series=None if original is None else self.name.whole,
             etag=self.etag,
             organizer=address_of(part.get("ORGANIZER")),
+            invited=self._invited(part),
             video_url=_link(part, "CONFERENCE") or _link(part, "X-GOOGLE-CONFERENCE"),
             url=_link(part, "URL"),
+        )
+
+    def _invited(self, part: Component) -> tuple[str, ...]:
+        """Give whom the server itself tells of what happens: SCHEDULE-AGENT, RFC 6638, 7.1."""
+        if not (self.context.schedules and self.is_own and "ORGANIZER" in part):
+            return ()
+        found = part.get("ATTENDEE", [])
+        return tuple(
+            address_of(value)
+            for value in (found if isinstance(found, list) else [found])
+            if str(value.params.get(AGENT, "SERVER")).upper() == "SERVER"
+            and not is_own(address_of(value), self.context.addresses)
         )
 
     @property

@@ -90,7 +90,7 @@ class Recipe:
     def put(self, draft: Draft, name: EventName, found: CalendarObject | None) -> None:
         """Write an object: over `found`, or a new one."""
         if self.told is not None and (found is None or found.is_own):
-            draft.silence(self.told)
+            draft.call(self.told, found.event().invited if found else ())
         self._last = draft
         self.steps.append(
             {
@@ -103,19 +103,9 @@ class Recipe:
         )
 
     def delete(self, found: CalendarObject) -> None:
-        """Take an object away.
-
-        A server that writes invitations tells everybody of what goes away, but for those whom the
-        object itself leaves to somebody else: so where nobody is to be told, it is made silent
-        first.
-        """
-        etag = found.etag
-        is_loud = self.told == () and bool(found.event().attendees)
-        if is_loud and found.is_own:
-            self.put(Draft.of(found), found.name, found)
-            etag = "own"
+        """Take an object away."""
         url = self.collection.url_of(found.name)
-        self.steps.append({"do": "delete", "url": url, "etag": etag, "silent": not self.told})
+        self.steps.append({"do": "delete", "url": url, "etag": found.etag, "silent": not self.told})
 
     def request(self, result: dict[str, Any], *, contested: bool) -> dict[str, Any]:
         """Give the request for the journal; `contested`: what is put last is a hold at first."""
@@ -125,6 +115,8 @@ class Recipe:
             final = self._last.body(f"{self.mark}.{len(self.steps)}")
             self.steps.append({**hold, "etag": "own", "body": final})
             mark = f"{self.mark}.{len(self.steps) - 2}"
+            if self.told is not None and hold["undo"] is None:
+                self._last.call((), ())  # nobody is invited before it is settled
             hold["body"] = self._last.body(mark, held_at=datetime.now(UTC))
             contest = {
                 "calendar": self.collection.calendar.id,

@@ -21,6 +21,7 @@ from icalendar import Event as IcalEvent
 from icalendar import Timezone as IcalTimezone
 
 from aicore_tools.calendars.backends.caldav_object import (
+    AGENT,
     HOLD,
     OPERATION,
     CalendarObject,
@@ -174,14 +175,18 @@ class Draft:
         """All parts: the event itself and its changed occurrences."""
         return self._events
 
-    def silence(self, told: Iterable[str]) -> None:
-        """Let the server write to those alone (SCHEDULE-AGENT, RFC 6638, section 7.1)."""
-        loud = {address.casefold() for address in told}
+    def call(self, told: Iterable[str], invited: Iterable[str]) -> None:
+        """Let the server write to those who are `told`, and to who is `invited` already.
+
+        Who is in neither is left to us (SCHEDULE-AGENT, RFC 6638, section 7.1). Whom the server
+        invited cannot be left to us later: it would take them for uninvited, and cancel.
+        """
+        loud = {address.casefold() for address in (*told, *invited)}
         for part in self._events:
             for value in _listed(part.get("ATTENDEE")):
-                value.params.pop("SCHEDULE-AGENT", None)
+                value.params.pop(AGENT, None)
                 if address_of(value).casefold() not in loud:
-                    value.params["SCHEDULE-AGENT"] = "CLIENT"
+                    value.params[AGENT] = "CLIENT"
 
     def _only(self, found: CalendarObject, keeps: Any) -> None:
         """Keep the taken-out, added and changed occurrences whose original start `keeps` says."""
