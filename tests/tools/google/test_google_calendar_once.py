@@ -1,9 +1,12 @@
 """Whatever breaks between us and Google Calendar, each effect is there once."""
 
+import itertools
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import anyio
 import pytest
 
 from aicore_tools.calendars import Answer, Attendee, Event, Span, Terms, Timing
@@ -255,3 +258,30 @@ async def test_of_a_refused_half_nothing_is_left(
             await changing(found[2], "following", title="Colour")(one, op("k"))
         assert refused.value.outcome == "none"
         assert await seen(one) == before
+
+
+async def test_of_two_servers_that_book_one_time_at_most_one_keeps_it(
+    google: Any, tmp_path: Any, op: Op
+) -> None:
+    """Each has a journal of its own, as two machines have."""
+    won: list[str] = []
+
+    async def book(agenda: GoogleAgenda, key: str, hours: float) -> None:
+        with suppress(Conflict):
+            booking = new(OFFICE, hours, attendees=())
+            effect = await agenda.create(booking, Terms(on_clash="reject"), op(key))
+            won.append(effect.result.event.id)
+
+    def server(name: str) -> GoogleAgenda:
+        connection = google.connection()
+        return GoogleAgenda(tmp_path / f"{name}.db", connection, business="main")
+
+    async with server("a") as one, server("b") as two:
+        for number in range(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(book, one, f"a{number}", 2 * number)
+                group.start_soon(book, two, f"b{number}", 2 * number + 0.5)
+        kept = await events(one)
+        assert {event.id for event in kept} == set(won)
+        spans = [event.timing.span for event in kept]
+        assert not any(a.overlaps(b) for a, b in itertools.pairwise(spans))
