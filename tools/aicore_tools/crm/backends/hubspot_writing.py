@@ -33,7 +33,8 @@ _REFUSALS = (InvalidInput, Conflict, NotFound)
 class Writer:
     """Carries out one plan. `key` names the operation to HubSpot.
 
-    `ids` are HubSpot's ids of the writes that are done, `errors` why others cannot be.
+    `ids` are HubSpot's ids of the writes that are done, `errors` why others cannot be, `unlinked`
+    the records that HubSpot would not link to what was written.
     """
 
     account: Account
@@ -41,6 +42,7 @@ class Writer:
     key: str
     ids: dict[int, str] = field(default_factory=dict)
     errors: dict[int, str] = field(default_factory=dict)
+    unlinked: list[str] = field(default_factory=list)
 
     async def prepare(self) -> None:
         """Make sure that each creation can be recognised.
@@ -59,21 +61,18 @@ class Writer:
             OutcomeUnknown: some of it may have been done.
             ToolsError: none of it was.
         """
-        began = bool(self.ids)
         try:
             for shape, unique, writes in self._creations():
                 await self._upsert(shape, unique, writes)
-                began = True
             for shape, writes in self._updates():
                 await self._update(shape, writes)
-                began = True
             for index, write in enumerate(self.plan["writes"]):
                 await self._associate(index, write)
                 await progress(index + 1, len(self.plan["writes"]))
         except OutcomeUnknown:
             raise
         except ToolsError as error:
-            if began:
+            if self.ids:
                 raise OutcomeUnknown(
                     "Some of it was done, then HubSpot refused to go on.",
                     hint="Repeat with the same operation key: the rest is taken up.",
@@ -212,6 +211,7 @@ class Writer:
                     repeats=True,
                 )
             except _REFUSALS as error:
+                self.unlinked.append(f"{record_type}:{record_id}")
                 self.errors[index] = f"Not linked to {record_type}:{record_id}: {error.message}"
             self.ids.setdefault(index, vendor_id)
 
