@@ -249,9 +249,7 @@ def singles_in(connection: sqlite3.Connection, business: str, query: EventQuery)
         bound = _bound(business, calendar, query)
         for sql in _SINGLES[way]:
             rows = connection.execute(sql, bound)
-            entries += [
-                Entry(row["start_s"], row["id"], lambda row=row: _stored(row).event) for row in rows
-            ]
+            entries += [Entry(row["start_s"], row["id"], partial(_event_of, row)) for row in rows]
     return sorted(entries, key=lambda entry: entry.place)
 
 
