@@ -14,12 +14,12 @@ import anyio
 import httpx2
 import pytest
 import urllib3
-from tests.contracts.crm_rows import hubspot, set_up
+from tests.contracts.crm_rows import hubspot, mapping, set_up
 
 from aicore_servers.sandbox._running import running
 from aicore_tools.crm.backends.hubspot import HubSpotDirectory
 from aicore_tools.crm.records import Archive, Entry, RecordId, Ref, Upsert
-from aicore_tools.errors import BackendUnavailable, OutcomeUnknown
+from aicore_tools.errors import BackendUnavailable, InvalidInput, OutcomeUnknown
 from aicore_tools.operations import Effect, Operation
 from aicore_tools.retries import Patience
 
@@ -98,6 +98,7 @@ class Line:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._cut: tuple[str, str] | None = None
         self._is_down = False
+        self._skip = 0
         real = urllib3.PoolManager.request
 
         def request(pool: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
@@ -105,16 +106,24 @@ class Line:
                 raise urllib3.exceptions.NewConnectionError(pool, "the line is down")  # type: ignore[arg-type] # only its kind counts
             path = "/" + url.split("/", 3)[3]
             if self._cut is not None and re.search(self._cut[0], f"{method} {path}"):
-                self._is_down = True
-                if self._cut[1] == "after":
-                    real(pool, method, url, *args, **kwargs)
-                raise urllib3.exceptions.ProtocolError("the line broke")
-            return real(pool, method, url, *args, **kwargs)
+                self._skip -= 1
+                self._is_down = self._skip < 0
+            if not self._is_down:
+                return real(pool, method, url, *args, **kwargs)
+            if self._cut is not None and self._cut[1] == "away":
+                raise urllib3.exceptions.NewConnectionError(pool, "nobody there")  # type: ignore[arg-type] # only its kind counts
+            if self._cut is not None and self._cut[1] == "after":
+                real(pool, method, url, *args, **kwargs)
+            raise urllib3.exceptions.ProtocolError("the line broke")
 
         monkeypatch.setattr(urllib3.PoolManager, "request", request)
 
-    def cut(self, on: str, when: str) -> None:
-        self._cut = (on, when)
+    def cut(self, on: str, when: str, skip: int = 0) -> None:
+        """Cut at the first request like `on` after `skip` of them that get through.
+
+        `when`: before or after HubSpot acted, or HubSpot is away: nothing can be sent.
+        """
+        self._cut, self._skip = (on, when), skip
 
     def mend(self) -> None:
         self._cut, self._is_down = None, False
@@ -297,6 +306,36 @@ async def test_a_batch_that_broke_off_in_the_middle_is_finished(
         effect = await second.upsert(op("k"), "contact", items)
         assert [result.status for result in effect.result] == ["created", "created"]
     assert state(url)["counts"]["contacts"] == before["counts"]["contacts"] + 2
+
+
+async def test_what_was_sent_one_by_one_and_broke_off_is_finished(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch is refused for one bad value, so each goes alone; HubSpot is then away."""
+    line, before = Line(monkeypatch), state(url)
+    text = '[contact.fields]\nstatus = { property = "birthday", kind = "date" }\n'
+    fields = [{"name": "Eve"}, {"name": "Bad", "status": "31 February"}, {"name": "Gil"}]
+    items = [Upsert(fields=each) for each in fields]
+    more = {"mapping": mapping(tmp_path, text), "patience": ONCE}
+    async with hubspot(url, tmp_path, **more) as first:
+        line.cut(UPSERT, "away", skip=3)
+        with pytest.raises(OutcomeUnknown):
+            await first.upsert(op("k"), "contact", items)
+    line.mend()
+    async with hubspot(url, tmp_path, **more) as second:
+        effect = await second.upsert(op("k"), "contact", items)
+        assert effect.is_replay
+        assert [each.status for each in effect.result] == ["created", "error", "created"]
+    assert state(url)["counts"]["contacts"] == before["counts"]["contacts"] + 2
+
+
+async def test_nothing_is_logged_about_what_cannot_be_linked(url: str, tmp_path: Path) -> None:
+    async with hubspot(url, tmp_path) as directory:
+        (tea,) = (await upsert("product", name="Tea")(directory, op(None))).result
+        about = [Ref("product", RecordId(str(tea.id)))]
+        with pytest.raises(InvalidInput):
+            await directory.log(op("k"), Entry(kind="note", text="x", about=about))
+    assert state(url)["counts"]["notes"] == 0
 
 
 KILLED = """

@@ -102,6 +102,10 @@ class Effects:
         about = _refs(asked["about"])
         for ref in await missing_refs(self.account, about):
             raise NotFound(f"There is no {ref}.", hint="Find its id with crm_search.")
+        linked = {shape.type for shape in self.account.shapes.linked()}
+        for ref in about:
+            if ref.type not in linked:
+                raise InvalidInput(f"In HubSpot nothing is logged about a {ref.type}.")
         if asked["task_id"] is not None:
             plan = await self._task_change(asked)
         else:
@@ -117,11 +121,12 @@ class Effects:
             raise InvalidInput(writer.errors.get(0, "HubSpot did not take it."))
         asked = claim.request
         now = writer.plan["rows"][0]["changes"] or {}
+        about = [f"{record_type}:{record_id}" for record_type, record_id in asked["about"]]
         return {
             "id": writer.our_id(0),
             "kind": asked["kind"],
             "status": writer.plan["rows"][0]["status"],
-            "about": [f"{ref[0]}:{ref[1]}" for ref in asked["about"]],
+            "about": [ref for ref in about if ref not in writer.unlinked],
             "due": now.get("due", (None, None))[1],
             "is_done": now.get("is_done", (None, None))[1],
         }

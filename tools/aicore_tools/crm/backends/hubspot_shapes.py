@@ -40,6 +40,7 @@ _FITS: Mapping[Kind, tuple[str, ...]] = {
     "phone": ("string", "phone_number"),
     "domain": ("string",),
 }
+MAX_ID_DIGITS = 19  # what fits 64 bits
 _DECLARABLE = (None, "note", "task")
 _KEY_NAMES = ("external_id", "email", "domain", "phone", "sku")
 
@@ -136,7 +137,8 @@ class Shapes:
         """Give the shape and HubSpot's id, or None where it cannot be an id of ours."""
         for shape in reversed(self._by_type.get(record_type, ())):
             bare = record_id.removeprefix(shape.prefix)
-            if record_id.startswith(shape.prefix) and bare.isascii() and bare.isdigit():
+            is_number = bare.isascii() and bare.isdigit() and len(bare) < MAX_ID_DIGITS
+            if record_id.startswith(shape.prefix) and is_number:
                 return shape, bare
         return None
 
