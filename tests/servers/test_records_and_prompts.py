@@ -81,6 +81,16 @@ async def test_a_record_has_the_json_of_its_tool(in_process: Connect) -> None:
             assert json.loads(await text_of(desk, uri)) == (await desk(tool, **arguments)).body
 
 
+async def test_records_and_jobs_are_there_over_every_transport(over_the_wire: Connect) -> None:
+    async with over_the_wire("business") as desk:
+        await desk("crm_upsert", key="1", type="contact", records=[{"set": {"name": "Ann Lee"}}])
+        (record,) = json.loads(await text_of(desk, "crm://contact/1"))["records"]
+        assert record["name"] == "Ann Lee"
+        assert len(json.loads(await text_of(desk, "aicore://connection"))["connections"]) == 4
+        got = await desk.client.get_prompt("answer_the_inbox", {"limit": "3"})
+        assert "3" in got.messages[0].content.text
+
+
 @pytest.mark.parametrize(
     "uri",
     [
