@@ -254,6 +254,24 @@ async def test_whether_a_mail_went_out_is_not_guessed(
     assert len(till.sandbox.state["mails"]) == 1
 
 
+@pytest.mark.parametrize("status", [429, 403, 401])
+async def test_what_cannot_be_looked_up_now_is_not_taken_for_undone(
+    tmp_path: Path, sandbox: Sandboxes, status: int
+) -> None:
+    """The mail went out; Stripe is too busy, or the key too weak, to say so the next time."""
+    till = StripeTill(tmp_path, sandbox("stripe"))
+    do = await prepared(till, "act:open.send")
+    await cut_short(till, do, WRITES["act:open.send"][-1])
+    body = {"error": {"type": "invalid_request_error", "message": "Not now."}}
+    till.sandbox.fail("/send$", "status", status=status, body=body, times=2 if status == 429 else 1)
+    async with till.ledger() as ledger:
+        with pytest.raises(OutcomeUnknown):
+            await do("k", ledger)
+    effect, failures = await insist(till, do)
+    assert (effect.is_replay, failures) == (True, 0)
+    assert len(till.sandbox.state["mails"]) == 1
+
+
 async def test_what_was_refused_in_the_end_can_be_decided_anew(
     tmp_path: Path, sandbox: Sandboxes
 ) -> None:
