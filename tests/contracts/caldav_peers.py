@@ -21,9 +21,10 @@ class Wire:
 
     `cut` is the number of the PUT or DELETE, from 0, at which it cuts, before or after the server
     acted. `stays_dead`: nothing comes through after that. `holds`: it does not cut, it goes quiet.
-    `answer` is given to everything, `to_effects` to each PUT and DELETE, without asking the
-    server. `meanwhile` happens once, before the next PUT or DELETE comes through. `rewrite` makes
-    of an answer that of another server; `sent` are the requests.
+    `answer` is given to everything, `to_effects` to each PUT and DELETE (or to the first
+    `effects_left` of them), without asking the server. `meanwhile` happens once, before the next
+    PUT or DELETE comes through. `rewrite` makes of an answer that of another server; `sent` are
+    the requests.
     """
 
     port: int
@@ -34,6 +35,7 @@ class Wire:
     holds: bool = False
     answer: bytes = b""
     to_effects: bytes = b""
+    effects_left: int = -1
     meanwhile: Callable[[], Awaitable[Any]] | None = None
     rewrite: Callable[[bytes], bytes] = bytes
     seen: list[str] = field(default_factory=list)
@@ -60,7 +62,8 @@ class Wire:
             await client.send(self.answer)
             return
         if method in ("PUT", "DELETE"):
-            if self.to_effects:
+            if self.to_effects and self.effects_left != 0:
+                self.effects_left -= 1
                 await client.send(self.to_effects)
                 return
             if self.meanwhile is not None:

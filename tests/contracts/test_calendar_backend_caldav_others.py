@@ -1,14 +1,19 @@
 """Other CalDAV servers and other programs: what they write, refuse, schedule and hide."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from mcp import Client
 
+from aicore_servers._serve import ServeSettings
+from aicore_servers.calendars import create
 from aicore_tools.calendars import Agenda, Answer, Attendee, Event, NewEvent, Span, Terms, Timing
 from aicore_tools.calendars.records import CalendarId, EventChange, EventQuery
+from aicore_tools.connections import Connection
 from aicore_tools.errors import (
     BackendConfigError,
     BackendUnavailable,
@@ -210,7 +215,7 @@ async def test_a_server_that_answers_badly_is_no_trouble(
         ("403 Forbidden", NotAllowed),
         ("409 Conflict", Conflict),
         ("415 Unsupported", InvalidInput),
-        ("429 Slow\r\nRetry-After: 7", BackendUnavailable),
+        ("429 Slow\r\nRetry-After: 0", BackendUnavailable),
         ("507 Full", BackendUnavailable),  # looked up: it is not there
     ],
 )
@@ -428,3 +433,47 @@ async def test_etags_of_a_server_that_compresses_are_understood(
             event.id, scope="this", etag=event.etag, terms=Terms(), operation=op(None)
         )
         assert radicale.objects(user) == []
+
+
+async def test_a_server_that_asks_for_a_pause_gets_it_and_the_booking_is_one(
+    radicale: Any, wired: Any, open_caldav: Any, tmp_path: Path
+) -> None:
+    user = radicale.new_user("main")
+    async with wired() as wire, open_caldav(wire.url, user, tmp_path) as calendars:
+        await calendars.calendars()
+        wire.to_effects = b"HTTP/1.0 429 Slow\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
+        wire.effects_left = 1
+        await calendars.create(new(), Terms(), op("k"))
+        assert len(radicale.objects(user)) == 1
+
+
+async def test_the_server_books_answers_and_cancels_there(radicale: Any, tmp_path: Path) -> None:
+    fields = {"url": radicale.url, "user": radicale.new_user("main"), "password": "secret"}
+    settings = ServeSettings(
+        data_dir=tmp_path,
+        backend="caldav",
+        connect=lambda vendor: Connection(vendor=vendor, fields=fields),
+        options={"address": "office@shop.example"},
+    )
+    async with Client(create(settings)) as client:
+
+        async def call(tool: str, key: str | None = None, **arguments: Any) -> Any:
+            meta: Any = {"aicore/operation-key": key} if key else {}
+            result = await client.call_tool(tool, arguments, meta=meta)
+            return json.loads(result.content[0].text)  # type: ignore[union-attr]
+
+        slot = {"start": "2090-11-21T15:00:00", "end": "2090-11-21T16:00:00"}
+        given = {"title": "Visit", "attendees": ["office@shop.example"], "on_clash": "reject"}
+        booked = await call("calendar_create", "k1", **given, **slot)
+        again = await call("calendar_create", "k1", **given, **slot)
+        assert (again["event"], again["replayed"]) == (booked["event"], True)
+        taken = await call("calendar_create", "k2", **given, **slot)
+        assert (taken["code"], taken["outcome"]) == ("slot_taken", "none")
+        event = booked["event"]["id"]
+        answered = await call("calendar_respond", "k3", id=event, response="accepted")
+        assert answered["event"]["attendees"][0]["response"] == "accepted"
+        asked = await call("calendar_cancel", "k4", id=event)
+        for replayed in (None, True):
+            gone = await call("calendar_cancel", "k4", id=event, confirm=asked["confirm"])
+            assert (gone["event"]["status"], gone.get("replayed")) == ("cancelled", replayed)
+        assert radicale.objects(fields["user"]) == []

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from aicore_tools.calendars.port import Agenda
 from aicore_tools.connections import Connect, not_connected
 from aicore_tools.errors import BackendConfigError
+from aicore_tools.extras import needing
 
 __all__ = ["BACKENDS", "AgendaSettings", "agenda"]
 
@@ -45,7 +46,8 @@ def _local(settings: AgendaSettings) -> Agenda:
 
 
 def _caldav(settings: AgendaSettings) -> Agenda:
-    from aicore_tools.calendars.backends.caldav import CalDavAgenda, Place
+    with needing("caldav"):
+        from aicore_tools.calendars.backends.caldav import CalDavAgenda, Place
 
     connection = settings.connect("caldav")
     return CalDavAgenda(

@@ -37,7 +37,7 @@ MAX_ANSWER_BYTES = 20_000_000
 MAX_OBJECT_BYTES = 1_000_000
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
-_PATIENCE = Patience(attempts=3, deadline_s=DEADLINE_S, first_pause_s=0.2)
+_PATIENCE = Patience(attempts=3, deadline_s=DEADLINE_S, first_pause_s=0.1)
 _EFFECTS = ("PUT", "DELETE")
 
 
@@ -141,7 +141,7 @@ class Dav:
             raise InvalidInput(f"The event is larger than {MAX_OBJECT_BYTES:,} bytes.")
         match = {"If-None-Match": "*"} if if_match is None else {"If-Match": if_match}
         headers = {"Content-Type": "text/calendar; charset=utf-8", **match}
-        await self._ask("PUT", url, headers, body)
+        await patiently(lambda: self._ask("PUT", url, headers, body), patience=_PATIENCE)
 
     async def delete(self, url: str, *, if_match: str, is_silent: bool) -> None:
         """Take an object away that is in the state `if_match` names.
@@ -154,7 +154,7 @@ class Dav:
             OutcomeUnknown: it may have been taken away.
         """
         headers = {"If-Match": if_match} | ({"Schedule-Reply": "F"} if is_silent else {})
-        await self._ask("DELETE", url, headers)
+        await patiently(lambda: self._ask("DELETE", url, headers), patience=_PATIENCE)
 
     async def _resources(
         self, method: str, url: str, body: bytes, depth: int
