@@ -27,11 +27,11 @@ from aicore_tools.payments import (
     ProductGiven,
     RefundGiven,
     ReportAsked,
-    SubscriptionAction,
     SubscriptionGiven,
     currency_code,
     ledger,
 )
+from aicore_tools.payments.given import SubscriptionAction
 from aicore_tools.payments.records import Action, Every, GroupBy, Kind, ReportKind, When
 
 __all__ = ["create", "main", "server"]

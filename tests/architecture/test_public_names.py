@@ -153,7 +153,6 @@ PUBLIC = {
         "ReportMade",
         "StepPlan",
         "Subscription",
-        "SubscriptionAction",
         "SubscriptionGiven",
         "SubscriptionPlan",
         "amount_text",

@@ -7,7 +7,6 @@ from aicore_tools.payments.given import (
     ProductGiven,
     RefundGiven,
     ReportAsked,
-    SubscriptionAction,
     SubscriptionGiven,
 )
 from aicore_tools.payments.limits import DayLimit, PaymentRules
@@ -68,7 +67,6 @@ __all__ = [
     "ReportMade",
     "StepPlan",
     "Subscription",
-    "SubscriptionAction",
     "SubscriptionGiven",
     "SubscriptionPlan",
     "amount_text",
