@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import secrets
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email import message_from_bytes, policy
 from email.errors import MessageError
-from email.headerregistry import Address as HeaderAddress
+from email.header import decode_header
 from email.message import EmailMessage
 from email.utils import format_datetime, getaddresses
 
@@ -47,6 +48,9 @@ _MALFORMED = (AttributeError, LookupError, MessageError, RecursionError, TypeErr
 _PLACEHOLDER_MAX_CHARS = 300
 _SNIPPET_CHARS = 120
 _MAX_REFERENCES = 20
+_MAX_WORD_BYTES = 42
+"""So an encoded word has less than the 75 characters of RFC 2047."""
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/^_`{|}~ -]+")
 _FIELD_START = re.compile(rb"\n(?![ \t])")
 _NOT_SENT = (
     b"message-id",
@@ -107,16 +111,10 @@ def build(
     `headers` are further ones of ours, plain ASCII words. Only a draft names those in Bcc.
     """
     message = EmailMessage(policy=_POLICY)
-    message["Date"] = format_datetime(at)
-    message["From"] = _header_address(content.sender)
-    for name, addresses in (("To", content.to), ("Cc", content.cc), ("Bcc", content.bcc)):
-        if addresses and (is_draft or name != "Bcc"):
-            message[name] = [_header_address(address) for address in addresses]
-    message["Subject"] = content.subject
     message.set_content(content.body)
     for file in content.files:
         _attach(message, file)
-    # Written by hand: the email package breaks long ids into encoded words when it folds them.
+    # Written by hand: when it folds long ids and names, the email package breaks some of them.
     lines = [f"Message-ID: {message_id}"] if message_id else []
     lines += [f"{name}: {value}" for name, value in headers]
     threading = content.threading
@@ -125,7 +123,39 @@ def build(
     if threading.references:
         kept = [*threading.references[:1], *threading.references[1:][-_MAX_REFERENCES:]]
         lines.append("References: " + "\r\n ".join(kept))
+    lines.append(f"Date: {format_datetime(at)}")
+    lines.append(f"From: {_written(content.sender)}")
+    for name, addresses in (("To", content.to), ("Cc", content.cc), ("Bcc", content.bcc)):
+        if addresses and (is_draft or name != "Bcc"):
+            lines.append(f"{name}: " + ",\r\n ".join(_written(each) for each in addresses))
+    lines.append(f"Subject: {_encoded(content.subject)}")
     return "".join(f"{line}\r\n" for line in lines).encode("ascii") + message.as_bytes()
+
+
+def _written(address: Address) -> str:
+    """Write an address for a header."""
+    name = " ".join(address.name.split())
+    if not name:
+        return address.email
+    if _ATOMS.fullmatch(name):
+        return f"{name} <{address.email}>"
+    if name.isascii() and "=?" not in name:
+        escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}" <{address.email}>'
+    return f"{_encoded(name)} <{address.email}>"
+
+
+def _encoded(text: str) -> str:
+    """Write text for a header: as it is, or as encoded words of RFC 2047, a line each."""
+    if text.isascii() and "=?" not in text:
+        return text
+    words = [""]
+    for character in text:
+        if len((words[-1] + character).encode()) > _MAX_WORD_BYTES:
+            words.append("")
+        words[-1] += character
+    packed = (base64.b64encode(word.encode()).decode("ascii") for word in words)
+    return "\r\n ".join(f"=?utf-8?b?{word}?=" for word in packed)
 
 
 def finished(raw: bytes, *, message_id: str, at: datetime) -> bytes:
@@ -227,10 +257,6 @@ def _is_utf8(content: bytes) -> bool:
     return True
 
 
-def _header_address(address: Address) -> HeaderAddress:
-    return HeaderAddress(address.name, addr_spec=address.email)
-
-
 def _header(message: EmailMessage, name: str) -> str:
     """Give a header as text, "" where it is missing."""
     try:
@@ -241,17 +267,37 @@ def _header(message: EmailMessage, name: str) -> str:
 
 
 def _addresses(message: EmailMessage, name: str) -> list[Address]:
-    found = []
+    # From the header as it stands: the email package puts spaces into long names.
+    given = [str(raw) for key, raw in message.raw_items() if key.lower() == name.lower()]
+    lines = ["".join(each.splitlines()) for each in given]
     try:
-        pairs = getaddresses([_header(message, name)])
+        pairs = getaddresses(lines)
     except _MALFORMED:
         pairs = []
+    found = []
     for shown, email in pairs:
         try:
-            found.append(Address(parse_address(email).email, " ".join(shown.split())))
+            found.append(Address(parse_address(email).email, _words_of(shown)))
         except InvalidInput:
             continue
     return found
+
+
+def _words_of(text: str) -> str:
+    """Read the encoded words of RFC 2047 in a name, and bytes that were not encoded at all."""
+    try:
+        parts = decode_header(text)
+        whole = "".join(
+            part if isinstance(part, str) else decoded(part, charset or "utf-8")
+            for part, charset in parts
+        )
+    except _MALFORMED:
+        whole = text
+    try:
+        whole = decoded(whole.encode(errors="surrogateescape"), "utf-8")
+    except UnicodeEncodeError:  # halves of surrogate pairs, by way of an odd charset
+        whole = whole.encode(errors="replace").decode()
+    return " ".join(whole.replace("\0", "").split())
 
 
 def _ids(text: str) -> list[str]:
