@@ -34,6 +34,7 @@ __all__ = ["app"]
 
 MAX_BATCH = 100
 _READS = ("GET",)
+_OWN_SCOPES = {"tickets": "tickets", "products": "e-commerce"}
 _READING = ("/search", "/batch/read")
 
 _Answer = Callable[[Store, Request, Mapping[str, Any]], Response]
@@ -109,7 +110,11 @@ def _scope(store: Store, request: Request) -> str:
         return "crm.objects.owners.read"
     named = request.path_params.get("type") or request.path_params.get("a") or "contacts"
     object_type = store.object_type(str(named))
+    if object_type in _OWN_SCOPES:
+        return _OWN_SCOPES[object_type]
     what = "custom" if "-" in object_type else object_type
+    if "hs_timestamp" in store.properties[object_type]:
+        what = "contacts"  # activities go with contacts
     if "/properties/" in path or "/schemas" in path or path.endswith("/labels"):
         # Whoever may read an object may read its schema.
         return f"crm.objects.{what}.read" if is_read else f"crm.schemas.{what}.write"

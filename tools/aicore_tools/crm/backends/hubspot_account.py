@@ -19,6 +19,7 @@ __all__ = ["Account"]
 
 _OWNERS_A_PAGE = 500
 _PIPELINED = ("deals", "tickets")
+_OWN_SCOPES = {"tickets": "tickets", "products": "e-commerce"}
 
 
 class Account:
@@ -135,7 +136,7 @@ class Account:
                 f"HubSpot's {shape.object} lack the property {OPERATION}, without which nothing"
                 " can be created exactly once.",
                 hint=(
-                    f"Let the app manage schemas (crm.schemas.{shape.object}.write), or make a"
+                    f"Let the app manage schemas ({_schema_scope(shape)}), or make a"
                     f" single-line text property {OPERATION} with unique values there yourself."
                 ),
             ) from error
@@ -215,6 +216,15 @@ class Account:
         except BackendConfigError:
             return  # without the scope owners stay ids
         self.owners = Owners(tuple(owners))
+
+
+def _schema_scope(shape: Shape) -> str:
+    """Name the scope to make properties of an object; activities go with contacts."""
+    if "-" in shape.object:
+        return "crm.schemas.custom.write"
+    if shape.object in _OWN_SCOPES:
+        return _OWN_SCOPES[shape.object]
+    return f"crm.schemas.{'contacts' if shape.kind is not None else shape.object}.write"
 
 
 def _names(schema: Any) -> list[str]:
