@@ -308,11 +308,13 @@ class GoogleAgenda:
         request = claim.request
         event = event_from_json(request["event"])
         if last:
-            calendar = await self._reading.calendar(event.calendar)
+            with partly_done():
+                calendar = await self._reading.calendar(event.calendar)
             event = event_of(last, calendar, self._reading.own)
         if request.get("recheck") and not claim.notes.get("checked"):
             await self._recheck(event, last["id"])
-            await claim.note(checked=True)
+            with partly_done():
+                await claim.note(checked=True)
         left = claim.notes.get("left", 0)
         booked = Booked(
             event=event,

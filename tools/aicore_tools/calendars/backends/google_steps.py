@@ -33,7 +33,10 @@ NEW = "{new}"
 """Stands for the id of the event that a step inserts."""
 
 Finish = Callable[[Claim, Mapping[str, Any]], Awaitable[dict[str, Any]]]
-"""Makes the result out of the claim and the event its last lasting step gave."""
+"""Makes the result out of the claim and the event it led to.
+
+All steps are done by then: it raises OutcomeUnknown, or what it raises has undone them.
+"""
 
 
 class Steps:
@@ -75,9 +78,7 @@ class Steps:
 
     async def _perform(self, claim: Claim) -> dict[str, Any]:
         await self._from(claim, 0)
-        with partly_done():
-            last = await self._last(claim)
-        return await self._finish(claim, last)
+        return await self._finished(claim)
 
     async def _reconcile(self, claim: Claim) -> dict[str, Any] | None:
         done = int(claim.notes.get("done", 0))
@@ -89,9 +90,7 @@ class Steps:
             return None
         try:
             await self._from(claim, done)
-            with partly_done():
-                last = await self._last(claim)
-            return await self._finish(claim, last)
+            return await self._finished(claim)
         except OutcomeUnknown:
             raise
         except ToolsError:  # refused, and withdrawn
@@ -114,7 +113,8 @@ class Steps:
             except ToolsError:
                 await self._undo(claim, number)
                 raise
-            await claim.note(done=number + 1)
+            with partly_done():
+                await claim.note(done=number + 1)
 
     async def _do(self, claim: Claim, step: Mapping[str, Any], number: int) -> None:
         try:
@@ -124,7 +124,8 @@ class Steps:
         except ToolsError:
             if not step.get("optional"):
                 raise
-            await claim.note(left=claim.notes.get("left", 0) + 1)
+            with partly_done():
+                await claim.note(left=claim.notes.get("left", 0) + 1)
 
     async def _undo(self, claim: Claim, refused: int) -> None:
         """Withdraw what the steps before the refused one inserted."""
@@ -135,11 +136,13 @@ class Steps:
                 else:
                     raise OutcomeUnknown("It is half done, and cannot be taken back.")
 
-    async def _last(self, claim: Claim) -> dict[str, Any]:
-        shown = claim.request.get("shown")
-        if shown is None:
-            return {}
-        return await self.event(shown["calendar"], shown["event"].replace(NEW, claim.key))
+    async def _finished(self, claim: Claim) -> dict[str, Any]:
+        shown, last = claim.request.get("shown"), {}
+        if shown is not None:
+            with partly_done():
+                key = shown["event"].replace(NEW, claim.key)
+                last = await self.event(shown["calendar"], key)
+        return await self._finish(claim, last)
 
     # --- the kinds of steps
 
@@ -160,7 +163,9 @@ class Steps:
         except Conflict as error:
             if error.code != "duplicate":
                 raise
-            if not await self._is_done(claim, step, number):
+            with partly_done():
+                is_there = await self._is_done(claim, step, number)
+            if not is_there:
                 # Deleted events keep their id for ever; the next try has another.
                 raise BackendUnavailable("The booking was cancelled meanwhile.") from error
 

@@ -201,7 +201,8 @@ class GmailEffects:
             sent = await self._client.do("users.drafts", "send", userId="me", body={"id": draft_id})
         except NotFound:  # it was there a moment ago
             await self._refuse_sent(draft_id)
-            sent = {"id": await self._sent_message(claim)}
+            with _after_the_effect():
+                sent = {"id": await self._sent_message(claim)}
         with _after_the_effect():
             await claim.note(message=sent["id"])
             return await self._sent(claim, sent["id"])
@@ -314,12 +315,19 @@ class GmailEffects:
     async def _organize(self, claim: Claim) -> dict[str, Any]:
         request = claim.request
         label = await self._label(request, is_made=request["action"] != "unlabel")
-        for change in request["changes"]:
-            added, removed = _with_label(change, request["action"], label)
-            if added or removed:
-                body = {"ids": change["ids"], "addLabelIds": added, "removeLabelIds": removed}
-                await self._client.do("users.messages", "batchModify", userId="me", body=body)
+        changes = request["changes"]
+        for change in changes[:1]:
+            await self._relabel(change, request["action"], label)
+        with _after_the_effect():
+            for change in changes[1:]:
+                await self._relabel(change, request["action"], label)
         return _organized(claim)
+
+    async def _relabel(self, change: Mapping[str, Any], action: str, label: str) -> None:
+        added, removed = _with_label(change, action, label)
+        if added or removed:
+            body = {"ids": change["ids"], "addLabelIds": added, "removeLabelIds": removed}
+            await self._client.do("users.messages", "batchModify", userId="me", body=body)
 
     async def _find_organized(self, claim: Claim) -> dict[str, Any] | None:
         """See whether every mail carries the labels it should; None lets it be done again."""
@@ -366,7 +374,7 @@ def _after_the_effect() -> Iterator[None]:
     try:
         yield
     except ToolsError as error:
-        raise OutcomeUnknown("It was done; reading it back failed.") from error
+        raise OutcomeUnknown("It was done, at least in part; the rest failed.") from error
 
 
 def _written(raw: bytes, where: Mapping[str, str]) -> dict[str, Any]:
