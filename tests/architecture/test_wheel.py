@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 DATA_SUFFIXES = {".css", ".html", ".js", ".json", ".md", ".png", ".py", ".sql", ".svg", ".toml"}
-DATA_SUFFIXES |= {".typed", ".yaml", ".yml"}
+DATA_SUFFIXES |= {".LICENSE", ".typed", ".yaml", ".yml"}
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def test_every_command_shows_its_help(installed: Installed, tmp_path: Path) -> N
     }
 
     assert all(name in text for name, text in helps.items())
-    assert len(helps) == 5
+    assert len(helps) == 7
 
 
 def test_every_module_imports_from_the_wheel(

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Thread
 
 import uvicorn
@@ -19,10 +20,25 @@ from aicore_servers.sandbox._faults import CUT
 
 __all__ = ["SANDBOXES", "main", "running", "running_app"]
 
-SANDBOXES: Mapping[str, str] = {
-    "stripe": "aicore_servers.sandbox.stripe",
-    "hubspot": "aicore_servers.sandbox.hubspot",
-    "google": "aicore_servers.sandbox.google",
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """A sandbox: the module whose `app()` makes it, and a connection that it lets in."""
+
+    module: str
+    fields: Mapping[str, str]
+
+
+SANDBOXES: Mapping[str, _Stand] = {
+    "stripe": _Stand("aicore_servers.sandbox.stripe", {"API_KEY": "rk_test_any"}),
+    "hubspot": _Stand("aicore_servers.sandbox.hubspot", {"ACCESS_TOKEN": "any"}),
+    "google": _Stand(
+        "aicore_servers.sandbox.google",
+        {
+            "CLIENT_ID": "any",
+            "CLIENT_SECRET": "any",
+            "REFRESH_TOKEN": "office@lakeside.example",
+        },
+    ),
 }
 _START_S = 10.0
 
@@ -50,7 +66,7 @@ def _server(app: ASGIApp) -> uvicorn.Server:
 
 
 def _app(vendor: str) -> ASGIApp:
-    made: ASGIApp = importlib.import_module(SANDBOXES[vendor]).app()
+    made: ASGIApp = importlib.import_module(SANDBOXES[vendor].module).app()
     return made
 
 
@@ -94,11 +110,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 picks a free one")
     options = parser.parse_args(argv)
     with _listener(options.port) as listener:
-        port = listener.getsockname()[1]
-        sys.stderr.write(
-            f"{options.vendor} sandbox (not the vendor) at http://127.0.0.1:{port}\n"
-            f"Use it: AICORE_{options.vendor.upper()}_BASE_URL=http://127.0.0.1:{port}\n"
-        )
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        sys.stderr.write(f"{options.vendor} sandbox (not the vendor) at {url}\nTo use it:\n")
+        for name, value in {"BASE_URL": url, **SANDBOXES[options.vendor].fields}.items():
+            sys.stderr.write(f"  export AICORE_{options.vendor.upper()}_{name}={value}\n")
         sys.stderr.flush()
         _server(_app(options.vendor)).run(sockets=[listener])
     return 0
