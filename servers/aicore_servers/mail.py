@@ -445,7 +445,8 @@ def create(settings: ServeSettings) -> MCPServer[MailService]:
         async with mailbox(settings.backend, chosen) as opened, timer() as kept:
             mail = service(opened, timer=kept)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(mail.keep_time)
+                if "mail_send" in {tool.name for tool in _toolbox.within(settings.rules.profile)}:
+                    tasks.start_soon(mail.keep_time)
                 yield mail
                 tasks.cancel_scope.cancel()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
 
+from aicore_servers._serve import ServeSettings
+from aicore_servers.mail import create
 from aicore_tools.connections import Connection
 from aicore_tools.errors import (
     BackendConfigError,
@@ -384,3 +388,37 @@ def test_a_server_without_move_and_uidplus_is_served_too(mail_peers: Any) -> Non
     link.close()
     with mail_peers.dovecot.login(user) as client:
         assert client.select("INBOX", readonly=True)[1] == [b"2"]  # marked, not taken out
+
+
+async def test_the_server_sends_over_it_as_over_any_other(mail_peers: Any, tmp_path: Path) -> None:
+    connection = mail_peers.connection()
+    chosen = ServeSettings(
+        data_dir=tmp_path / "data",
+        backend="imap",
+        connect=lambda _: connection,
+        options={"address": str(OWN), "recipients": "*@example.com"},
+    )
+
+    async def ask(client: Client, tool: str, key: str | None = None, **given: Any) -> Any:
+        meta: Any = {"aicore/operation-key": key} if key else None
+        (block,) = (await client.call_tool(tool, given, meta=meta)).content
+        return json.loads(block.text)
+
+    async with Client(create(chosen)) as client:
+        made = await ask(client, "mail_draft", "k1", to=["ann@example.com"], body="Grüße")
+        sending = {"draft_id": made["draft_id"]}
+        asked = await ask(client, "mail_send", "k2", **sending)
+        assert asked["plan"]["to"] == ["ann@example.com"]
+        sent = await ask(client, "mail_send", "k2", **sending, confirm=asked["confirm"])
+        assert sent["status"] == "sent"
+        other = await ask(client, "mail_draft", to=["eve@firm.example"], body="x")
+        refused = await ask(client, "mail_send", draft_id=other["draft_id"])
+        assert refused["code"] == "recipient_not_allowed"
+    async with Client(create(chosen)) as client:
+        again = await ask(client, "mail_send", "k2", **sending)
+        assert again == {**sent, "replayed": True}
+        found = (await ask(client, "mail_search", query="Grüße", folder="sent"))["rows"]
+        assert [row["id"] for row in found] == [sent["id"]]
+        done = await ask(client, "mail_organize", ids=[sent["thread"]], action="archive")
+        assert (await ask(client, "mail_read", id=done["ids"][0]))["text"] == "Grüße"
+    assert len(mail_peers.post.taken) == 1

@@ -330,6 +330,9 @@ async def test_a_mail_that_came_due_while_no_server_ran_is_sent_at_the_next_star
     ):
         draft = await box.draft(made["draft_id"])
         await timer.schedule(Operation.of("mail_send", {}), draft, then)
+    async with in_process(create, rules=Rules(profile="draft")) as desk:  # it may not send
+        assert (await desk("mail_folders"))["scheduled"][0]["state"] == "waiting"
+        assert (await desk("mail_search", folder="sent"))["rows"] == []
     async with in_process(create) as desk:
         with anyio.fail_after(20):
             while not (await desk("mail_search", folder="sent"))["rows"]:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -337,3 +338,31 @@ def test_an_unknown_backend_or_no_address_is_the_operators_matter(tmp_path: Path
         settings = MailboxSettings(data_dir=tmp_path, business="main", addresses=addresses)
         with pytest.raises(BackendConfigError):
             mailbox(backend, settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("a.txt", "a.txt"),
+        ("../../a.txt", "_.._a.txt"),
+        ("..", "unnamed"),
+        (".ssh", "ssh"),
+        ("ü" * 190 + ".pdf", "ü" * 98 + ".pdf"),
+    ],
+)
+async def test_a_file_is_kept_in_its_folder_whatever_it_is_called(
+    tmp_path: Path, name: str, kept: str
+) -> None:
+    async with LocalMailbox(tmp_path / "mail.db", business="main", addresses=OWN) as box:
+        message = EmailMessage()
+        message.add_attachment(b"1", maintype="application", subtype="pdf", filename=name)
+        received = await box.deliver(message.as_bytes())
+        service = MailService(box, files=tmp_path / "files")
+        opened = await service.attachment(received, "1", form="file")
+        assert opened.path is not None
+        assert opened.path.parents[1] == tmp_path / "files"
+        assert opened.path.name == kept
+        with pytest.raises(BackendConfigError):
+            await MailService(box).attachment(received, "1", form="file")
+        with pytest.raises(NotFound):
+            await service.attachment(received, "2")

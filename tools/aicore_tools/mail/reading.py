@@ -17,6 +17,7 @@ from aicore_tools.mail.records import Address, Attachment, File, Mail
 __all__ = ["AttachmentForm", "Opened", "ReadFormat", "Reading", "keep_file", "opened", "shown"]
 
 MAX_READ_CHARS = 50_000
+_MAX_NAME_BYTES = 200
 _TEXT_TYPES = ("application/json", "application/xml", "application/csv", "application/x-yaml")
 
 ReadFormat = Literal["text", "html", "headers"]
@@ -120,7 +121,7 @@ def keep_file(folder: Path, file: File) -> Opened:
     Raises:
         BackendConfigError: the folder cannot be written to.
     """
-    name = file.name.lstrip(".")[-150:] or "unnamed"
+    name = file.name.lstrip(".").encode()[-_MAX_NAME_BYTES:].decode(errors="ignore") or "unnamed"
     path = folder / hashlib.sha256(file.content).hexdigest()[:16] / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
