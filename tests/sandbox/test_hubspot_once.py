@@ -253,6 +253,40 @@ async def test_a_merge_of_several_that_broke_off_goes_on(url: str, tmp_path: Pat
     assert state(url)["counts"]["contacts"] == 1
 
 
+async def test_a_merge_that_could_not_go_on_is_not_called_undone(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two merges the first was made, and then HubSpot was away."""
+    line = Line(monkeypatch)
+    async with hubspot(url, tmp_path, patience=ONCE) as directory:
+        (eve,) = (await upsert("contact", name="Eve")(directory, op(None))).result
+        asked = Archive(type="contact", ids=[B.id, RecordId(str(eve.id))], merge_into=A.id)
+        line.cut(r"GET /crm/v3/objects/contacts/\d+", "away", skip=2)
+        with pytest.raises(OutcomeUnknown):
+            await directory.archive(op("k"), asked)
+        line.mend()
+        assert state(url)["counts"]["contacts"] == 2
+        assert (await directory.archive(op("k"), asked)).is_replay
+    assert state(url)["counts"]["contacts"] == 1
+
+
+async def test_archiving_of_two_kinds_that_broke_off_is_finished(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line(monkeypatch)
+    async with hubspot(url, tmp_path, patience=ONCE) as directory:
+        note = (await log(kind="note", text="x")(directory, op(None))).result
+        call = (await log(kind="call", text="x")(directory, op(None))).result
+        asked = Archive(type="note", ids=[note.id, call.id])
+        line.cut(r"/batch/archive", "away", skip=1)
+        with pytest.raises(OutcomeUnknown):
+            await directory.archive(op("k"), asked)
+        line.mend()
+        assert (await directory.archive(op("k"), asked)).is_replay
+    counts = state(url)["counts"]
+    assert (counts["notes"], counts["calls"]) == (0, 0)
+
+
 async def test_one_key_at_the_same_time_is_one(url: str, tmp_path: Path) -> None:
     before, results = state(url), []
     case = CASES["contact by name"]

@@ -161,7 +161,8 @@ def _select(
     way = "DESC" if search.sort.descending else "ASC"
     order = f"{seq} {way}"
     if search.sort.field != "created" and expression != "NULL":
-        nulls = "" if value else f"({expression} IS NULL), "
+        has_always = value is not None or search.sort.field in _SYSTEM
+        nulls = "" if has_always else f"({expression} IS NULL), "
         order = f"{nulls}{expression} {way}, {seq} {way}"
     parts = list(asked.conditions)
     if place is not None:
@@ -330,6 +331,6 @@ def _after(place: _Part, search: Search, expression: str, seq: str) -> _Part:
         return _Part(f"{lacking}{seq} {sign} ?", place.values)
     last, value = place.values
     later = f"({expression}, {seq}) {sign} (?, ?)"
-    if expression == "s.value":
+    if expression == "s.value" or search.sort.field in _SYSTEM:
         return _Part(later, [value, last])
     return _Part(f"{later} OR {expression} IS NULL", [value, last])

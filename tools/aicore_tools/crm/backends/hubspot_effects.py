@@ -19,10 +19,10 @@ from aicore_tools.crm.backends.hubspot_planning import (
 from aicore_tools.crm.backends.hubspot_reading import associated, label_of, read_batch
 from aicore_tools.crm.backends.hubspot_shapes import Shape
 from aicore_tools.crm.backends.hubspot_values import encoded, instant, record_of
-from aicore_tools.crm.backends.hubspot_writing import Writer
+from aicore_tools.crm.backends.hubspot_writing import Writer, unknown_once_begun
 from aicore_tools.crm.fields import nearest
 from aicore_tools.crm.records import Archive, Entry, RecordId, Ref, Upsert
-from aicore_tools.errors import InvalidInput, NotFound, OutcomeUnknown, ToolsError
+from aicore_tools.errors import InvalidInput, NotFound
 from aicore_tools.journal import Claim, Procedure
 
 __all__ = ["Effects", "archive_request", "entry_request", "upsert_request"]
@@ -277,11 +277,7 @@ class Effects:
         places = await self._existing(record_type, asked["ids"])
         if target is None:
             await claim.note(archive=True)
-            for shape, vendor_ids in places.values():
-                body = {"inputs": [{"id": each} for each in vendor_ids]}
-                await self.account.wire.write(
-                    "crm.objects.batch_api.archive", shape.object, body, repeats=True
-                )
+            await self._archive_all(list(places.values()))
             return _archived(asked, None)
         (shape, target_id) = self._merging(record_type, target, places)
         if not await read_batch(self.account, shape, [target_id]):
@@ -290,27 +286,29 @@ class Effects:
         sources = [each for _, ids in places.values() for each in ids]
         return await self._merge(claim, shape, target_id, sources)
 
+    async def _archive_all(self, places: Sequence[tuple[Shape, list[str]]]) -> None:
+        gone: list[str] = []
+        with unknown_once_begun(gone):
+            for shape, vendor_ids in places:
+                body = {"inputs": [{"id": each} for each in vendor_ids]}
+                await self.account.wire.write(
+                    "crm.objects.batch_api.archive", shape.object, body, repeats=True
+                )
+                gone += vendor_ids
+
     async def _merge(
         self, claim: Claim, shape: Shape, target_id: str, sources: Sequence[str]
     ) -> _Done:
         """Merge one by one; each is looked up before, since HubSpot merges again if asked to."""
-        began = False
-        for source in sources:
+        merged: list[str] = []
+        with unknown_once_begun(merged):
             survivor = await self._survivor(shape, target_id)
-            if await self._survivor(shape, source) == survivor:
-                began = True
-                continue
-            body = {"primaryObjectId": survivor, "objectIdToMerge": source}
-            try:
-                await self.account.wire.write(_MERGED[shape.object], body, repeats=False)
-            except OutcomeUnknown:
-                raise
-            except ToolsError as error:
-                if began:
-                    raise OutcomeUnknown("Some were merged, then HubSpot refused.") from error
-                raise
-            began = True
-        survivor = await self._survivor(shape, target_id)
+            for source in sources:
+                if await self._survivor(shape, source) != survivor:
+                    body = {"primaryObjectId": survivor, "objectIdToMerge": source}
+                    await self.account.wire.write(_MERGED[shape.object], body, repeats=False)
+                merged.append(source)
+                survivor = await self._survivor(shape, target_id)
         return _archived(claim.request, shape.our_id(survivor or target_id))
 
     async def _survivor(self, shape: Shape, vendor_id: str) -> str | None:
@@ -326,11 +324,7 @@ class Effects:
     async def _find_archive(self, claim: Claim) -> _Done | None:
         asked = claim.request
         if "archive" in claim.notes:
-            places = await self._existing(asked["type"], asked["ids"])
-            for shape, vendor_ids in places.values():
-                if await read_batch(self.account, shape, vendor_ids):
-                    return None  # what is gone already does no harm to do again
-            return _archived(asked, None)
+            return await self._find_archived(asked)
         if "merge" not in claim.notes:
             return None
         places = await self._existing(asked["type"], asked["ids"])
@@ -341,6 +335,19 @@ class Effects:
         if survivor is None or survivor not in ends:
             return None
         return await self._merge(claim, shape, target_id, sources)
+
+    async def _find_archived(self, asked: Mapping[str, Any]) -> _Done | None:
+        """Archive the rest where some are gone; None where none is."""
+        places = await self._existing(asked["type"], asked["ids"])
+        live = [
+            (shape, [str(each.id) for each in await read_batch(self.account, shape, vendor_ids)])
+            for shape, vendor_ids in places.values()
+        ]
+        rest = [(shape, vendor_ids) for shape, vendor_ids in live if vendor_ids]
+        if sum(len(ids) for _, ids in rest) == sum(len(ids) for _, ids in places.values()):
+            return None
+        await self._archive_all(rest)
+        return _archived(asked, None)
 
     async def _existing(
         self, record_type: str, ids: Sequence[str]

@@ -7,7 +7,8 @@ changes set values, associations are PUT. So what began and broke off is finishe
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,11 +23,27 @@ from aicore_tools.crm.records import RecordId
 from aicore_tools.errors import Conflict, InvalidInput, NotFound, OutcomeUnknown, ToolsError
 from aicore_tools.progress import progress
 
-__all__ = ["Writer"]
+__all__ = ["Writer", "unknown_once_begun"]
 
 MAX_BATCH = 100
 _EXISTING = re.compile(r"Existing ID: ?(\d+)")
 _REFUSALS = (InvalidInput, Conflict, NotFound)
+
+
+@contextmanager
+def unknown_once_begun(done: Sized) -> Iterator[None]:
+    """Let no error say that nothing happened once there is something in `done`."""
+    try:
+        yield
+    except OutcomeUnknown:
+        raise
+    except ToolsError as error:
+        if not len(done):
+            raise
+        raise OutcomeUnknown(
+            "Some of it was done, then HubSpot refused to go on.",
+            hint="Repeat with the same operation key: the rest is taken up.",
+        ) from error
 
 
 @dataclass(slots=True)
