@@ -117,6 +117,7 @@ class Dovecot:
 
     port: int
     ssl_port: int
+    base: Path
 
     @contextmanager
     def login(self, user: str) -> Iterator[imaplib.IMAP4]:
@@ -183,7 +184,7 @@ def _running_dovecot(certificate: Path | None) -> Iterator[Dovecot]:
     process = subprocess.Popen([program, "-F", "-c", str(config)], stderr=subprocess.PIPE)
     try:
         _wait_for(port, process, base / "log")
-        yield Dovecot(port, ssl_port)
+        yield Dovecot(port, ssl_port, base)
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
@@ -279,6 +280,7 @@ class Cutter:
         self._command = b""
         self._when = ""
         self.cuts = 0
+        self.is_down = False
         self.at_cut: Callable[[], object] = lambda: None
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -301,6 +303,9 @@ class Cutter:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self.is_down:
+                    client.close()
+                    continue
                 server = socket.create_connection((_HOST, self._target))
                 self._open += [client, server]
                 waiting: list[bytes] = []
@@ -397,6 +402,13 @@ class MailPeers:
             connection=self.connection(business, **fields),
             addresses=[OWN],
         )
+
+    def set_writable(self, folder: str, is_writable: bool) -> None:
+        """Let the IMAP server write to a folder, named as IMAP writes it, or not."""
+        home = self.dovecot.base / "homes" / self.user() / "Maildir" / f".{folder}"
+        for path in (*home.iterdir(), home):
+            if path.is_dir():
+                path.chmod(0o700 if is_writable else 0o500)
 
     def count(self, folder: str, business: str = "main") -> int:
         return len(self.dovecot.raws(self.user(business), folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -336,6 +337,69 @@ async def test_an_edit_leaves_one_version_wherever_the_connection_breaks(
         assert saved.result.id == first.id
         assert await subjects(mailbox, "drafts") == ["New"]
     assert mail_peers.count("Drafts") == 1
+
+
+async def test_a_draft_is_one_draft_though_the_server_is_gone_after_taking_it(
+    mail_peers: Any,
+) -> None:
+    def go_down() -> None:
+        mail_peers.cutter.is_down = True
+
+    async with mail_peers.mailbox() as mailbox:
+        first = await draft(mailbox)
+        mail_peers.cutter.at_cut = go_down
+        mail_peers.cutter.cut("STORE", "before")
+        with pytest.raises(OutcomeUnknown):
+            await mailbox.save_draft(op("k"), content(subject="New"), first.id)
+        mail_peers.cutter.is_down = False
+        saved = await mailbox.save_draft(op("k"), content(subject="New"), first.id)
+        assert (saved.is_replay, saved.result.id) == (True, first.id)
+        assert await subjects(mailbox, "drafts") == ["New"]
+    assert mail_peers.count("Drafts") == 1
+
+
+async def test_a_mail_that_was_taken_but_not_noted_is_not_sent_again(
+    mail_peers: Any, tmp_path: Path
+) -> None:
+    """Somebody holds the journal's file when the server has taken the mail."""
+    holder = sqlite3.connect(tmp_path / "main.db", isolation_level=None, check_same_thread=False)
+
+    def hold() -> None:
+        holder.execute("BEGIN IMMEDIATE")
+        release.start()
+
+    release = threading.Timer(6.0, holder.rollback)
+    async with mail_peers.mailbox() as mailbox:
+        first = await draft(mailbox)
+        mail_peers.post.at_mail = hold
+        sent = await mailbox.send(op("k"), first.id)
+        release.join()
+        again = await mailbox.send(op("k"), first.id)
+        assert (again.is_replay, again.result) == (True, sent.result)
+        with pytest.raises(Conflict):
+            await mailbox.send(op(), first.id)
+    holder.close()
+    assert len(mail_peers.post.taken) == 1
+
+
+async def test_what_was_done_to_some_only_is_told(mail_peers: Any) -> None:
+    """Restoring needs two folders, and one of them cannot be written to."""
+    raw = b"From: %s\r\nMessage-ID: <%d@x.example>\r\nSubject: M\r\n\r\nx"
+    async with mail_peers.mailbox() as mailbox:
+        ids = [
+            await mailbox.deliver(raw % (who, number))
+            for number, who in enumerate([b"ann@example.com", OWN.email.encode()])
+        ]
+        trashed = (await mailbox.organize(op(), ids, "trash")).result.ids
+        await subjects(mailbox, "sent")
+        mail_peers.set_writable(SENT, False)
+        with pytest.raises(OutcomeUnknown):
+            await mailbox.organize(op("k"), trashed, "restore")
+        assert await subjects(mailbox, "inbox") == ["M"]
+        mail_peers.set_writable(SENT, True)
+        await mailbox.organize(op("k"), trashed, "restore")
+        assert await subjects(mailbox, "sent") == ["M"]
+        assert await subjects(mailbox, "trash") == []
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -241,7 +241,10 @@ class ImapMailbox:
             imap_writing.append_once(session, folder, raw, message_id, "\\Draft \\Seen")
 
         await self._change(run)
-        return await self._replaced(claim)
+        try:
+            return await self._replaced(claim)
+        except ToolsError as error:  # whatever it says of itself: the draft is there
+            raise OutcomeUnknown("The draft was saved; an older version may be left.") from error
 
     async def _find_saved(self, claim: Claim) -> dict[str, Any] | None:
         message_id = claim.notes.get("message_id")
@@ -302,7 +305,10 @@ class ImapMailbox:
 
         async def after_data(refused: dict[str, str]) -> None:
             told = [f"{who}: {code}" for who, code in refused.items()]
-            await claim.note(state="sent", refused=told)
+            try:
+                await claim.note(state="sent", refused=told)
+            except ToolsError as error:  # whatever it says of itself: the mail is out
+                raise OutcomeUnknown("The mail was sent, and that could not be noted.") from error
 
         await self._submission.send(
             sender.email,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import imaplib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Sized
+from contextlib import contextmanager
 from typing import Any, get_args
 
 from imap_tools.errors import UnexpectedCommandStatusError
@@ -111,16 +112,23 @@ def organize_all(
     ids: dict[int, str] = {}
     for folder, numbers in _by_folder(mails).items():
         those = [mails[number] for number in numbers]
-        try:
+        with _told_as_partly(ids):
             done = _organize(session, action, label, folder, those)
-        except (UnexpectedCommandStatusError, ToolsError) as error:
-            if not ids:
-                raise
-            raise OutcomeUnknown(
-                "It was done to some of the mails only.", hint="Look for them with mail_search."
-            ) from error
         ids |= dict(zip(numbers, done, strict=True))
     return [ids[number] for number in range(len(mails))]
+
+
+@contextmanager
+def _told_as_partly(done: Sized) -> Iterator[None]:
+    """Tell a refusal as what it is, where something was done already."""
+    try:
+        yield
+    except (UnexpectedCommandStatusError, ToolsError) as error:
+        if not done:
+            raise
+        raise OutcomeUnknown(
+            "It was done to some of the mails only.", hint="Look for them with mail_search."
+        ) from error
 
 
 def _organize(
@@ -143,7 +151,8 @@ def _organize(
         if target == folder:
             moved = [str(Place(*mail["place"]).id) for mail in those]
         else:
-            moved = _move(session, folder, target, those)
+            with _told_as_partly(ids):
+                moved = _move(session, folder, target, those)
         ids |= dict(zip(numbers, moved, strict=True))
     return [ids[number] for number in range(len(mails))]
 
