@@ -1,6 +1,7 @@
 """Many tasks at once, two accounts at once, and credentials that do not do."""
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -178,4 +179,13 @@ async def test_a_broken_service_account_is_said_at_the_start(google: Any) -> Non
     fields = {"service_account": '{"type": "?"}', "subject": OFFICE, "base_url": google.url}
     with pytest.raises(BackendConfigError):
         async with GoogleClient(Connection(vendor="google", fields=fields), GMAIL):
+            raise AssertionError("it must not open")
+
+
+async def test_a_missing_library_is_said_with_its_remedy(
+    google: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "googleapiclient.discovery", None)  # as if not installed
+    with pytest.raises(BackendConfigError):
+        async with GoogleClient(google.connection(), GMAIL):
             raise AssertionError("it must not open")
