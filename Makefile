@@ -17,6 +17,7 @@ lint: .venv/.installed
 
 bench: .venv/.installed
 	$(PY) bench/run.py
+	$(PY) bench/business.py
 
 conformance: .venv/.installed
 	$(PY) conformance/run.py
