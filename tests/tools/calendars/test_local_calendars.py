@@ -113,3 +113,27 @@ async def test_what_was_renamed_is_found_by_its_new_name_alone(tmp_path: Path) -
         )
         assert await titles(agenda, "colour") == ["Colour"]
         assert await titles(agenda, "haircut") == []
+
+
+async def test_no_two_occurrences_have_one_id_when_a_series_moves_by_its_own_period(
+    tmp_path: Path,
+) -> None:
+    async with calendars(tmp_path) as agenda:
+        await agenda.create(new(0, "Daily", repeat="FREQ=DAILY;COUNT=5"), Terms(), op())
+        window = Span(NINE - DAY, NINE + 30 * DAY)
+        query = EventQuery(window=window, calendars=(MAIN,))
+        for number, hours, scope in ((1, 27, "this"), (2, 51, "this"), (0, 24, "all")):
+            event = (await agenda.events(query)).events[number]
+            start = NINE + hours * HOUR
+            timing = Timing(span=Span(start, start + HOUR), tz="Europe/Berlin")
+            await agenda.change(
+                event.id,
+                EventChange(timing=timing),
+                scope=scope,  # type: ignore[arg-type] # a literal each
+                etag=event.etag,
+                terms=Terms(),
+                operation=op(),
+            )
+        events = (await agenda.events(query)).events
+        assert [await agenda.get(event.id) for event in events] == list(events)
+        assert len({event.id for event in events}) == 5

@@ -118,7 +118,8 @@ class Agenda(Protocol):
         """Change an event. Of a series: one occurrence, it and the following, or all of it.
 
         The new timing is that of the named event; with scope `all`, every occurrence moves by as
-        much on the clock. A split series goes on under a new id, and its occurrences may.
+        much on the clock. A split series goes on under a new id. Occurrences of a series that
+        moved or split may have new ids.
 
         Raises:
             NotFound: there is none of that id.

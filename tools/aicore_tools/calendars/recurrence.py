@@ -92,7 +92,7 @@ class Series:
         parts = {name: value for name, value in _parts(self.rule).items() if name not in _ENDS}
         until = self._parsed().until
         if until is not None:
-            parts["UNTIL"] = (until + moved_by).strftime("%Y%m%d")
+            parts["UNTIL"] = (until + moved_by).strftime("%Y%m%dT%H%M%S")
         return _joined(parts)
 
     def _parsed(self) -> _Parsed:

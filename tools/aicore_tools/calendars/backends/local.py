@@ -30,6 +30,7 @@ from aicore_tools.calendars.backends.local_series import (
     cancel_from,
     changed_series,
     find,
+    move_overrides,
     split,
     take_out,
 )
@@ -316,6 +317,7 @@ class LocalAgenda:
             return split(connection, self._business, found, change)
         stored = changed_series(found, change)
         update_row(connection, self._business, stored)
+        move_overrides(connection, self._business, found, change)
         return stored
 
     def _changed_once(

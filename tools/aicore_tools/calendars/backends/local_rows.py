@@ -30,8 +30,10 @@ __all__ = [
     "find_row",
     "insert_row",
     "occurrence",
+    "occurrence_id",
     "occurrences_in",
     "overrides_of",
+    "rename_row",
     "series_in",
     "singles_in",
     "update_row",
@@ -259,7 +261,7 @@ def occurrences_in(stored: Stored, query: EventQuery) -> Iterator[Entry]:
     for span in stored.series.occurrences(Span(max(start, query.window.start), query.window.end)):
         entry = Entry(
             int(span.start.timestamp()),
-            occurrence_id(stored.event, span),
+            occurrence_id(stored.event.id, span.start),
             partial(occurrence, stored.event, span),
         )
         if query.after is None or entry.place > (int(start.timestamp()), str(query.after.id)):
@@ -309,11 +311,17 @@ def update_row(connection: sqlite3.Connection, business: str, stored: Stored) ->
     )
 
 
-def occurrence_id(series: Event, span: Span) -> EventId:
-    """Give the id of one occurrence of a series."""
-    start = span.start
+def rename_row(connection: sqlite3.Connection, business: str, old: EventId, new: EventId) -> None:
+    """Give a stored event another id."""
+    connection.execute(
+        "UPDATE event SET id = ? WHERE business = ? AND id = ?", (new, business, old)
+    )
+
+
+def occurrence_id(series: EventId, start: datetime) -> EventId:
+    """Give the id of the occurrence of a series that starts then by its rule."""
     return EventId(
-        f"{series.id}_{start.year:04}{start.month:02}{start.day:02}"
+        f"{series}_{start.year:04}{start.month:02}{start.day:02}"
         f"T{start.hour:02}{start.minute:02}{start.second:02}Z"
     )
 
@@ -321,7 +329,7 @@ def occurrence_id(series: Event, span: Span) -> EventId:
 def occurrence(series: Event, span: Span) -> Event:
     """Give one occurrence of a series as an event of its own."""
     return Event(
-        id=occurrence_id(series, span),
+        id=occurrence_id(series.id, span.start),
         calendar=series.calendar,
         title=series.title,
         timing=Timing(span=span, tz=series.timing.tz, is_all_day=series.timing.is_all_day),

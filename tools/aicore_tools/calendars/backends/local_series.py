@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +13,9 @@ from aicore_tools.calendars.backends.local_rows import (
     find_row,
     insert_row,
     occurrence,
+    occurrence_id,
     overrides_of,
+    rename_row,
     update_row,
 )
 from aicore_tools.calendars.changes import (
@@ -32,6 +35,7 @@ __all__ = [
     "cancel_from",
     "changed_series",
     "find",
+    "move_overrides",
     "split",
     "take_out",
 ]
@@ -160,21 +164,76 @@ def split(
     ended = replace(bumped(series.event), repeat=series.series.rule_before(start))
     update_row(connection, business, Stored(event=ended, skipped=series.skipped))
     insert_row(connection, business, stored)
-    _hand_over(connection, business, found, stored.event.id)
+    _hand_over(
+        connection,
+        business,
+        found,
+        stored.event.id,
+        lambda original: shifted(original, by, old.tz, first.tz),
+    )
     return stored
 
 
+def move_overrides(
+    connection: sqlite3.Connection, business: str, found: Found, change: EventChange
+) -> None:
+    """Name what was changed on its own anew, when the starts of its whole series have moved.
+
+    Its id holds its original start; two of one id would otherwise be possible.
+    """
+    if change.timing is None:
+        return
+    series = _series_of(found)
+    by, old, new = wall_shift(found.event.timing, change.timing), series.event.timing, change.timing
+    overrides = [
+        (override, shifted(original, by, old.tz, new.tz))
+        for override, original in _overrides(connection, business, series.event.id)
+    ]
+    _rename(connection, business, series.event.id, overrides)
+
+
 def _hand_over(
-    connection: sqlite3.Connection, business: str, found: Found, series: EventId
+    connection: sqlite3.Connection,
+    business: str,
+    found: Found,
+    series: EventId,
+    move: Callable[[datetime], datetime],
 ) -> None:
     """Give the occurrences that were changed on their own after the split to the new series."""
-    for override in overrides_of(connection, business, _series_of(found).event.id):
-        original = _start(override.event.id.rpartition("_")[2])
-        if found.original_start is None or original is None or original < found.original_start:
+    later = []
+    for override, original in _overrides(connection, business, _series_of(found).event.id):
+        if found.original_start is None or original < found.original_start:
             continue
-        event = replace(bumped(override.event), series=series)
-        if override.event.id == found.event.id:  # it is the first of the new series now
-            event = replace(event, status="cancelled")
+        if override.event.id == found.event.id:  # the first of the new series stands for it now
+            gone = replace(bumped(override.event), status="cancelled")
+            update_row(connection, business, Stored(event=gone))
+        else:
+            later.append((override, move(original)))
+    _rename(connection, business, series, later)
+
+
+def _overrides(
+    connection: sqlite3.Connection, business: str, series: EventId
+) -> Iterator[tuple[Stored, datetime]]:
+    for override in overrides_of(connection, business, series):
+        original = _start(override.event.id.rpartition("_")[2])
+        if original is not None:
+            yield override, original
+
+
+def _rename(
+    connection: sqlite3.Connection,
+    business: str,
+    series: EventId,
+    overrides: Sequence[tuple[Stored, datetime]],
+) -> None:
+    """Give overrides the ids of other original starts, out of each other's way."""
+    for number, (override, _) in enumerate(overrides):
+        rename_row(connection, business, override.event.id, EventId(f"{series}~{number}"))
+    for number, (override, original) in enumerate(overrides):
+        identity = occurrence_id(series, original)
+        rename_row(connection, business, EventId(f"{series}~{number}"), identity)
+        event = replace(bumped(override.event), id=identity, series=series)
         update_row(connection, business, Stored(event=event))
 
 
