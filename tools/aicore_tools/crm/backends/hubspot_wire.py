@@ -28,6 +28,7 @@ from aicore_tools.errors import (
     OutcomeUnknown,
     ToolsError,
 )
+from aicore_tools.extras import needing
 from aicore_tools.retries import Patience, patiently
 from aicore_tools.vendor_threads import VendorThreads
 
@@ -145,13 +146,9 @@ class HubSpotWire:
             )
 
     def _load(self) -> None:
-        try:
+        with needing("hubspot"):
             hubspot = importlib.import_module("hubspot")
             urllib3 = importlib.import_module("urllib3")
-        except ModuleNotFoundError as error:
-            raise BackendConfigError(
-                "The HubSpot SDK is not installed.", hint="Install the extra: aicore-mcp[hubspot]."
-            ) from error
         # Repeating is ours to do: urllib3 knows neither our deadline nor what may be repeated.
         self._client = hubspot.Client.create(
             access_token=self._access.token,
