@@ -254,6 +254,34 @@ async def test_whether_a_mail_went_out_is_not_guessed(
     assert len(till.sandbox.state["mails"]) == 1
 
 
+@pytest.mark.parametrize("status", [404, 403, 400])
+@pytest.mark.parametrize(
+    ("what", "path"),
+    [
+        ("link", "payment_links/[^/]+"),
+        ("link:expires", "checkout/sessions/[^/]+"),
+        ("invoice", "invoices/[^/]+"),
+        ("product", "prices/[^/]+"),
+    ],
+)
+async def test_no_failure_after_it_was_done_says_that_nothing_was(
+    tmp_path: Path, sandbox: Sandboxes, what: str, path: str, status: int
+) -> None:
+    """What was made cannot be read back at once, as may be for a moment or by a weak key."""
+    till = StripeTill(tmp_path, sandbox("stripe"))
+    do = await prepared(till, what)
+    body = {
+        "error": {"type": "invalid_request_error", "message": "No.", "code": "resource_missing"}
+    }
+    till.sandbox.fail(f"^GET /v1/{path}$", "status", status=status, body=body, times=2)
+    async with till.ledger() as ledger:
+        with pytest.raises(OutcomeUnknown):
+            await do("k", ledger)
+    effect, _ = await insist(till, do)
+    assert effect.is_replay
+    assert shape(till.sandbox.state) == await undisturbed(tmp_path, sandbox, what)
+
+
 @pytest.mark.parametrize("status", [429, 403, 401])
 async def test_what_cannot_be_looked_up_now_is_not_taken_for_undone(
     tmp_path: Path, sandbox: Sandboxes, status: int

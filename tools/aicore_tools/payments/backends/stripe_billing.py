@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any, cast
 
@@ -30,6 +30,7 @@ from aicore_tools.payments.backends.stripe_procedures import (
     Found,
     StripeProcedures,
     begun,
+    done,
     key_of,
     nowhere,
 )
@@ -109,7 +110,7 @@ class StripeBilling:
             if error.code != "resource_already_exists":
                 raise
             made = await self._calls.read(products.retrieve_async, own_id)
-        with begun():
+        with done():
             return entry_to_json(product_of(await self._reading.price(made["default_price"])))
 
     async def _change_product(self, claim: Claim) -> _Json:
@@ -135,11 +136,11 @@ class StripeBilling:
             params["default_price"] = price_id
         if change["is_active"] is not None and (is_default or change["is_active"]):
             params["active"] = change["is_active"]
-        with begun(is_begun=price_id != old["id"]):
+        with done() if price_id != old["id"] else nullcontext():
             await self._calls.send(
                 v1.products.update_async, product, key=key_of(claim, "product"), params=params
             )
-        with begun():
+        with done():
             if price_id != old["id"]:
                 await self._activate(claim, old["id"], is_active=False)
             if change["is_active"] is not None and not (is_default and not change["is_active"]):
@@ -185,7 +186,7 @@ class StripeBilling:
             made = await self._calls.send(
                 v1.checkout.sessions.create_async, key=key_of(claim, "create"), params=params
             )
-        with begun():
+        with done():
             return entry_to_json(await self._reading.link(made["id"]))
 
     async def _find_link(self, claim: Claim) -> Found:
@@ -232,7 +233,7 @@ class StripeBilling:
         except ToolsError:
             await self._take_back(claim, invoice)
             raise
-        with begun():
+        with done():
             return entry_to_json(await self._reading.invoice(invoice))
 
     async def _take_back(self, claim: Claim, invoice: str) -> None:
@@ -284,7 +285,7 @@ class StripeBilling:
             await self._calls.send(v1.checkout.sessions.expire_async, entry, key=key, params={})
         else:
             await self._step_invoice(entry, action, key)
-        with begun():
+        with done():
             return entry_to_json(await self._reading.get(entry))
 
     async def _step_invoice(self, invoice: str, action: Action, key: str) -> None:

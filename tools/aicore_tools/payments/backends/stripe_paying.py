@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from aicore_tools.errors import Conflict
@@ -17,7 +18,7 @@ from aicore_tools.payments.backends.stripe_entries import (
 from aicore_tools.payments.backends.stripe_procedures import (
     Found,
     StripeProcedures,
-    begun,
+    done,
     key_of,
     nowhere,
 )
@@ -116,7 +117,7 @@ class StripePaying:
                 subscriptions.resume_async, step["id"], key=key_of(claim, "resume"), params={}
             )
         params = {**_changes(step, present), "metadata": {OP: claim.key}}
-        with begun(is_begun=is_paused):
+        with done() if is_paused else nullcontext():
             changed = await self._calls.send(
                 subscriptions.update_async, step["id"], key=key_of(claim), params=params
             )

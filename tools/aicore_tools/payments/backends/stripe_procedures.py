@@ -20,7 +20,7 @@ from aicore_tools.payments.backends.stripe_calls import StripeCalls
 from aicore_tools.payments.backends.stripe_entries import OP
 from aicore_tools.payments.backends.stripe_reading import StripeReading
 
-__all__ = ["Found", "StripeProcedures", "begun", "key_of", "nowhere"]
+__all__ = ["Found", "StripeProcedures", "begun", "done", "key_of", "nowhere"]
 
 Found: TypeAlias = dict[str, Any] | None
 KEYS_KEPT_S = 23 * 3600
@@ -39,10 +39,29 @@ def begun(*, is_begun: bool = True) -> Iterator[None]:
     except (BackendUnavailable, BackendConfigError) as error:
         if not is_begun:
             raise
-        raise OutcomeUnknown(
-            f"It was begun at Stripe and not finished: {error.message}",
-            hint="Repeat the call with the same operation key: it goes on where it stopped.",
-        ) from error
+        raise _unfinished(error) from error
+
+
+@contextmanager
+def done() -> Iterator[None]:
+    """Run what follows an effect: no failure of it says that nothing happened.
+
+    Raises:
+        OutcomeUnknown: something failed.
+    """
+    try:
+        yield
+    except OutcomeUnknown:
+        raise
+    except ToolsError as error:
+        raise _unfinished(error) from error
+
+
+def _unfinished(error: ToolsError) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"It was begun at Stripe and not finished: {error.message}",
+        hint="Repeat the call with the same operation key: it goes on where it stopped.",
+    )
 
 
 def key_of(claim: Claim, step: str = "") -> str:
@@ -76,7 +95,8 @@ class StripeProcedures:
         """Make a procedure of how it is sent, and how it is found."""
 
         async def reconcile(claim: Claim) -> Found:
-            found = await find(claim)
+            with done():
+                found = await find(claim)
             if found is not None:
                 return found
             if self.is_late(claim):
