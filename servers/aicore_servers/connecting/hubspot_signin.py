@@ -48,7 +48,7 @@ _WRITE = (
     "crm.schemas.deals.write",
 )
 _OPTIONAL = ("tickets", "e-commerce", "crm.schemas.custom.read", "crm.objects.custom.read")
-_OPTIONAL_WRITE = ("crm.objects.custom.write",)
+_OPTIONAL_WRITE = ("crm.objects.custom.write", "crm.schemas.custom.write")
 
 
 def hubspot_scopes(profile: Profile) -> tuple[Sequence[str], Sequence[str]]:

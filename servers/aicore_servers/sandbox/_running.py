@@ -17,8 +17,11 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from aicore_servers.sandbox._faults import CUT
+from aicore_tools.errors import BackendConfigError
+from aicore_tools.extras import needing
 
 __all__ = ["SANDBOXES", "main", "running", "running_app"]
+
 
 @dataclass(frozen=True, slots=True)
 class _Stand:
@@ -66,7 +69,8 @@ def _server(app: ASGIApp) -> uvicorn.Server:
 
 
 def _app(vendor: str) -> ASGIApp:
-    made: ASGIApp = importlib.import_module(SANDBOXES[vendor].module).app()
+    with needing(vendor):
+        made: ASGIApp = importlib.import_module(SANDBOXES[vendor].module).app()
     return made
 
 
@@ -109,11 +113,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("vendor", choices=tuple(SANDBOXES))
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 picks a free one")
     options = parser.parse_args(argv)
-    with _listener(options.port) as listener:
+    try:
+        server = _server(_app(options.vendor))
+        listener = _listener(options.port)
+    except (BackendConfigError, OSError, OverflowError) as error:
+        sys.stderr.write(f"aicore sandbox: {error} {getattr(error, 'hint', '') or ''}\n")
+        return 2
+    with listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         sys.stderr.write(f"{options.vendor} sandbox (not the vendor) at {url}\nTo use it:\n")
         for name, value in {"BASE_URL": url, **SANDBOXES[options.vendor].fields}.items():
             sys.stderr.write(f"  export AICORE_{options.vendor.upper()}_{name}={value}\n")
         sys.stderr.flush()
-        _server(_app(options.vendor)).run(sockets=[listener])
+        server.run(sockets=[listener])
     return 0
