@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from aicore_tools.connections import Connect, not_connected
 from aicore_tools.errors import BackendConfigError
+from aicore_tools.extras import needing
 from aicore_tools.mail.port import Mailbox
 from aicore_tools.mail.records import Address
 
@@ -45,7 +46,8 @@ def _local(settings: MailboxSettings) -> Mailbox:
 
 
 def _imap(settings: MailboxSettings) -> Mailbox:
-    from aicore_tools.mail.backends.imap import ImapMailbox
+    with needing("imap"):
+        from aicore_tools.mail.backends.imap import ImapMailbox
 
     return ImapMailbox(
         settings.journal("imap"),
@@ -56,7 +58,8 @@ def _imap(settings: MailboxSettings) -> Mailbox:
 
 
 def _gmail(settings: MailboxSettings) -> Mailbox:
-    from aicore_tools.mail.backends.gmail import GmailMailbox
+    with needing("google"):
+        from aicore_tools.mail.backends.gmail import GmailMailbox
 
     return GmailMailbox(
         settings.journal("gmail"),

@@ -202,9 +202,11 @@ class MailService:
         content = drafting.texts(DraftContent(sender=own[0]), given)
         before = None
         if given.reply_to is not None:
-            content = drafting.as_reply(content, given, await self._one(given.reply_to), own)
+            mail = await self._one(given.reply_to)
+            content = await to_thread.run_sync(drafting.as_reply, content, given, mail, own)
         elif given.forward is not None:
-            content = drafting.as_forward(content, given, await self._one(given.forward))
+            mail = await self._one(given.forward)
+            content = await to_thread.run_sync(drafting.as_forward, content, given, mail)
         elif given.draft_id is not None:
             before = await self._mailbox.draft(given.draft_id)
             content = drafting.texts(before.content, given)

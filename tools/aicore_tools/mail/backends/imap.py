@@ -172,8 +172,7 @@ class ImapMailbox:
     async def draft(self, draft_id: str) -> Draft:
         """Give a draft with the content of its attachments."""
         await self._refuse_sent(draft_id)
-        mail = await self._read(lambda session: _draft_mail(session, draft_id))
-        content = messages.content_of(mail.raw, thread=mail.row.thread)
+        _, content = await self._read(lambda session: _draft_mail(session, draft_id))
         if not content.sender.email:
             content = replace(content, sender=self._addresses[0])
         return Draft(id=MailId(draft_id), content=content)
@@ -209,7 +208,8 @@ class ImapMailbox:
     async def send(self, operation: Operation, draft_id: MailId) -> Effect[Sent]:
         """Send a draft, never twice; the copy goes to the sent folder, the draft away."""
         if await self._journal.earlier(operation) is None:
-            await self.draft(draft_id)
+            await self._refuse_sent(draft_id)
+            await self._read(lambda session: imap_reading.locate_draft(session, draft_id))
         effect = await self._journal.effect(operation, "send", {"draft": draft_id})
         return stored.expect(Sent, effect)
 
@@ -228,15 +228,15 @@ class ImapMailbox:
         content = self._given[claim.request["given"]]
         message_id, handle = _message_id(claim, content), _handle(claim)
         await claim.note(message_id=message_id)
-        raw = messages.build(
-            content,
-            message_id=message_id,
-            at=datetime.now(UTC),
-            headers=[(DRAFT_HEADER, handle)],
-            is_draft=True,
-        )
 
         def run(session: ImapSession) -> None:
+            raw = messages.build(
+                content,
+                message_id=message_id,
+                at=datetime.now(UTC),
+                headers=[(DRAFT_HEADER, handle)],
+                is_draft=True,
+            )
             folder = session.folder_for("drafts")
             imap_writing.append_once(session, folder, raw, message_id, "\\Draft \\Seen")
 
@@ -285,8 +285,7 @@ class ImapMailbox:
     async def _handed_over(self, claim: Claim) -> bytes:
         """Send the mail; gives its bytes. What it raises but OutcomeUnknown means: not sent."""
         draft_id = claim.request["draft"]
-        mail = await self._read(lambda session: _draft_mail(session, draft_id))
-        content = messages.content_of(mail.raw, thread=mail.row.thread)
+        mail, content = await self._read(lambda session: _draft_mail(session, draft_id))
         if not content.everyone:
             raise InvalidInput(f"Draft {draft_id} names nobody to send it to.")
         sender = content.sender if content.sender.email else self._addresses[0]
@@ -367,7 +366,7 @@ class ImapMailbox:
     async def _rebuilt(self, draft_id: str, message_id: str) -> bytes | None:
         """Make the copy again from the draft, where a crash lost it; None: the draft is gone."""
         try:
-            mail = await self._read(lambda session: _draft_mail(session, draft_id))
+            mail, _ = await self._read(lambda session: _draft_mail(session, draft_id))
         except ToolsError as error:
             if isinstance(error, BackendUnavailable):
                 raise
@@ -448,8 +447,9 @@ def _counted(session: ImapSession, name: str | None, role: Role | None) -> Folde
     )
 
 
-def _draft_mail(session: ImapSession, draft_id: str) -> Mail:
-    return imap_reading.mail_of(session, imap_reading.locate_draft(session, draft_id))
+def _draft_mail(session: ImapSession, draft_id: str) -> tuple[Mail, DraftContent]:
+    mail = imap_reading.mail_of(session, imap_reading.locate_draft(session, draft_id))
+    return mail, messages.content_of(mail.raw, thread=mail.row.thread)
 
 
 def _message_id(claim: Claim, content: DraftContent) -> str:

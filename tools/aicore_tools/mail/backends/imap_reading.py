@@ -148,8 +148,9 @@ def mail_of(session: ImapSession, place: Place) -> Mail:
     found = fetch(session, [place.uid], _WHOLE)
     if not found or session.validity != place.validity:
         raise _missing(place.id)
-    row = row_of(session, place, found[0])
-    return Mail(row=row, message_id=messages.parse(found[0].raw).message_id, raw=found[0].raw)
+    parsed = messages.parse(found[0].raw)
+    row = row_of(session, place, found[0], parsed)
+    return Mail(row=row, message_id=parsed.message_id, raw=found[0].raw)
 
 
 def several(session: ImapSession, mail_ids: Sequence[str]) -> list[tuple[Place, Fetched]]:
@@ -181,9 +182,11 @@ def _place(session: ImapSession, mail_id: str) -> Place:
     return locate(session, mail_id) if is_draft else place
 
 
-def row_of(session: ImapSession, place: Place, found: Fetched) -> MailRow:
+def row_of(
+    session: ImapSession, place: Place, found: Fetched, parsed: messages.Parsed | None = None
+) -> MailRow:
     """Make the row of a fetched mail."""
-    parsed = messages.parse(found.raw)
+    parsed = parsed or messages.parse(found.raw)
     shown = session.folders().shown(place.folder)
     handle = next((v for name, v in parsed.headers if name.lower() == DRAFT_HEADER.lower()), "")
     is_own_draft = shown == "drafts" and is_handle(handle)
@@ -218,9 +221,9 @@ def thread_mails(session: ImapSession, thread: ThreadId) -> list[Mail]:
     for folder in session.folders().searched:
         uids = in_folder(session, folder, criteria)[-_MAX_THREAD:]
         for one in fetch(session, uids, _WHOLE):
-            row = row_of(session, Place(folder, session.validity, one.uid), one)
+            parsed = messages.parse(one.raw)
+            row = row_of(session, Place(folder, session.validity, one.uid), one, parsed)
             if row.thread == thread:
-                parsed = messages.parse(one.raw)
                 mail = Mail(row=row, message_id=parsed.message_id, raw=one.raw)
                 mails.append((mail, parsed))
     return _in_order(mails)[-_MAX_THREAD:]

@@ -189,9 +189,9 @@ class LocalMailbox:
         self, operation: Operation, content: DraftContent, draft_id: MailId | None = None
     ) -> Effect[SavedDraft]:
         """Make a draft, or put `content` in the place of all that the one named says."""
-        raw = messages.build(content, message_id=None, at=self._now(), is_draft=True)
 
         def run(connection: Connection) -> dict[str, Any]:
+            raw = messages.build(content, message_id=None, at=self._now(), is_draft=True)
             rows = self._rows(connection)
             if draft_id is None:
                 number = seq_of((content.threading.thread or "").removeprefix("t"))
