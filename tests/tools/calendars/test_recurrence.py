@@ -213,5 +213,16 @@ def test_the_end_of_a_rule_is_of_the_kind_of_its_start(
     assert strict_rule(rule, first) == expected
 
 
+@pytest.mark.parametrize("count", [3, 5])
+def test_a_series_can_be_ended_before_a_time_that_the_clocks_skip(count: int) -> None:
+    found = series("2027-03-26T02:30", f"FREQ=DAILY;COUNT={count}")
+    skipped = list(found.occurrences(ALWAYS))[2].start
+    assert skipped == datetime(2027, 3, 28, 1, 30, tzinfo=UTC)
+    ended = Series(first=found.first, rule=found.rule_before(skipped))
+    assert local_starts(ended) == ["03-26 02:30+0100", "03-27 02:30+0100"]
+    strict = Series(first=found.first, rule=strict_rule(ended.rule, found.first))
+    assert local_starts(strict) == local_starts(ended)
+
+
 def test_an_endless_series_has_no_last_end() -> None:
     assert series("2026-11-24T09:00", "FREQ=DAILY").last_end() is None

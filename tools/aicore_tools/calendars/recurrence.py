@@ -80,11 +80,18 @@ class Series:
 
     def rule_before(self, moment: datetime) -> str:
         """Give the rule, ending before the occurrence that starts at `moment`, or as it ends."""
-        until = self._parsed().until
-        if until is not None and until < moment.astimezone(self._zone).replace(tzinfo=None):
+        parsed = self._parsed()
+        local = moment.astimezone(self._zone).replace(tzinfo=None)
+        if parsed.until is not None and wall_time(parsed.until, self._zone) < moment:
             return self.rule
+        # To the occurrence before it, and not to just before the moment: where the clocks skip
+        # its time of day, the rule itself still has it earlier.
+        last = parsed.rule.before(local)
+        while last is not None and self._span(last).start >= moment:
+            last = parsed.rule.before(last)
+        until = moment - _A_SECOND if last is None else self._span(last).start
         parts = {name: value for name, value in _parts(self.rule).items() if name not in _ENDS}
-        parts["UNTIL"] = (moment - timedelta(seconds=1)).strftime("%Y%m%dT%H%M%SZ")
+        parts["UNTIL"] = until.strftime("%Y%m%dT%H%M%SZ")
         return _joined(parts)
 
     def continued_rule(self, *, moved_by: timedelta) -> str:

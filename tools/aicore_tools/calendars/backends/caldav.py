@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -167,8 +167,9 @@ class CalDavAgenda:
                 body = await self.dav.text_report(collection.url, free_busy_query(window))
                 spans += _busy_in(body)
                 continue
-            for found in await self.objects(collection, window):
-                spans += [event.timing.span for event in taking_time(found, window)]
+            objects = await self.objects(collection, window)
+            events = await to_thread.run_sync(_expanded, objects, window, taking_time)
+            spans += [event.timing.span for event in events]
         return sorted(span for span in spans if span.overlaps(window))
 
     async def earlier(self, operation: Operation) -> Effect[Booked] | None:
@@ -301,10 +302,11 @@ class CalDavAgenda:
         for collection in await self._collections(query.calendars):
             if collection.is_busy_only or window.start >= window.end:
                 continue
-            for found in await self.objects(collection, window):
-                if is_blocking and found.is_forgotten(now):
-                    continue
-                events += _listed(found, window, is_blocking=is_blocking)
+            objects = await self.objects(collection, window)
+            if is_blocking:
+                objects = [one for one in objects if not one.is_forgotten(now)]
+            expand = taking_time if is_blocking else _listed
+            events += await to_thread.run_sync(_expanded, objects, window, expand)
         text = query.text.casefold()
         chosen = sorted(
             (
@@ -408,9 +410,15 @@ class CalDavAgenda:
         )
 
 
-def _listed(found: CalendarObject, window: Span, *, is_blocking: bool) -> list[Event]:
-    if is_blocking:
-        return taking_time(found, window)
+def _expanded(
+    objects: Iterable[CalendarObject],
+    window: Span,
+    expand: Callable[[CalendarObject, Span], list[Event]],
+) -> list[Event]:
+    return [event for one in objects for event in expand(one, window)]
+
+
+def _listed(found: CalendarObject, window: Span) -> list[Event]:
     return [found.event(one) for one in found.occurrences(window) if not one.is_cancelled]
 
 
