@@ -19,7 +19,13 @@ from tests.contracts.payments_rows import LINES, StripeTill, effect_of, op
 
 from aicore_tools.errors import BackendUnavailable, NotFound, OutcomeUnknown
 from aicore_tools.payments.backends.stripe import StripeLedger
-from aicore_tools.payments.records import FindQuery, NewInvoice, NewRefund
+from aicore_tools.payments.records import (
+    EntryId,
+    FindQuery,
+    NewInvoice,
+    NewRefund,
+    SubscriptionStep,
+)
 from aicore_tools.retries import Patience
 
 Sandboxes = Callable[[str], Any]
@@ -232,6 +238,29 @@ async def test_what_never_arrived_is_done_a_day_later_once(
     till.outside("clock", str(int(LATE.total_seconds())))
     await insist(till, do, clock=lambda: datetime.now(UTC) + LATE)
     assert shape(till.sandbox.state) == await undisturbed(tmp_path, sandbox, what)
+
+
+@pytest.mark.parametrize("hours", [0, 25])
+async def test_an_old_change_never_overtakes_a_newer_one(
+    tmp_path: Path, sandbox: Sandboxes, hours: int
+) -> None:
+    till = StripeTill(tmp_path, sandbox("stripe"))
+    do = await prepared(till, "subscription:change")  # to five
+    await cut_short(till, do, "subscriptions/[^/]+")
+    (entry,) = till.sandbox.state["objects"]["main"]["subscription"]
+    async with till.ledger() as ledger:
+        seven = SubscriptionStep(id=EntryId(entry), action="change", quantity=7)
+        await ledger.step_subscription(seven, op("newer"))
+    till.outside("clock", str(hours * 3600))
+    later = datetime.now(UTC) + timedelta(hours=hours)
+    async with till.ledger(clock=lambda: later) as ledger:
+        if hours:
+            with pytest.raises(OutcomeUnknown):
+                await do("k", ledger)
+        else:
+            assert (await do("k", ledger)).is_replay
+        present = await ledger.get(EntryId(entry))
+    assert present.quantity == 7  # type: ignore[union-attr] # a subscription
 
 
 async def never_told(till: StripeTill, do: Callable[..., Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from aicore_tools.errors import Conflict
+from aicore_tools.errors import Conflict, OutcomeUnknown
 from aicore_tools.journal import Claim, Procedure
 from aicore_tools.payments.backends.stripe_entries import (
     OP,
@@ -20,7 +20,6 @@ from aicore_tools.payments.backends.stripe_procedures import (
     StripeProcedures,
     done,
     key_of,
-    nowhere,
 )
 from aicore_tools.payments.entry_json import entry_to_json
 
@@ -45,7 +44,7 @@ class StripePaying:
         return (
             make("refund", self._refund, self._find_refund),
             make("subscribe", self._subscribe, self._find_subscription),
-            make("subscription", self._step, nowhere),
+            make("subscription", self._step, self._find_step),
         )
 
     async def _refund(self, claim: Claim) -> _Json:
@@ -97,31 +96,63 @@ class StripePaying:
         return entry_to_json(subscription_of(row)) if row else None
 
     async def _step(self, claim: Claim) -> _Json:
-        """Take a step, unless the subscription carries its mark or has ended by it."""
+        """Take a step; what it sends is noted first, and sent just so again."""
         step, subscriptions = claim.request, self._calls.v1.subscriptions
-        present = await self._calls.read(subscriptions.retrieve_async, step["id"])
-        marked = (present.get("metadata") or {}).get(OP) == claim.key
-        ends_now = step["action"] == "cancel" and step["when"] == "now"
-        if present["status"] == "canceled" and not ends_now:
-            raise Conflict("The subscription has ended.", hint="Create a new one.")
-        if marked or present["status"] == "canceled":
-            return entry_to_json(subscription_of(present))
-        if ends_now:
+        if "params" not in claim.notes:
+            present = await self._calls.read(subscriptions.retrieve_async, step["id"])
+            if present["status"] == "canceled":
+                raise Conflict("The subscription has ended.", hint="Create a new one.")
+            changes = {} if _ends_now(step) else _changes(step, present)
+            await claim.note(
+                params={**changes, "metadata": {OP: claim.key}},
+                before=_mark(present),
+                is_paused=step["action"] == "resume" and present["status"] == "paused",
+            )
+        if _ends_now(step):
             changed = await self._calls.send(
                 subscriptions.cancel_async, step["id"], key=key_of(claim), params={}
             )
             return entry_to_json(subscription_of(changed))
-        is_paused = step["action"] == "resume" and present["status"] == "paused"
+        is_paused = claim.notes["is_paused"]
         if is_paused:
             await self._calls.send(
                 subscriptions.resume_async, step["id"], key=key_of(claim, "resume"), params={}
             )
-        params = {**_changes(step, present), "metadata": {OP: claim.key}}
         with done() if is_paused else nullcontext():
             changed = await self._calls.send(
-                subscriptions.update_async, step["id"], key=key_of(claim), params=params
+                subscriptions.update_async,
+                step["id"],
+                key=key_of(claim),
+                params=claim.notes["params"],
             )
         return entry_to_json(subscription_of(changed))
+
+    async def _find_step(self, claim: Claim) -> Found:
+        """Tell by the mark of the last change, or by the end that a cancelling brings."""
+        if "params" not in claim.notes:
+            return None
+        present = await self._calls.read(
+            self._calls.v1.subscriptions.retrieve_async, claim.request["id"]
+        )
+        has_ended = present["status"] == "canceled"
+        if _mark(present) == claim.key or (has_ended and _ends_now(claim.request)):
+            return entry_to_json(subscription_of(present))
+        if self._shared.is_late(claim) and _mark(present) != claim.notes["before"]:
+            raise OutcomeUnknown(
+                "The subscription was changed since; whether by this call too, nobody can tell.",
+                hint="Look at it, and decide anew.",
+            )
+        return None
+
+
+def _mark(one: _Json) -> str | None:
+    """Give the operation that changed an object last, as far as it was one of ours."""
+    mark: str | None = (one.get("metadata") or {}).get(OP)
+    return mark
+
+
+def _ends_now(step: _Json) -> bool:
+    return bool(step["action"] == "cancel" and step["when"] == "now")
 
 
 def _changes(step: _Json, present: _Json) -> _Json:
