@@ -355,6 +355,17 @@ async def test_payouts_and_fees_are_reported(till: StripeTill) -> None:
     till.check()
 
 
+async def test_nobody_is_named_in_the_log(
+    till: StripeTill, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with till.ledger() as ledger:
+        await ledger.customer("ann@example.com")
+        await invoice(ledger)
+    assert "example.com" not in caplog.text
+    assert "sk_test" not in caplog.text
+
+
 async def test_keys_of_two_accounts_never_mix(till: StripeTill) -> None:
     """One folder, one operation key, two accounts: two effects, each in its own."""
     async with till.ledger("one") as one, till.ledger("two") as two:

@@ -6,6 +6,7 @@ never repeated and Retry-After ignored, the async transport is classic httpx.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ PAGE_ROWS = 100
 _NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol")
 _RECONNECT = "Run `aicore connect stripe` with a key that works."
 _PERMISSION = re.compile(r"rak_\w+")
+_TALKATIVE = ("stripe", "httpx")
+"""Loggers that write every address at INFO: a customer's e-mail is in some."""
 _Method = Callable[..., Awaitable[Any]]
 
 
@@ -145,6 +148,9 @@ def _load(key: str, base_url: str | None) -> tuple[Any, Any]:
         raise BackendConfigError(
             "The Stripe SDK is not installed.", hint="Install the extra `stripe`."
         ) from error
+    for name in _TALKATIVE:
+        if logging.getLogger(name).level == logging.NOTSET:
+            logging.getLogger(name).setLevel(logging.WARNING)
     stripe.enable_telemetry = False  # it would leave an id in the home folder and send timings
     addresses: Any = {"api": base_url} if base_url else {}
     return stripe.StripeClient(key, base_addresses=addresses, http_client=http), http
