@@ -18,7 +18,7 @@ from aicore_tools.mail.backends.local import LocalMailbox
 from aicore_tools.mail.drafting import DraftInput
 from aicore_tools.mail.html_text import html_to_text
 from aicore_tools.mail.messages import build, parse
-from aicore_tools.mail.records import Address, Draft, DraftContent, MailSearch
+from aicore_tools.mail.records import Action, Address, Draft, DraftContent, MailSearch
 from aicore_tools.mail.registry import MailboxSettings, mailbox
 from aicore_tools.mail.service import MailService
 from aicore_tools.operations import Operation
@@ -366,3 +366,26 @@ async def test_a_file_is_kept_in_its_folder_whatever_it_is_called(
             await MailService(box).attachment(received, "1", form="file")
         with pytest.raises(NotFound):
             await service.attachment(received, "2")
+
+
+@pytest.mark.parametrize(
+    ("action", "folders"),
+    [
+        ("archive", ["archive", "sent"]),
+        ("spam", ["spam", "sent"]),
+        ("trash", ["trash", "trash"]),
+        ("star", ["inbox", "sent"]),
+    ],
+)
+async def test_a_thread_that_is_put_away_leaves_what_we_sent(
+    tmp_path: Path, action: Action, folders: list[str]
+) -> None:
+    async with opened(tmp_path) as (service, box):
+        received = await box.deliver(raw(Subject="Visit"))
+        reply = await drafted(service, box, body="Yes", reply_to=received)
+        sent = (await service.send(await service.plan_send(reply.id), op())).result
+        plan = await service.plan_organize([sent.thread], action)
+        await service.organize(plan, op())
+        assert [row.folder for row in await box.rows([received, sent.id])] == folders
+        alone = await service.plan_organize([sent.id], "archive")
+        assert [row.id for row in alone.mails] == [sent.id]

@@ -58,6 +58,7 @@ MAX_ORGANIZED = 200
 MAX_LABEL_CHARS = 60
 _MAX_AHEAD = timedelta(days=366)
 _NAMED_ACTIONS = ("label", "unlabel", "move")
+_LEAVING_SENT = ("archive", "spam", "move")
 _FOR_DRAFTS = ("trash", "restore", "label", "unlabel", "star", "unstar", "read", "unread")
 
 
@@ -303,7 +304,7 @@ class MailService:
         if not 1 <= len(ids) <= MAX_ORGANIZED:
             raise InvalidInput(f"ids: give 1 to {MAX_ORGANIZED}, not {len(ids)}.")
         label = _label(action, label)
-        mails = await self._rows(list(dict.fromkeys(ids)))
+        mails = await self._rows(list(dict.fromkeys(ids)), action)
         if len(mails) > MAX_ORGANIZED:
             raise InvalidInput(f"These threads have {len(mails)} mails; {MAX_ORGANIZED} at once.")
         if action not in _FOR_DRAFTS and any(mail.folder == "drafts" for mail in mails):
@@ -323,12 +324,15 @@ class MailService:
         ids = [mail.id for mail in plan.mails]
         return await self._mailbox.organize(operation, ids, plan.action, plan.label)
 
-    async def _rows(self, ids: Sequence[str]) -> list[MailRow]:
+    async def _rows(self, ids: Sequence[str], action: Action) -> list[MailRow]:
+        """Give the rows of mails and threads; of a thread that is put away, not our own part."""
         singles = [each for each in ids if not each.startswith("t")]
         found = dict(zip(singles, await self._mailbox.rows(singles), strict=True))
         rows: dict[str, MailRow] = {}
         for each in ids:
             mails = [found[each]] if each in found else [m.row for m in await self._mails(each)]
+            if each not in found and action in _LEAVING_SENT:
+                mails = [mail for mail in mails if mail.folder != "sent"] or mails
             rows |= {row.id: row for row in mails}
         return list(rows.values())
 
