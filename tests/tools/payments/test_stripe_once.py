@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -281,6 +281,28 @@ async def test_whether_a_mail_went_out_is_not_guessed(
     till.outside("clock", str(int(LATE.total_seconds())))
     await never_told(till, do)
     assert len(till.sandbox.state["mails"]) == 1
+
+
+@pytest.mark.parametrize("what", ["link", "invoice", "refund", "subscribe", "act:open.send"])
+async def test_two_programs_with_one_key_at_once_do_it_once(
+    tmp_path: Path, sandbox: Sandboxes, what: str
+) -> None:
+    till = StripeTill(tmp_path, sandbox("stripe"))
+    do = await prepared(till, what)
+    results: list[Any] = []
+
+    async def attempt(ledger: Any) -> None:
+        with suppress(OutcomeUnknown):  # the other one is at it
+            results.append(await do("k", ledger))
+
+    async with till.ledger() as one, till.ledger() as other:
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                for ledger in (one, other, one, other):
+                    group.start_soon(attempt, ledger)
+        assert sum(not effect.is_replay for effect in results) == 1
+        assert (await do("k", other)).result == results[0].result
+    assert shape(till.sandbox.state) == await undisturbed(tmp_path, sandbox, what)
 
 
 @pytest.mark.parametrize("status", [404, 403, 400])
