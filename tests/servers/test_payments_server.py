@@ -495,6 +495,13 @@ async def test_the_same_tools_work_on_stripe(
         assert (back["refund"]["status"], back["refund"]["amount_minor"]) == ("succeeded", 500)
         over = await desk("payments_refund", payment=invoice["id"], amount=4001)
         assert (over["code"], over["outcome"]) == ("over_refund", "none")
+        for given in (
+            {**DEPOSIT, "expires": "2100-01-01"},
+            {"lines": [{"description": "x", "amount": 1234}], "currency": "KWD"},
+        ):
+            for dry_run in (True, False):
+                refused = await desk("payments_link", **given, dry_run=dry_run)
+                assert (refused["code"], refused["outcome"]) == ("invalid_input", "none")
         found = await desk("payments_search", kind="refund")
         assert [row["id"] for row in found["rows"]] == [back["refund"]["id"]]
     assert stripe.state["mails"] == [invoice["id"]]

@@ -115,6 +115,15 @@ class Ledger(Protocol):
         """
         ...
 
+    def check_new(self, new: NewLink | NewInvoice | NewRefund | ProductChange) -> None:
+        """Refuse what this backend can never take; asks nobody.
+
+        Raises:
+            InvalidInput: an amount is too exact, or a time too near or too far.
+            BackendConfigError: it would need a setting that is missing.
+        """
+        ...
+
     async def earlier(self, operation: Operation) -> Effect[Entry] | None:
         """Give what `operation` did before; None if it was not done or has no key.
 

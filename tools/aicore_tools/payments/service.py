@@ -185,6 +185,7 @@ class PaymentService:
             expires=ends,
             by=bill.by,
         )
+        self._ledger.check_new(new)
         await self._check_day(total_minor(lines), operation)
         return new
 
@@ -221,6 +222,7 @@ class PaymentService:
             memo=checked_text(memo, "memo", 1500),
             by=bill.by,
         )
+        self._ledger.check_new(new)
         await self._check_day(total_minor(lines), operation)
         return new
 
@@ -319,6 +321,7 @@ class PaymentService:
             every=given.every,
             is_active=given.is_active,
         )
+        self._ledger.check_new(change)
         return ProductPlan(present=present, change=change)
 
     async def save_product(self, plan: ProductPlan, operation: Operation) -> Effect[Entry]:
@@ -350,6 +353,7 @@ class PaymentService:
             reason=checked_text(given.reason, "reason", 400),
             by=given.by,
         )
+        self._ledger.check_new(new)
         return RefundPlan(payment=payment, new=new)
 
     async def refund(self, plan: RefundPlan, operation: Operation) -> Effect[Entry]:

@@ -134,6 +134,9 @@ class LocalLedger:
                 hint="Finalize the invoice, then write to the customer with the mail tools.",
             )
 
+    def check_new(self, new: NewLink | NewInvoice | NewRefund | ProductChange) -> None:
+        """Take everything: what is wrong for every backend was refused before."""
+
     async def earlier(self, operation: Operation) -> Effect[Entry] | None:
         """Look up what an operation gave."""
         effect = await self._store.find_effect(operation)

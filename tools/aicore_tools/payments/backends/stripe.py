@@ -34,7 +34,6 @@ from aicore_tools.payments.records import (
     FindQuery,
     Found,
     Invoice,
-    Line,
     Link,
     NewInvoice,
     NewLink,
@@ -169,6 +168,16 @@ class StripeLedger:
                 hint="Void it if the money came in another way.",
             )
 
+    def check_new(self, new: NewLink | NewInvoice | NewRefund | ProductChange) -> None:
+        """Refuse amounts that Stripe cannot take, and times that it keeps no page open for."""
+        if isinstance(new, NewLink | NewInvoice):
+            for line in new.lines:
+                to_stripe(line.amount_minor, new.currency)
+        elif new.amount_minor is not None and new.currency is not None:
+            to_stripe(new.amount_minor, new.currency)
+        if isinstance(new, NewLink) and new.expires is not None:
+            self._check_expiry(new.expires)
+
     async def earlier(self, operation: Operation) -> Effect[Entry] | None:
         """Look up what an operation gave."""
         effect = await self._journal.earlier(operation)
@@ -176,9 +185,7 @@ class StripeLedger:
 
     async def add_link(self, new: NewLink, operation: Operation) -> Effect[Link]:
         """Make a payment link, or a checkout session where it is to expire."""
-        _check_lines(new.lines, new.currency)
-        if new.expires is not None:
-            self._check_expiry(new.expires)
+        self.check_new(new)
         request = {
             "lines": lines_to_json(new.lines),
             "currency": new.currency,
@@ -190,7 +197,7 @@ class StripeLedger:
 
     async def add_invoice(self, new: NewInvoice, operation: Operation) -> Effect[Invoice]:
         """Draft an invoice; nothing of it happens by itself."""
-        _check_lines(new.lines, new.currency)
+        self.check_new(new)
         request = {
             "lines": lines_to_json(new.lines),
             "currency": new.currency,
@@ -222,13 +229,12 @@ class StripeLedger:
         is_new = change.id is None
         if is_new and (change.amount_minor is None or change.currency is None):
             raise InvalidInput("A new product needs an amount and a currency.")
-        if change.amount_minor is not None and change.currency is not None:
-            to_stripe(change.amount_minor, change.currency)
+        self.check_new(change)
         return await self._effect(operation, "product" if is_new else "price", asdict(change))
 
     async def refund(self, new: NewRefund, operation: Operation) -> Effect[Refund]:
         """Give money of a payment back; Stripe refuses more than is left."""
-        to_stripe(new.amount_minor, new.currency)
+        self.check_new(new)
         return await self._effect(operation, "refund", asdict(new))
 
     async def subscribe(self, new: NewSubscription, operation: Operation) -> Effect[Subscription]:
@@ -262,8 +268,3 @@ class StripeLedger:
                 "Links that expire need a page to land on after paying.",
                 hint="Start the server with --pay-done-url, or leave expires out.",
             )
-
-
-def _check_lines(lines: tuple[Line, ...], currency: str) -> None:
-    for line in lines:
-        to_stripe(line.amount_minor, currency)
