@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, get_args
+
+import anyio
 
 from aicore_tools.connections import Connection, Probe
 from aicore_tools.errors import (
@@ -59,6 +62,7 @@ __all__ = ["ImapMailbox"]
 T = TypeVar("T")
 
 _EFFECT_DEADLINE_S = 180.0
+_FAREWELL_S = 5.0
 
 
 class ImapMailbox:
@@ -107,7 +111,8 @@ class ImapMailbox:
     ) -> None:
         await self._shots.__aexit__(kind, error, trace)
         await self._journal.__aexit__(kind, error, trace)
-        await self._threads.run(DEADLINE_S, self._link.close)
+        with anyio.CancelScope(shield=True), suppress(TimeoutError):
+            await self._threads.run(_FAREWELL_S, self._link.close)
 
     @property
     def addresses(self) -> Sequence[Address]:
