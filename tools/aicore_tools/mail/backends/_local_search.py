@@ -22,6 +22,9 @@ __all__ = ["find"]
 _TOKEN = re.compile(r"[^\W_]+")
 _MAX_BEGINNINGS = 64
 _TRIGRAM_CHARS = 3
+_MAX_TRIGRAMS = 60
+_RAREST = 4
+_SAMPLE = 30
 _VERY_FEW = 30
 """So few mails are looked up among the words one by one; more are sifted out of their stream."""
 _FEW = 3000
@@ -63,7 +66,7 @@ def find(
         if few is not None:  # + keeps FTS5 from looking each of them up
             test = "+mail_words.rowid IN (SELECT value FROM json_each(?))"
             conditions.append((test, (json.dumps(few),)))
-    elif parts := _parts(search):
+    elif parts := _parts(connection, search):
         table = "mail_parts CROSS JOIN letter ON letter.place = mail_parts.rowid"
         conditions.append(("mail_parts MATCH ?", (parts,)))
         conditions += [(test.replace("letter.place", "mail_parts.rowid"), v) for test, v in window]
@@ -76,7 +79,7 @@ def _few_parts(
     connection: Connection, search: MailSearch, window: list[Condition]
 ) -> list[int] | None:
     """Give the places of all mails with the parts asked for, where they are few."""
-    parts = _parts(search)
+    parts = _parts(connection, search)
     if not parts:
         return None
     where = " AND ".join(test.replace("letter.place", "rowid") for test, _ in window)
@@ -177,25 +180,39 @@ def _tags(business: str, search: MailSearch, *, is_label: bool) -> str:
     return " AND ".join(wanted)
 
 
-def _parts(search: MailSearch) -> str:
-    """Give the FTS5 expression for the parts that are long enough to have a trigram."""
+def _parts(connection: Connection, search: MailSearch) -> str:
+    """Give the FTS5 expression for the parts that are long enough to have a trigram.
+
+    Only the rarest of their trigrams are asked for: each of the others costs a look at every
+    candidate and drops hardly any. The whole part is looked for in the rows that are left.
+    """
     asked = {
         "folded_sender": search.sender.casefold(),
         "folded_recipients": search.to.casefold(),
         "folded_subject": search.subject.casefold(),
     }
     grams = [
-        f'{column} : "{text[index : index + _TRIGRAM_CHARS]}"'.replace('"""', '""""')
+        f'{column} : "{gram}"'
         for column, text in asked.items()
-        for index in _places(text)
+        for gram in (
+            text[index : index + _TRIGRAM_CHARS].replace('"', '""')
+            for index in range(len(text) - _TRIGRAM_CHARS + 1)
+        )
     ]
-    return " AND ".join(dict.fromkeys(grams))
+    grams = list(dict.fromkeys(grams))[:_MAX_TRIGRAMS]
+    if len(grams) > _RAREST:
+        grams = sorted(grams, key=lambda gram: _reach(connection, gram))[:_RAREST]
+    return " AND ".join(grams)
 
 
-def _places(text: str) -> list[int]:
-    """Say where to take trigrams of a text: side by side, and its last one."""
-    last = len(text) - _TRIGRAM_CHARS
-    return [] if last < 0 else [*range(0, last, _TRIGRAM_CHARS), last]
+def _reach(connection: Connection, gram: str) -> int:
+    """Tell how far back a few matches of a trigram reach: the rarer, the further."""
+    row = connection.execute(
+        "SELECT rowid FROM mail_parts WHERE mail_parts MATCH ? ORDER BY rowid DESC"
+        " LIMIT 1 OFFSET ?",
+        (gram, _SAMPLE),
+    ).fetchone()
+    return -(2**62) if row is None else int(row[0])
 
 
 def _on_rows(search: MailSearch, *, is_label: bool) -> list[Condition]:
