@@ -1,5 +1,6 @@
 """Effects on other systems happen once: the promise of `aicore_tools.journal`."""
 
+import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -252,6 +253,28 @@ async def test_notes_and_request_survive(tmp_path: Path, desk: Desk) -> None:
     assert seen[1].notes == {"draft": "d1", "step": 2}
     assert seen[1].request == {"draft_id": "7"}
     assert seen[1].key == seen[0].key
+
+
+async def test_a_note_that_cannot_be_kept_leaves_it_unknown(tmp_path: Path, desk: Desk) -> None:
+    """The file may be held by another program just after the vendor acted."""
+    path = tmp_path / "effects.db"
+    holder = sqlite3.connect(path, isolation_level=None)
+
+    async def perform(claim: Claim) -> dict[str, Any]:
+        result = await desk.perform(claim)
+        holder.execute("BEGIN IMMEDIATE")
+        try:
+            await claim.note(step=2)
+        finally:
+            holder.execute("ROLLBACK")
+        return result
+
+    half = Procedure(name="send", perform=perform, reconcile=desk.reconcile)
+    async with EffectJournal(path, business="lakeside", procedures=[half]) as journal:
+        assert (await send(journal)).result["found"]
+        assert (await send(journal)).is_replay
+    holder.close()
+    assert (desk.asked, desk.done) == (1, 1)
 
 
 async def test_businesses_do_not_share_keys(opened: Any, desk: Desk) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from aicore_tools.connections import Connection
 from aicore_tools.errors import BackendConfigError
+from aicore_tools.extras import needing
 from aicore_tools.whole_files import replace_whole
 
 try:
@@ -200,14 +201,9 @@ class EncryptedFile:
 
 
 def _cryptography() -> tuple[Any, type[Exception]]:
-    try:
+    with needing("connect"):
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    except ModuleNotFoundError as error:
-        raise BackendConfigError(
-            "Connections are kept encrypted, and the package cryptography is not installed.",
-            hint="Install aicore-mcp with its extra `connect`.",
-        ) from error
     return AESGCM, InvalidTag
 
 

@@ -27,6 +27,7 @@ from aicore_tools.errors import (
     OutcomeUnknown,
     ToolsError,
 )
+from aicore_tools.extras import needing
 from aicore_tools.google_errors import translated
 from aicore_tools.retries import patiently
 from aicore_tools.vendor_threads import VendorThreads
@@ -165,12 +166,9 @@ class GoogleClient:
         return await patiently(attempt)
 
     def _open(self) -> None:
-        try:
+        with needing("google"):
+            import google_auth_httplib2  # type: ignore[import-untyped]  # noqa: F401 - used in calls
             from googleapiclient.discovery import build  # type: ignore[import-untyped]
-        except ModuleNotFoundError as error:
-            raise BackendConfigError(
-                "Google's library is not installed.", hint="Install the extra `google`."
-            ) from error
         self._credentials = _credentials(self._connection, self._api)
         endpoint = {"api_endpoint": self.base_url + self._api.path} if self.base_url else {}
         self._service = build(
@@ -207,7 +205,7 @@ class GoogleClient:
         return found
 
     def _executed(self, request: Any, *, is_effect: bool) -> dict[str, Any]:
-        import google_auth_httplib2  # type: ignore[import-untyped]
+        import google_auth_httplib2
 
         transport = self._transport()
         transport.is_effect = is_effect

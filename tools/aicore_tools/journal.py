@@ -74,9 +74,16 @@ class Claim:
     _keep: Callable[[Claim], Awaitable[None]]
 
     async def note(self, **facts: Any) -> None:
-        """Keep facts (plain JSON) about how far it is; they are on disk when this returns."""
+        """Keep facts (plain JSON) about how far it is; they are on disk when this returns.
+
+        Raises:
+            OutcomeUnknown: they cannot be kept. What was sent so far may have been done.
+        """
         self.notes.update(facts)
-        await self._keep(self)
+        try:
+            await self._keep(self)
+        except ToolsError as error:
+            raise _unknown(f"how far it is cannot be kept ({error.message})") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

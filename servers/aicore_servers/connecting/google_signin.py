@@ -11,6 +11,7 @@ from aicore_servers._tooling import Profile
 from aicore_servers.connecting.asking import Asked, Person, from_file, say
 from aicore_servers.connecting.loopback import Redirect, open_browser
 from aicore_tools.errors import BackendConfigError
+from aicore_tools.extras import needing
 
 __all__ = ["asked_google", "google_fields", "google_scopes"]
 
@@ -104,14 +105,9 @@ def google_fields(
 
 
 def _consent(fields: Mapping[str, str], scopes: Sequence[str], show: Callable[[str], None]) -> str:
-    try:
+    with needing("google"):
         from google_auth_oauthlib.flow import InstalledAppFlow  # type: ignore[import-untyped]
         from oauthlib.oauth2 import OAuth2Error  # type: ignore[import-untyped]
-    except ModuleNotFoundError as error:
-        raise BackendConfigError(
-            "Signing in at Google needs more packages.",
-            hint="Install aicore-mcp with its extra `google`.",
-        ) from error
     base_url = fields.get("base_url", "").rstrip("/")
     client = {
         "client_id": fields["client_id"],

@@ -11,6 +11,7 @@ from aicore_servers._tooling import Profile
 from aicore_servers.connecting.asking import Asked, Person
 from aicore_servers.connecting.loopback import Redirect, open_browser
 from aicore_tools.errors import BackendConfigError
+from aicore_tools.extras import needing
 
 __all__ = ["REDIRECT_PORT", "asked_hubspot", "hubspot_fields", "hubspot_scopes"]
 
@@ -99,15 +100,10 @@ def hubspot_fields(
 
 
 def _redeemed(fields: Mapping[str, str], code: str, redirect_url: str) -> str:
-    try:
+    with needing("hubspot"):
         import hubspot  # type: ignore[import-untyped]
         from hubspot.oauth import ApiException  # type: ignore[import-untyped]
         from urllib3.exceptions import HTTPError
-    except ModuleNotFoundError as error:
-        raise BackendConfigError(
-            "Signing in at HubSpot needs more packages.",
-            hint="Install aicore-mcp with its extra `hubspot`.",
-        ) from error
     options = {"host": fields["base_url"]} if fields.get("base_url") else {}
     client = hubspot.Client.create(**options)
     try:

@@ -125,7 +125,7 @@ def documents() -> Sequence[Document]:
     """Read the documents of Gmail and Google Calendar; needs the extra `google`."""
     found = importlib.util.find_spec("googleapiclient")
     if found is None or found.origin is None:
-        raise ModuleNotFoundError("The sandbox of google needs google-api-python-client.")
+        raise ModuleNotFoundError("The sandbox of google needs it.", name="googleapiclient")
     folder = Path(found.origin).parent / "discovery_cache" / "documents"
     return [
         Document(json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))

@@ -47,6 +47,8 @@ def _local(settings: MailboxSettings) -> Mailbox:
 
 def _imap(settings: MailboxSettings) -> Mailbox:
     with needing("imap"):
+        import aiosmtplib  # noqa: F401 - else it is missed when the first mail is sent
+
         from aicore_tools.mail.backends.imap import ImapMailbox
 
     return ImapMailbox(

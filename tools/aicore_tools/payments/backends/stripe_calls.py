@@ -25,6 +25,7 @@ from aicore_tools.errors import (
     OutcomeUnknown,
     ToolsError,
 )
+from aicore_tools.extras import needing
 from aicore_tools.progress import progress
 from aicore_tools.retries import Patience, patiently
 
@@ -132,22 +133,19 @@ class StripeCalls:
 
 def _load(key: str, base_url: str | None) -> tuple[Any, Any]:
     """Import the SDK and make its client; takes half a second the first time."""
-    try:
+    with needing("stripe"):
+        import httpx  # noqa: F401, TID251 - the SDK's transport, which it does not ask for
         import stripe
 
-        class Http(stripe.HTTPXClient):
-            """The SDK's transport without its call that httpx deprecates (16.1)."""
+    class Http(stripe.HTTPXClient):
+        """The SDK's transport without its call that httpx deprecates (16.1)."""
 
-            def _get_request_args_kwargs(self, *given: Any) -> Any:
-                args, kwargs = super()._get_request_args_kwargs(*given)
-                kwargs["content"] = kwargs.pop("data", None) or None
-                return args, kwargs
+        def _get_request_args_kwargs(self, *given: Any) -> Any:
+            args, kwargs = super()._get_request_args_kwargs(*given)
+            kwargs["content"] = kwargs.pop("data", None) or None
+            return args, kwargs
 
-        http = Http(timeout=TIMEOUT_S)
-    except ImportError as error:
-        raise BackendConfigError(
-            "The Stripe SDK is not installed.", hint="Install the extra `stripe`."
-        ) from error
+    http = Http(timeout=TIMEOUT_S)
     for name in _TALKATIVE:
         if logging.getLogger(name).level == logging.NOTSET:
             logging.getLogger(name).setLevel(logging.WARNING)
