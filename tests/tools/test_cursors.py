@@ -1,6 +1,6 @@
 import pytest
 
-from aicore_tools.cursors import pack, unpack
+from aicore_tools.cursors import pack, rebound, unpack
 from aicore_tools.errors import InvalidInput
 
 
@@ -18,3 +18,9 @@ def test_what_is_no_cursor_is_refused(cursor: str) -> None:
 def test_a_cursor_of_another_question_is_refused() -> None:
     with pytest.raises(InvalidInput):
         unpack(("contact", "bob"), pack(("contact", "ann"), 7))
+
+
+def test_a_cursor_may_be_given_to_a_question_of_the_same_rows() -> None:
+    assert unpack("now", rebound(pack("before", 7), "now")) == 7
+    with pytest.raises(InvalidInput):
+        rebound("x", "now")

@@ -10,7 +10,7 @@ from typing import Any
 
 from aicore_tools.errors import InvalidInput
 
-__all__ = ["damaged", "pack", "unpack"]
+__all__ = ["damaged", "pack", "rebound", "unpack"]
 
 
 def pack(question: object, place: Any) -> str:
@@ -29,19 +29,22 @@ def unpack(question: object, cursor: str) -> Any:
     Raises:
         InvalidInput: it is no cursor, or one of another question.
     """
-    try:
-        decoded = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, binascii.Error, RecursionError):
-        raise damaged() from None
-    match decoded:
-        case [str(named), place]:
-            if named == _named(question):
-                return place
-            raise InvalidInput(
-                "cursor: it belongs to another call.",
-                hint="Repeat the call it came from, changed in nothing but cursor and limit.",
-            )
-    raise damaged()
+    named, place = _decoded(cursor)
+    if named != _named(question):
+        raise InvalidInput(
+            "cursor: it belongs to another call.",
+            hint="Repeat the call it came from, changed in nothing but cursor and limit.",
+        )
+    return place
+
+
+def rebound(cursor: str, question: object) -> str:
+    """Give a cursor that was kept inside another to a question that asks for the same rows.
+
+    Raises:
+        InvalidInput: it is no cursor.
+    """
+    return pack(question, _decoded(cursor)[1])
 
 
 def damaged() -> InvalidInput:
@@ -49,6 +52,17 @@ def damaged() -> InvalidInput:
     return InvalidInput(
         "cursor: that is none of ours.", hint="Give next_cursor as it was, or leave it out."
     )
+
+
+def _decoded(cursor: str) -> tuple[str, Any]:
+    try:
+        decoded = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, binascii.Error, RecursionError):
+        raise damaged() from None
+    match decoded:
+        case [str(named), place]:
+            return named, place
+    raise damaged()
 
 
 def _named(question: object) -> str:

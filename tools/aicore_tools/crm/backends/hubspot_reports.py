@@ -216,8 +216,7 @@ async def _page(
     """Search; the place of a cursor holds though `now` moves on."""
     asked = Search(type=record_type, filters=filters, sort=sort, limit=limit)
     if cursor is not None:
-        place = cursors.place_of(cursor)
-        asked = replace(asked, cursor=cursors.pack(cursors.of_search(asked), place))
+        asked = replace(asked, cursor=cursors.rebound(cursor, cursors.of_search(asked)))
     return await search(account, asked)
 
 
