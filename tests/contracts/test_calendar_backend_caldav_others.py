@@ -216,7 +216,7 @@ async def test_a_server_that_answers_badly_is_no_trouble(
         ("409 Conflict", Conflict),
         ("415 Unsupported", InvalidInput),
         ("429 Slow\r\nRetry-After: 0", BackendUnavailable),
-        ("507 Full", BackendUnavailable),  # looked up: it is not there
+        ("507 Full", BackendUnavailable),
     ],
 )
 async def test_a_refused_booking_is_not_there_and_may_be_repeated(

@@ -27,6 +27,7 @@ from aicore.dispatch.server import Server
 
 Call = Callable[..., Awaitable[Any]]
 NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
+HONOURS = {"aicore/honours-operation-key": True}
 
 
 def answering(*answers: Any, name: str = "shop") -> tuple[Server, list[str]]:
@@ -41,6 +42,7 @@ def answering(*answers: Any, name: str = "shop") -> tuple[Server, list[str]]:
                 RemoteTool(name="pay", input_schema=NOTHING),
                 RemoteTool(name="look", input_schema=NOTHING, annotations=read),
                 RemoteTool(name="set", input_schema=NOTHING, annotations=again),
+                RemoteTool(name="keyed", input_schema=NOTHING, _meta=HONOURS),
             ]
         )
 
@@ -119,6 +121,34 @@ async def test_a_server_that_says_so_after_a_repetition_is_believed(call: Call) 
     server, _ = answering(lost, said('{"outcome": "none"}', is_error=True))
     async with Dispatcher([server]) as dispatcher:
         assert (await call(dispatcher, "set", "key-1")).outcome == "none"
+
+
+@pytest.mark.parametrize(
+    ("second", "outcome"),
+    [
+        (said('{"id": "p1", "replayed": true}'), "done"),
+        (said('{"outcome": "none"}', is_error=True), "none"),
+        (said('{"outcome": "unknown"}', is_error=True), "unknown"),
+        (said("no idea", is_error=True), "unknown"),
+        (MCPError(mcp_types.CONNECTION_CLOSED, "gone"), "unknown"),
+    ],
+)
+async def test_a_tool_that_does_not_know_is_asked_once_more_under_the_same_key(
+    call: Call, second: Any, outcome: str
+) -> None:
+    """It looks its effect up, or does what was not done: the vendor takes both for one."""
+    server, asked = answering(said('{"outcome": "unknown"}', is_error=True), second)
+    async with Dispatcher([server]) as dispatcher:
+        assert (await call(dispatcher, "keyed", "key-1")).outcome == outcome
+    assert asked == ["keyed", "keyed"]
+
+
+@pytest.mark.parametrize("name", ["pay", "set"])
+async def test_a_tool_that_keeps_no_keys_is_not_asked_again(call: Call, name: str) -> None:
+    server, asked = answering(said('{"outcome": "unknown"}', is_error=True))
+    async with Dispatcher([server]) as dispatcher:
+        assert (await call(dispatcher, name, "key-1")).outcome == "unknown"
+    assert asked == [name]
 
 
 async def test_a_question_for_a_person_is_refused_in_words(call: Call) -> None:

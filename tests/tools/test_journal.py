@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from aicore_tools.errors import (
+    BackendConfigError,
     BackendUnavailable,
     Conflict,
     InvalidInput,
@@ -137,15 +138,17 @@ async def test_a_lost_answer_is_looked_up_at_once(opened: Any, desk: Desk) -> No
     assert (desk.asked, desk.done) == (1, 1)
 
 
-async def test_a_lost_request_is_said_to_have_done_nothing(opened: Any, desk: Desk) -> None:
+async def test_a_lost_request_is_unknown_and_done_under_the_same_key(
+    opened: Any, desk: Desk
+) -> None:
+    """It is not there when it is looked up, and may still be on its way: nobody can promise."""
     desk.fails.append(lambda: OutcomeUnknown("cut"))
     async with opened() as journal:
-        with pytest.raises(BackendUnavailable) as lost:
+        with pytest.raises(OutcomeUnknown):
             await send(journal)
-        assert lost.value.outcome == "none"
-        await send(journal)
+        assert (await send(journal)).is_replay is False
     first, second = desk.claims
-    assert first.key == second.key, "a request on its way could still arrive"
+    assert first.key == second.key, "so that the other system takes both for one"
     assert desk.done == 1
 
 
@@ -275,6 +278,85 @@ async def test_a_note_that_cannot_be_kept_leaves_it_unknown(tmp_path: Path, desk
         assert (await send(journal)).is_replay
     holder.close()
     assert (desk.asked, desk.done) == (1, 1)
+
+
+async def test_a_result_that_cannot_be_kept_leaves_it_unknown(tmp_path: Path, desk: Desk) -> None:
+    path = tmp_path / "effects.db"
+    holder = sqlite3.connect(path, isolation_level=None)
+
+    async def perform(claim: Claim) -> dict[str, Any]:
+        result = await desk.perform(claim)
+        holder.execute("BEGIN IMMEDIATE")
+        return result
+
+    whole = Procedure(name="send", perform=perform, reconcile=desk.reconcile)
+    async with EffectJournal(path, business="lakeside", procedures=[whole]) as journal:
+        with pytest.raises(OutcomeUnknown):
+            await send(journal)
+        holder.execute("ROLLBACK")
+        assert (await send(journal)).result["found"]
+    holder.close()
+    assert (desk.asked, desk.done) == (1, 1)
+
+
+async def test_of_two_who_look_it_up_one_does_it(tmp_path: Path, desk: Desk) -> None:
+    """A slow answer "not there" must not undo what the faster one has done since."""
+    path = tmp_path / "effects.db"
+    asked, fast_is_done = anyio.Event(), anyio.Event()
+
+    async def crash(_: Claim) -> dict[str, Any]:
+        raise ZeroDivisionError
+
+    async def slowly(claim: Claim) -> dict[str, Any] | None:
+        found = await desk.reconcile(claim)
+        asked.set()
+        await fast_is_done.wait()
+        return found
+
+    def journal(perform: Any, reconcile: Any) -> EffectJournal:
+        procedure = Procedure(name="send", perform=perform, reconcile=reconcile)
+        return EffectJournal(path, business="lakeside", procedures=[procedure])
+
+    outcomes: list[Any] = []
+
+    async def one(opened: EffectJournal) -> None:
+        try:
+            outcomes.append(await send(opened))
+        except OutcomeUnknown as error:
+            outcomes.append(error.code)
+
+    async with (
+        journal(crash, desk.reconcile) as dead,
+        journal(desk.perform, slowly) as slow,
+        journal(desk.perform, desk.reconcile) as fast,
+    ):
+        with pytest.raises(ZeroDivisionError):
+            await send(dead)
+        async with anyio.create_task_group() as group:
+            group.start_soon(one, slow)
+            await asked.wait()
+            await one(fast)
+            fast_is_done.set()
+    assert outcomes[0] == "in_progress"
+    assert desk.done == 1
+
+
+async def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path, desk: Desk) -> None:
+    path = tmp_path / "effects.db"
+    path.with_name("effects.db-owners").write_text("no folder")
+    send_it = Procedure(name="send", perform=desk.perform, reconcile=desk.reconcile)
+    with pytest.raises(BackendConfigError):
+        async with EffectJournal(path, business="lakeside", procedures=[send_it]):
+            pass
+
+
+async def test_strange_things_among_the_owners_are_left_alone(opened: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "effects.db-owners"
+    (folder / "old").mkdir(parents=True)
+    (folder / "dead").write_text("")
+    async with opened() as journal:
+        await send(journal)
+    assert [path.name for path in folder.iterdir()] == ["old"]
 
 
 async def test_businesses_do_not_share_keys(opened: Any, desk: Desk) -> None:

@@ -1,6 +1,12 @@
 import pytest
 
-from aicore_tools.errors import BackendUnavailable, InvalidInput, OutcomeUnknown, ToolsError
+from aicore_tools.errors import (
+    BackendConfigError,
+    BackendUnavailable,
+    InvalidInput,
+    OutcomeUnknown,
+    ToolsError,
+)
 from aicore_tools.retries import Patience, patiently
 
 QUICK = Patience(attempts=3, deadline_s=5, first_pause_s=0.001)
@@ -65,3 +71,14 @@ async def test_once_unknown_it_stays_unknown_when_patience_ends() -> None:
     flaky = Flaky(OutcomeUnknown("cut"), busy(), busy(), busy())
     with pytest.raises(OutcomeUnknown):
         await patiently(flaky, patience=QUICK, repeat_unknown=True)
+
+
+async def test_a_refused_credential_does_not_undo_what_may_have_happened() -> None:
+    """It is said before the key is looked at: the first request may have been done."""
+    for refused in (BackendConfigError("401"), InvalidInput("no")):
+        with pytest.raises(OutcomeUnknown):
+            await patiently(
+                Flaky(OutcomeUnknown("cut"), refused), patience=QUICK, repeat_unknown=True
+            )
+    with pytest.raises(BackendConfigError):
+        await patiently(Flaky(BackendConfigError("401")), patience=QUICK)

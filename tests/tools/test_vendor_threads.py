@@ -41,3 +41,16 @@ async def test_what_it_raises_and_returns_comes_through() -> None:
     assert await threads.run(5, int, "12", base=8) == 10
     with pytest.raises(ValueError, match="invalid literal"):
         await threads.run(5, int, "x")
+
+
+async def test_a_call_that_was_left_keeps_its_place_until_it_ends() -> None:
+    """Else two threads would share what takes one at a time, such as a mail connection."""
+    threads = VendorThreads(limit=1)
+    release, second = threading.Event(), threading.Event()
+    with pytest.raises(TimeoutError):
+        await threads.run(0.05, release.wait, 5)
+    with pytest.raises(TimeoutError):
+        await threads.run(0.05, second.set)
+    release.set()
+    await threads.run(5, int)
+    assert not second.is_set(), "it was left before it began"

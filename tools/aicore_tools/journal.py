@@ -14,7 +14,7 @@ import json
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,7 @@ from typing import Any, Self
 import anyio
 from anyio import to_thread
 
-from aicore_tools.errors import BackendUnavailable, Conflict, OutcomeUnknown, ToolsError
+from aicore_tools.errors import BackendConfigError, Conflict, OutcomeUnknown, ToolsError
 from aicore_tools.living import Owner
 from aicore_tools.local_store import LocalStore
 from aicore_tools.operations import Effect, Operation
@@ -125,7 +125,14 @@ class EffectJournal:
 
     async def __aenter__(self) -> Self:
         await self._store.__aenter__()
-        await to_thread.run_sync(self._owner.__enter__)
+        try:
+            await to_thread.run_sync(self._owner.__enter__)
+        except OSError as error:
+            await self._store.__aexit__(None, None, None)
+            raise BackendConfigError(
+                f"Cannot use {self._owner.folder}: {error.strerror or error}.",
+                hint="It must be a folder that may be written to.",
+            ) from error
         return self
 
     async def __aexit__(
@@ -161,7 +168,6 @@ class EffectJournal:
 
         Raises:
             Conflict, OutcomeUnknown: as `earlier`.
-            BackendUnavailable: the connection broke, and looking it up says that nothing was done.
             ToolsError: what the procedure raised.
         """
         op_key = operation.key or f"keyless:{secrets.token_hex(16)}"
@@ -203,13 +209,40 @@ class EffectJournal:
             return None
         if self._is_elsewhere(row):
             raise _in_progress()
-        claim = self._claim_of(row, operation)
-        result = await self._look_up(claim, self._procedures[row["procedure"]])
-        if result is None:
-            await self._settle(row["op_key"], "failed", generation=row["generation"])
-            return None
-        await self._settle(row["op_key"], "done", generation=row["generation"], result=result)
-        return Effect(result=result, is_replay=True)
+        row = await self._taken_over(row)
+        try:
+            claim = self._claim_of(row, operation)
+            result = await self._look_up(claim, self._procedures[row["procedure"]])
+            if result is None:
+                await self._settle(row["op_key"], "failed", generation=row["generation"])
+                return None
+            await self._settle(row["op_key"], "done", generation=row["generation"], result=result)
+            return Effect(result=result, is_replay=True)
+        finally:
+            with suppress(ToolsError):
+                await self._let_go(row["op_key"])
+
+    async def _taken_over(self, seen: sqlite3.Row) -> sqlite3.Row:
+        """Make a row ours before it is looked up: no other may settle or perform it meanwhile."""
+
+        def change(connection: sqlite3.Connection) -> sqlite3.Row:
+            taken = connection.execute(
+                "UPDATE effect SET state = 'claimed', owner = ? WHERE business = ? AND op_key = ?"
+                " AND state = ? AND owner = ?",
+                (
+                    self._owner.token,
+                    self._store.business,
+                    seen["op_key"],
+                    seen["state"],
+                    seen["owner"],
+                ),
+            )
+            row = self._row(connection, seen["op_key"])
+            if taken.rowcount != 1 or row is None:
+                raise _in_progress()
+            return row
+
+        return await self._store.write(change)
 
     def _is_elsewhere(self, row: sqlite3.Row) -> bool:
         """Whether another living owner is at it; this one's own turn is held by the caller."""
@@ -265,23 +298,24 @@ class EffectJournal:
             await self._settle(op_key, "done", generation=claim.generation, result=result)
             return result
         finally:
-            await self._let_go(op_key)
+            with suppress(ToolsError):  # it stays claimed by us: looked up as well
+                await self._let_go(op_key)
 
     async def _found_after(
         self, error: OutcomeUnknown, claim: Claim, op_key: str, procedure: Procedure
     ) -> dict[str, Any]:
-        """Look an effect up at once whose outcome is not known; else raise what says so."""
-        try:
+        """Look an effect up at once whose outcome is not known; else raise what says so.
+
+        One that is not there stays unknown: its request may be on its way still. Under the same
+        operation key it is looked up again, and then done.
+        """
+        with suppress(OutcomeUnknown):
             found = await self._look_up(claim, procedure)
-        except OutcomeUnknown:
-            raise error from None
-        if found is None:
-            await self._settle(op_key, "failed", generation=claim.generation)
-            raise BackendUnavailable(
-                "The connection broke before anything was done.", hint="Repeat the call."
-            ) from error
-        await self._settle(op_key, "done", generation=claim.generation, result=found)
-        return found
+            if found is not None:
+                await self._settle(op_key, "done", generation=claim.generation, result=found)
+                return found
+        error.hint = _LOOK_FIRST
+        raise error
 
     async def _look_up(self, claim: Claim, procedure: Procedure) -> dict[str, Any] | None:
         try:
@@ -300,21 +334,30 @@ class EffectJournal:
         self, op_key: str, state: str, *, generation: int, result: dict[str, Any] | None = None
     ) -> None:
         """Write what became of an effect, also when its caller is leaving."""
-        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + _SETTLE_S):
-            await self._store.write(
-                lambda connection: connection.execute(
-                    "UPDATE effect SET state = ?, generation = ?, result_json = ?,"
-                    " changed_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
-                    " WHERE business = ? AND op_key = ?",
-                    (
-                        state,
-                        generation,
-                        None if result is None else json.dumps(result),
-                        self._store.business,
-                        op_key,
-                    ),
-                )
-            )
+        settled = 0
+
+        def change(connection: sqlite3.Connection) -> int:
+            return connection.execute(
+                "UPDATE effect SET state = ?, generation = ?, result_json = ?,"
+                " changed_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+                " WHERE business = ? AND op_key = ? AND state = 'claimed' AND owner = ?",
+                (
+                    state,
+                    generation,
+                    None if result is None else json.dumps(result),
+                    self._store.business,
+                    op_key,
+                    self._owner.token,
+                ),
+            ).rowcount
+
+        try:
+            with anyio.CancelScope(shield=True, deadline=anyio.current_time() + _SETTLE_S):
+                settled = await self._store.write(change)
+        except ToolsError as error:
+            raise _unknown(f"what became of it cannot be written ({error.message})") from error
+        if not settled:
+            raise _unknown("what became of it could not be written")
 
     async def _let_go(self, op_key: str) -> None:
         """Leave nothing claimed by this owner: what is not settled by now is unknown."""
@@ -322,8 +365,8 @@ class EffectJournal:
             await self._store.write(
                 lambda connection: connection.execute(
                     "UPDATE effect SET state = 'unknown' WHERE business = ? AND op_key = ?"
-                    " AND state = 'claimed'",
-                    (self._store.business, op_key),
+                    " AND state = 'claimed' AND owner = ?",
+                    (self._store.business, op_key, self._owner.token),
                 )
             )
 

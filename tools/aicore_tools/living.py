@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,11 +26,11 @@ class Owner:
 
     def __init__(self, folder: Path) -> None:
         self.token = secrets.token_hex(8)
-        self._folder = folder
+        self.folder = folder
         self._file: int | None = None
 
     def __enter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._sweep()
         while self._file is None:
             self._file = self._locked()
@@ -42,9 +43,10 @@ class Owner:
         trace: TracebackType | None,
     ) -> None:
         if self._file is not None:
-            (self._folder / self.token).unlink(missing_ok=True)
             os.close(self._file)
             self._file = None
+            with suppress(OSError):  # another's sweep may be at it
+                (self.folder / self.token).unlink()
 
     def is_alive(self, token: str) -> bool:
         """Tell whether the owner of that token still lives on this machine.
@@ -53,10 +55,10 @@ class Owner:
         """
         if token == self.token:
             return self._file is not None
-        return _is_held(self._folder / token)
+        return _is_held(self.folder / token)
 
     def _locked(self) -> int | None:
-        path = self._folder / self.token
+        path = self.folder / self.token
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -66,9 +68,20 @@ class Owner:
         return None
 
     def _sweep(self) -> None:
-        for path in self._folder.iterdir():
-            if not _is_held(path):
-                path.unlink(missing_ok=True)
+        for path in self.folder.iterdir():
+            with suppress(OSError):  # not ours to remove, or no file; BlockingIOError: it lives
+                _remove_dead(path)
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove it while it is locked: whoever waits for that lock then sees that it is gone."""
+    file = os.open(path, os.O_RDWR)
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    finally:
+        os.close(file)
 
 
 def _is_held(path: Path) -> bool:
@@ -76,6 +89,8 @@ def _is_held(path: Path) -> bool:
         file = os.open(path, os.O_RDWR)
     except FileNotFoundError:
         return False
+    except PermissionError:
+        return True  # another user's: not known to be dead
     try:
         if fcntl is None:
             return False

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import anyio
 
-from aicore_tools.errors import BackendUnavailable, OutcomeUnknown
+from aicore_tools.errors import BackendUnavailable, OutcomeUnknown, ToolsError
 
 __all__ = ["Patience", "patiently"]
 
@@ -41,7 +41,8 @@ async def patiently(
     for a call that carries a key by which its system does it once.
 
     Raises:
-        BackendUnavailable, OutcomeUnknown: it was still so when patience ended.
+        BackendUnavailable: it was still so when patience ended.
+        OutcomeUnknown: likewise, or another error came after a request that may have been done.
     """
     deadline = anyio.current_time() + patience.deadline_s
     repeated: tuple[type[BackendUnavailable | OutcomeUnknown], ...] = (BackendUnavailable,)
@@ -61,6 +62,12 @@ async def patiently(
                 if may_have_happened is not None and error is not may_have_happened:
                     raise may_have_happened from error
                 raise
+        except ToolsError as error:
+            # Perhaps said before the key was looked at, as a refused credential is, or because
+            # the first request was done: it does not tell what became of that one.
+            if may_have_happened is not None:
+                raise may_have_happened from error
+            raise
         await anyio.sleep(pause_s)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -19,6 +20,7 @@ class VendorThreads:
 
     def __init__(self, limit: int = 8) -> None:
         self._limiter = CapacityLimiter(limit)
+        self._places = threading.BoundedSemaphore(limit)  # anyio's is free once a call is left
 
     async def run(
         self, deadline_s: float, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -31,7 +33,17 @@ class VendorThreads:
         Raises:
             TimeoutError: there was no answer within `deadline_s`; it may still do its work.
         """
-        with anyio.fail_after(deadline_s):
-            return await to_thread.run_sync(
-                lambda: call(*args, **kwargs), limiter=self._limiter, abandon_on_cancel=True
-            )
+        is_left = False
+
+        def held() -> T:
+            with self._places:
+                if is_left:
+                    raise RuntimeError("It was left before it began.")
+                return call(*args, **kwargs)
+
+        try:
+            with anyio.fail_after(deadline_s):
+                return await to_thread.run_sync(held, limiter=self._limiter, abandon_on_cancel=True)
+        except BaseException:
+            is_left = True
+            raise

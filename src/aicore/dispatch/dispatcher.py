@@ -159,7 +159,8 @@ class Dispatcher:
 
         A failed call is sent once more if that can do no harm: it had not been sent; or the tool
         is read-only or idempotent; or it honours operation keys and has one, and then with the
-        same key. Where an effect may have happened unseen, the outcome is `unknown`.
+        same key, also where the tool itself says that its outcome is unknown. Where an effect may
+        have happened unseen, the outcome is `unknown`.
         """
         checked = self._checked.pop(call.id, None)
         tool = self._by_name.get(call.name)
@@ -207,7 +208,27 @@ class Dispatcher:
             why = "its answer" if failure.is_answer else failure.why
             _log.warning("call_failed server=%s tool=%s: %s", tool.server, tool.name, why)
             return _failed(failure, tool, may_be_done or failure.maybe_done)
-        return from_server(result, tool, call_id, self._limits, is_repeated=may_be_done)
+        given = from_server(result, tool, call_id, self._limits, is_repeated=may_be_done)
+        if given.outcome == "unknown" and not may_be_done and _settles(tool, context):
+            return await self._settled(link, tool, call_id, arguments, meta) or given
+        return given
+
+    async def _settled(
+        self,
+        link: ServerLink,
+        tool: Tool,
+        call_id: str,
+        arguments: dict[str, Any],
+        meta: dict[str, Any],
+    ) -> ToolResult | None:
+        """Ask again, under the same key, a tool that does not know what came of its effect."""
+        _log.info("settle server=%s tool=%s", tool.server, tool.name)
+        try:
+            result = await link.call(tool.remote_name, arguments, meta)
+        except CallFailed as failure:
+            _log.warning("settle_failed server=%s tool=%s: %s", tool.server, tool.name, failure.why)
+            return None
+        return from_server(result, tool, call_id, self._limits, is_repeated=True)
 
     def _unknown(self, name: str) -> str:
         near = difflib.get_close_matches(name, self._by_name, n=3, cutoff=0.5)
@@ -252,10 +273,15 @@ class Dispatcher:
 def _may_repeat(failure: CallFailed, tool: Tool, context: CallContext) -> bool:
     if failure.is_answer or failure.is_offline:
         return False
-    settles = tool.honours_key and context.operation_key is not None
+    settles = _settles(tool, context)
     if failure.is_timeout:
         return settles  # what took too long once is asked again only to learn what came of it
     return not failure.maybe_done or tool.read_only or tool.idempotent or settles
+
+
+def _settles(tool: Tool, context: CallContext) -> bool:
+    """Whether sending the call again only tells what came of it, or does what was not done."""
+    return tool.honours_key and context.operation_key is not None
 
 
 def _failed(failure: CallFailed, tool: Tool, may_be_done: bool) -> ToolResult:

@@ -38,6 +38,8 @@ MAX_OBJECT_BYTES = 1_000_000
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PATIENCE = Patience(attempts=3, deadline_s=DEADLINE_S, first_pause_s=0.1)
+_FULL = 507
+"""Nothing was stored: https://www.rfc-editor.org/rfc/rfc4918#section-11.5"""
 _EFFECTS = ("PUT", "DELETE")
 
 
@@ -285,7 +287,7 @@ def _check(answered: Answered, method: str) -> None:
     status = answered.status
     if status < 300:
         return
-    if status >= 500 and method in _EFFECTS:
+    if status >= 500 and status != _FULL and method in _EFFECTS:
         raise OutcomeUnknown(f"The calendar server failed ({status}); it may have acted.")
     if status == 429 or status >= 500:
         after = answered.headers.get("retry-after", "")
