@@ -133,6 +133,42 @@ def test_installing_again_changes_the_entry_or_nothing(tmp_path: Path) -> None:
     assert list(whole["mcpServers"]) == [NAME]
 
 
+def test_what_was_added_to_our_entry_stays_until_it_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AICORE_SECRETS", str(tmp_path / "secrets"))
+    path = tmp_path / "config.json"
+    whole = installed(path)
+    whole["mcpServers"][NAME]["env"]["AICORE_SECRETS_PASSPHRASE"] = "mine"
+    whole["mcpServers"][NAME]["autoApprove"] = ["crm_search"]
+    path.write_text(json.dumps(whole))
+    monkeypatch.setenv("AICORE_SECRETS", str(tmp_path / "moved"))
+    entry = installed(path, "claude", "--profile", "read")["mcpServers"][NAME]
+    assert entry["env"] == {
+        "AICORE_SECRETS": str(tmp_path / "moved"),
+        "AICORE_SECRETS_PASSPHRASE": "mine",
+    }
+    assert entry["autoApprove"] == ["crm_search"]
+    assert entry["args"][-1] == "read"
+    monkeypatch.delenv("AICORE_SECRETS")
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    assert installed(path)["mcpServers"][NAME]["env"] == entry["env"]
+    assert main(["claude", "--path", str(path), "--remove"]) == 0
+    assert not path.exists()
+
+
+def test_the_first_copy_stays(tmp_path: Path) -> None:
+    path, copy = tmp_path / "config.json", tmp_path / "config.json.bak"
+    path.write_text(json.dumps(OTHERS))
+    installed(path)
+    assert json.loads(copy.read_text()) == OTHERS
+    installed(path, "claude", "--profile", "read")
+    assert json.loads(copy.read_text()) == OTHERS
+    copy.write_text("somebody's own")
+    assert main(["claude", "--path", str(path), "--remove"]) == 0
+    assert copy.read_text() == "somebody's own"
+
+
 def test_a_file_that_only_had_ours_is_gone_afterwards(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     installed(path)

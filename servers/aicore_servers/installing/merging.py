@@ -31,6 +31,7 @@ class Document:
     def replace(self, content: Mapping[str, Any]) -> bool:
         """Write other content in its place, and what it said into a file beside it.
 
+        A file of that name that is there already stays: the first copy is the one from before us.
         An empty object is no file. Returns False, and writes nothing, where nothing changes.
 
         Raises:
@@ -41,8 +42,9 @@ class Document:
         try:
             if _bytes(self.path) != self.raw:
                 raise BackendConfigError(f"{self.path} has just changed. Try again.")
-            if self.raw is not None:
-                replace_whole(self.path.with_name(self.path.name + _BACKUP), self.raw)
+            backup = self.path.with_name(self.path.name + _BACKUP)
+            if self.raw is not None and not (backup.exists() or backup.is_symlink()):
+                replace_whole(backup, self.raw)
             if content:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 mode = self.path.stat().st_mode & 0o777 if self.raw is not None else _NEW_MODE
@@ -102,6 +104,8 @@ def with_entry(
 ) -> dict[str, Any]:
     """Give the content with our entry in it, in the place of an earlier one of ours.
 
+    What that one has besides, variables too, was put there by somebody and stays.
+
     Raises:
         BackendConfigError: somebody else's entry has that name.
     """
@@ -111,7 +115,16 @@ def with_entry(
             f"{document.path} has a server {name!r} already that is not ours.",
             hint="Give it another name there.",
         )
-    return {**document.content, section: {**servers, name: dict(entry)}}
+    merged = _merged(servers.get(name, {}), entry)
+    return {**document.content, section: {**servers, name: merged}}
+
+
+def _merged(before: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**before, **entry}
+    variables = before.get("env")
+    if isinstance(variables, Mapping) and "env" in entry:
+        merged["env"] = {**variables, **entry["env"]}
+    return merged
 
 
 def without_entry(document: Document, section: str, name: str) -> dict[str, Any]:
