@@ -1,13 +1,15 @@
 """Consent in a browser: the redirect is ours or it is nobody's, and the scopes are the least."""
 
 import json
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx2
 import pytest
@@ -183,6 +185,25 @@ def test_less_than_was_asked_for_connects_nothing(google: dict[str, str]) -> Non
 def test_nobody_who_consents_is_not_waited_for_for_ever() -> None:
     with Redirect() as redirect, pytest.raises(BackendConfigError):
         redirect.code("http://127.0.0.1:9/", "state", show=lambda _: None, wait_s=0.05)
+
+
+@contextmanager
+def dripping(url: str) -> Iterator[socket.socket]:
+    """A caller that has begun a request and does not end it."""
+    with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=10) as caller:
+        caller.sendall(b"GET / HTTP/1.1\r\nX: ")
+        yield caller
+
+
+def test_a_caller_that_drips_holds_up_neither_consent_nor_the_deadline() -> None:
+    with Redirect() as redirect, dripping(redirect.url):
+        address = f"http://127.0.0.1:9/?state=right&redirect_uri={quote(redirect.url)}"
+        started_s = time.monotonic()
+        with pytest.raises(BackendConfigError):
+            redirect.code(address, "right", show=lambda _: None, wait_s=0.5)
+        with browser(back(code="good", state="{state}")) as show:
+            assert redirect.code(address, "right", show=show, wait_s=8) == "good"
+        assert time.monotonic() - started_s < 8
 
 
 def test_a_port_in_use_is_said() -> None:

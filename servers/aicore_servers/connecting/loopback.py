@@ -8,7 +8,7 @@ import time
 import webbrowser
 from collections.abc import Callable
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
@@ -20,6 +20,7 @@ __all__ = ["CONSENT_S", "Redirect", "open_browser"]
 
 CONSENT_S = 300.0
 _READ_S = 10.0
+_LOOK_S = 0.2
 _DONE = "<!doctype html><title>aicore</title><p>Done. You can close this page."
 
 
@@ -90,9 +91,10 @@ class Redirect:
         show(url)
         until = time.monotonic() + wait_s
         while server.answer is None:
-            server.timeout = until - time.monotonic()
-            if server.timeout <= 0:
+            left_s = until - time.monotonic()
+            if left_s <= 0:
                 raise BackendConfigError("No consent was given in time; nothing was kept.")
+            server.timeout = min(left_s, _LOOK_S)
             server.handle_request()
         code, refusal = server.answer
         if refusal:
@@ -100,8 +102,12 @@ class Redirect:
         return code
 
 
-class _Server(HTTPServer):
+class _Server(ThreadingHTTPServer):
+    """Each caller has a thread: one that is slow holds up neither the others nor the deadline."""
+
     allow_reuse_address = False
+    daemon_threads = True
+    block_on_close = False
 
     state = ""
     answer: tuple[str, str] | None = None
@@ -126,8 +132,13 @@ class _Handler(BaseHTTPRequestHandler):
         is_ours = hmac.compare_digest(
             given.get("state", "").encode(), self.server.state.encode()
         ) and ("code" in given or "error" in given)
-        if is_ours:
-            self.server.answer = given.get("code", ""), given.get("error", "")
+        try:
+            self._reply(is_ours=is_ours)
+        finally:
+            if is_ours:  # last, as the program may end with it
+                self.server.answer = given.get("code", ""), given.get("error", "")
+
+    def _reply(self, *, is_ours: bool) -> None:
         body = _DONE.encode() if is_ours else b""
         self.send_response(HTTPStatus.OK if is_ours else HTTPStatus.NOT_FOUND)
         self.send_header("Content-Type", "text/html")
