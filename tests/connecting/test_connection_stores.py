@@ -132,6 +132,24 @@ def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
     assert "chmod 600" in refused.value.hint
 
 
+@pytest.mark.parametrize("text", ["", "ab" * 16, "ab" * 40, "no key"])
+@pytest.mark.parametrize("has_file", [True, False])
+def test_a_damaged_key_is_refused_and_left_as_it_is(
+    text: str, has_file: bool, tmp_path: Path
+) -> None:
+    store = EncryptedFile(tmp_path)
+    if has_file:
+        store.save(connection())
+    key = tmp_path / "connections.key"
+    key.write_text(text)
+    key.chmod(0o600)
+    with pytest.raises(BackendConfigError) as refused:
+        store.save(connection(account="branch"))
+    assert refused.value.hint is not None
+    assert key.read_text() == text
+    assert (tmp_path / "connections.enc").exists() is has_file
+
+
 def flipped(path: Path, name: str) -> None:
     envelope = json.loads(path.read_bytes())
     raw = bytearray(base64.b64decode(envelope[name]))

@@ -187,7 +187,13 @@ class EncryptedFile:
             raise BackendConfigError(
                 f"{self._key_file} can be read by others.", hint=f"chmod 600 {self._key_file}"
             )
-        return bytes.fromhex(text)
+        try:
+            key = bytes.fromhex(text)
+        except ValueError as error:
+            raise self._damaged() from error
+        if len(key) != _KEY_BYTES:
+            raise self._damaged()
+        return key
 
     def _make_key_file(self) -> None:
         if not self._key_file.exists():
