@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from anyio import to_thread
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 
@@ -434,7 +435,9 @@ def create(settings: ServeSettings) -> MCPServer[CalendarService]:
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[CalendarService]) -> AsyncIterator[CalendarService]:
-        async with agenda(settings.backend, backend) as opened:
+        # In a thread: a keyring may ask a person, and a passphrase takes its time.
+        made = await to_thread.run_sync(agenda, settings.backend, backend)
+        async with made as opened:
             yield CalendarService(
                 opened,
                 zone=ZoneInfo(settings.time_zone),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from anyio import to_thread
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from pydantic import BaseModel, ConfigDict, Field
@@ -411,7 +412,9 @@ def create(settings: ServeSettings) -> MCPServer[CrmService]:
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[CrmService]) -> AsyncIterator[CrmService]:
-        async with directory(settings.backend, told) as opened:
+        # In a thread: a keyring may ask a person, and a passphrase takes its time.
+        made = await to_thread.run_sync(directory, settings.backend, told)
+        async with made as opened:
             yield CrmService(opened, zone=ZoneInfo(settings.time_zone))
 
     return BusinessServer(

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import anyio
+from anyio import to_thread
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from pydantic import Field
@@ -442,7 +443,9 @@ def create(settings: ServeSettings) -> MCPServer[MailService]:
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[MailService]) -> AsyncIterator[MailService]:
-        async with mailbox(settings.backend, chosen) as opened, timer() as kept:
+        # In a thread: a keyring may ask a person, and a passphrase takes its time.
+        made = await to_thread.run_sync(mailbox, settings.backend, chosen)
+        async with made as opened, timer() as kept:
             mail = service(opened, timer=kept)
             async with anyio.create_task_group() as tasks:
                 if "mail_send" in {tool.name for tool in _toolbox.within(settings.rules.profile)}:

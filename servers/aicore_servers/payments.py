@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
+from anyio import to_thread
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from pydantic import BaseModel, ConfigDict, Field
@@ -389,7 +390,9 @@ def create(settings: ServeSettings) -> MCPServer[PaymentService]:
     @asynccontextmanager
     async def lifespan(_: MCPServer[PaymentService]) -> AsyncIterator[PaymentService]:
         async with AsyncExitStack() as stack:
-            opened = await stack.enter_async_context(ledger(settings.backend, backend))
+            # In a thread: a keyring may ask a person, and a passphrase takes its time.
+            made = await to_thread.run_sync(ledger, settings.backend, backend)
+            opened = await stack.enter_async_context(made)
             day_limit = DayLimit(
                 settings.data_dir / "payments-limits.db",
                 business=settings.business,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio import from_thread
 from mcp import Client
 
 from aicore_servers._serve import Program, ServeSettings
@@ -18,6 +19,7 @@ from aicore_servers.calendars import PROGRAM as CALENDARS
 from aicore_servers.crm import PROGRAM as CRM
 from aicore_servers.mail import PROGRAM as MAIL
 from aicore_servers.payments import PROGRAM as PAYMENTS
+from aicore_tools.connections import Connection
 from aicore_tools.errors import BackendConfigError
 
 Connect = Callable[..., Any]
@@ -141,6 +143,33 @@ async def test_each_connection_is_proved(in_process: Connect) -> None:
             (program.name, "local") for program in PARTS
         ]
         assert all(each["can"] for each in proofs)
+
+
+@pytest.mark.parametrize(
+    ("program", "backend", "vendor"),
+    [
+        (CRM, "hubspot", "hubspot"),
+        (MAIL, "imap", "imap"),
+        (MAIL, "gmail", "google"),
+        (CALENDARS, "caldav", "caldav"),
+        (CALENDARS, "google", "google"),
+        (PAYMENTS, "stripe", "stripe"),
+    ],
+)
+async def test_a_keyring_that_takes_its_time_holds_nobody_up(
+    program: Program, backend: str, vendor: str, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def connect(name: str) -> Connection:
+        from_thread.run_sync(asked.append, name)  # refused in the thread of the loop
+        raise BackendConfigError("locked")
+
+    server = program.create(ServeSettings(data_dir=tmp_path, backend=backend, connect=connect))
+    with pytest.raises(BackendConfigError):
+        async with Client(server):
+            pass
+    assert asked == [vendor]
 
 
 async def test_a_part_that_cannot_open_says_so_and_the_others_work(in_process: Connect) -> None:
