@@ -7,15 +7,15 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from aicore_tools.errors import Conflict
+from aicore_tools.errors import Conflict, ToolsError
 from aicore_tools.operations import Effect, Operation
 
-__all__ = ["ConfirmRule", "Confirmations", "Planned", "Remembers"]
+__all__ = ["ConfirmRule", "Confirmations", "Planned", "Remembers", "said_in_group"]
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -95,3 +95,23 @@ class Confirmations:
     def _signature(self, signed: str, operation: Operation, plan: Mapping[str, Any]) -> str:
         bound = json.dumps([signed, operation.tool, operation.args_hash, plan], sort_keys=True)
         return hmac.new(self._secret, bound.encode(), hashlib.sha256).hexdigest()[:24]
+
+
+def said_in_group(error: BaseException | None) -> BaseException | None:
+    """Give the one refusal that stands for what a task group raised; anything else as it is.
+
+    A group that holds anything besides `ToolsError`s stays a group: that is a crash. The refusal
+    is the first, or the first after which an effect may be there.
+    """
+    if not isinstance(error, BaseExceptionGroup) or error.split(ToolsError)[1] is not None:
+        return error
+    refusals = list(_leaves(error))
+    return next((one for one in refusals if one.outcome != "none"), refusals[0])
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[ToolsError]:
+    for one in group.exceptions:
+        if isinstance(one, BaseExceptionGroup):
+            yield from _leaves(one)
+        else:
+            yield one

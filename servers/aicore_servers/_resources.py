@@ -1,4 +1,4 @@
-"""What a server has besides tools: its records and its connection as MCP resources."""
+"""What a server has besides tools: jobs as prompts, its records and connection as resources."""
 
 from __future__ import annotations
 
@@ -12,9 +12,19 @@ from mcp.server import MCPServer
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.shared.exceptions import MCPError
 from mcp.shared.uri_template import UriTemplate
-from mcp.types import InputRequiredResult, Resource, ResourceTemplate, TextContent
+from mcp.types import (
+    INVALID_PARAMS,
+    GetPromptResult,
+    InputRequiredResult,
+    Prompt,
+    Resource,
+    ResourceTemplate,
+    TextContent,
+)
 
+from aicore_servers.prompts import prompts_for
 from aicore_tools.connections import Probe
 from aicore_tools.errors import ToolsError
 
@@ -105,7 +115,9 @@ def disproof(server: str, backend: str, error: ToolsError) -> dict[str, Any]:
 
 
 class RecordServer(MCPServer[S], Generic[S]):
-    """An MCP server whose records and connection are resources, as far as it has their tools.
+    """An MCP server with prompts, records and its connection, as far as it has their tools.
+
+    "Its" tools are those of `list_tools`, which may be fewer for one caller than for another.
 
     `backend` is the name of the backend behind it.
     """
@@ -115,6 +127,26 @@ class RecordServer(MCPServer[S], Generic[S]):
     async def proofs(self, service: Any) -> list[dict[str, Any]]:
         """Prove what is behind this server, `service` being what its lifespan gave."""
         return [await proof(self.name, self.backend, service)]
+
+    async def list_prompts(self) -> list[Prompt]:
+        """List the jobs that the caller has the tools for."""
+        names = await self._jobs()
+        return [prompt for prompt in await super().list_prompts() if prompt.name in names]
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        context: Context[S, Any] | None = None,
+    ) -> GetPromptResult | InputRequiredResult:
+        """Give a job that the caller has the tools for."""
+        if name not in await self._jobs():
+            raise MCPError(INVALID_PARAMS, f"There is no prompt {name}.")
+        return await super().get_prompt(name, arguments, context)
+
+    async def _jobs(self) -> set[str]:
+        tools = {tool.name for tool in await self.list_tools()}
+        return {prompt.name for prompt in prompts_for(tools)}
 
     async def list_resources(self) -> list[Resource]:
         """List the connection."""

@@ -23,11 +23,10 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
-from mcp.types import Prompt as ListedPrompt
 from mcp.types import Tool as ListedTool
 from pydantic import ValidationError
 
-from aicore_servers._planned import Confirmations, ConfirmRule, Planned, Remembers
+from aicore_servers._planned import Confirmations, ConfirmRule, Planned, Remembers, said_in_group
 from aicore_servers._resources import RecordServer
 from aicore_servers._slim_schemas import slim
 from aicore_servers.prompts import prompts_for
@@ -317,11 +316,6 @@ class BusinessServer(RecordServer[S], Generic[S]):
         offered = self._offered
         return [tool for tool in await super().list_tools() if tool.name in offered]
 
-    async def list_prompts(self) -> list[ListedPrompt]:
-        """List the jobs that the caller has the tools for."""
-        names = {prompt.name for prompt in prompts_for(self._offered)}
-        return [prompt for prompt in await super().list_prompts() if prompt.name in names]
-
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[S, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
@@ -368,7 +362,7 @@ class BusinessServer(RecordServer[S], Generic[S]):
             )
 
     def _failed(self, name: str, error: ToolError) -> CallToolResult:
-        cause = error.__cause__
+        cause = said_in_group(error.__cause__)
         if isinstance(cause, ToolsError):
             if isinstance(cause, BackendConfigError | BackendUnavailable | OutcomeUnknown):
                 why = type(cause.__cause__).__name__  # not its words: they may name a customer
@@ -411,7 +405,8 @@ def _flag(given: object) -> bool:
 def _token(given: object) -> str | None:
     if given is not None and not isinstance(given, str):
         raise InvalidInput(f"{CONFIRM}: give the text that came with the plan.")
-    return given or None
+    token: str | None = _storable(given) or None
+    return token
 
 
 def _call(name: str, arguments: Mapping[str, Any], meta: Mapping[str, Any], *, host: _Host) -> Call:

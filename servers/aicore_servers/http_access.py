@@ -19,13 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aicore_servers._tooling import PROFILES, Profile, granted
 from aicore_tools.errors import BackendConfigError
@@ -43,6 +44,8 @@ __all__ = [
 TOKENS_VARIABLE = "AICORE_SERVER_TOKENS"
 _PREFIX = "sha256:"
 _SHORTEST = 32
+_LOOK_AGAIN_S = 2.0
+_LISTEN = "subscriptions/listen"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -171,7 +174,10 @@ def new_token(holder: str) -> tuple[str, str]:
 
 
 class TokenGate:
-    """An ASGI app that lets requests with a good token through to another, and no others."""
+    """An ASGI app that lets requests with a good token through to another, and no others.
+
+    A stream of messages ends within seconds of its token; a call that has begun is finished.
+    """
 
     def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
         self._app = app
@@ -197,7 +203,32 @@ class TokenGate:
             return
         # As mcp's own: it binds a session to whoever opened it.
         access = AccessToken(token="", client_id=holder.name, scopes=[holder.profile])
-        await self._app({**scope, "user": AuthenticatedUser(access)}, receive, send)
+        scope = {**scope, "user": AuthenticatedUser(access)}
+        if scope["method"] == "GET" or Headers(scope=scope).get("mcp-method") == _LISTEN:
+            await self._while_good(token.strip(), scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _while_good(self, token: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that may stay open; its caller counts as gone once its token is."""
+        is_good, is_open = True, False
+
+        async def receive_while_good() -> Message:
+            nonlocal is_good
+            while is_good:
+                with anyio.move_on_after(_LOOK_AGAIN_S):
+                    return await receive()
+                is_good = self._tokens.holder(token) is not None
+            return {"type": "http.disconnect"}
+
+        async def send_noting(message: Message) -> None:
+            nonlocal is_open
+            is_open = message["type"] == "http.response.start" or message.get("more_body", False)
+            await send(message)
+
+        await self._app(scope, receive_while_good, send_noting)
+        if is_open and not is_good:
+            await send({"type": "http.response.body"})
 
 
 def for_pages(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:

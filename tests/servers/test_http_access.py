@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
+from mcp.types import INVALID_PARAMS
 
 from aicore_servers._serve import Program, in_process, serve
 from aicore_servers.crm import PROGRAM as CRM
@@ -140,6 +141,14 @@ async def test_a_token_is_offered_the_jobs_it_has_the_tools_for(http: Http, tmp_
             (few,) = (await reader.list_prompts()).prompts
             assert few.name == "prepare_for_a_meeting"
             assert len((await writer.list_prompts()).prompts) == 5
+            arguments = {"customer": "Ann", "work": "a cut"}
+            assert (await writer.get_prompt("invoice_a_customer", arguments)).messages
+            with pytest.raises(MCPError) as hidden:
+                await reader.get_prompt("invoice_a_customer", arguments)
+            with pytest.raises(MCPError) as missing:
+                await reader.get_prompt("no_such_prompt", arguments)
+            assert hidden.value.error.code == missing.value.error.code == INVALID_PARAMS
+            assert (await reader.get_prompt(few.name, {"meeting": "Monday"})).messages
             refused = await reader.call_tool("payments_refund", {"payment": "x"})
             assert refused.is_error
             assert "unknown_tool" in refused.content[0].text  # type: ignore[union-attr] # ours is text
@@ -174,6 +183,44 @@ def test_a_revoked_token_is_refused_at_once(http: Http, tmp_path: Path) -> None:
         assert post(url, **bearer(BOB)).status_code != 401
         path.unlink()
         assert post(url, **bearer(BOB)).status_code == 401
+
+
+MODERN = "2026-07-28"
+LISTENING = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "subscriptions/listen",
+    "params": {
+        "notifications": {"toolsListChanged": True},
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": MODERN,
+            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+def test_an_open_stream_ends_with_its_token(http: Http, tmp_path: Path, era: str) -> None:
+    path = token_file(tmp_path, f"ann {ANN}", f"bob {BOB}")
+    with http("crm", tmp_path, "--token-file", str(path)) as (url, process):
+        headers = {**ACCEPT, **bearer(ANN)}
+        if era == "legacy":
+            opened = httpx2.post(url, json=OPENING, headers=headers, timeout=10)
+            headers["Mcp-Session-Id"] = opened.headers["mcp-session-id"]
+            how: dict[str, Any] = {"method": "GET"}
+        else:
+            headers |= {"Mcp-Protocol-Version": MODERN, "Mcp-Method": "subscriptions/listen"}
+            how = {"method": "POST", "json": LISTENING}
+        with httpx2.stream(url=url, headers=headers, timeout=20, **how) as stream:
+            assert stream.status_code == 200
+            token_file(tmp_path, f"bob {BOB}")
+            stream.read()  # to its end, else this takes too long
+        process.terminate()
+        _, said = process.communicate(timeout=10)
+    assert "Traceback" not in said
+    assert "ASGI" not in said
 
 
 def test_a_body_that_is_too_long_is_refused(http: Http, tmp_path: Path) -> None:

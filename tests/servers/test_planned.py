@@ -22,7 +22,7 @@ from aicore_servers._tooling import (
     listing,
     progress,
 )
-from aicore_tools.errors import Conflict, InvalidInput
+from aicore_tools.errors import Conflict, InvalidInput, NotFound, OutcomeUnknown
 from aicore_tools.operations import Effect, Operation
 
 
@@ -87,13 +87,13 @@ def _giving(ctx: _Context, amount: int | None) -> Planned[int, int]:
     )
 
 
-def served(till: Till, rules: Rules = DEFAULT) -> BusinessServer[Till]:
+def served(till: Till, rules: Rules = DEFAULT, box: Toolbox = toolbox) -> BusinessServer[Till]:
     @asynccontextmanager
     async def lifespan(_: MCPServer[Till]) -> AsyncIterator[Till]:
         yield till
 
     return BusinessServer(
-        "till", instructions="Money.", toolbox=toolbox, lifespan=lifespan, rules=rules
+        "till", instructions="Money.", toolbox=box, lifespan=lifespan, rules=rules
     )
 
 
@@ -222,6 +222,43 @@ async def test_progress_reaches_who_asked_for_it() -> None:
     async with Client(served(Till())) as client:
         await client.call_tool("left", {}, progress_callback=note)
     assert seen == [(1, 2)]
+
+
+@pytest.mark.parametrize("text", ["\ud800", "x.\udfff", "é.é"])
+async def test_a_confirmation_that_no_database_could_hold_is_a_wrong_one(text: str) -> None:
+    till = Till()
+    async with Client(served(till)) as client:
+        answer = await ask(client, "refund", amount=1, confirm=text)
+    assert answer["code"] == "confirm_mismatch"
+    assert till.given == []
+
+
+async def _raising(*errors: Exception) -> Any:
+    """What a client is answered where a task group of a tool raises these."""
+    box = Toolbox()
+
+    @box.read
+    async def look(ctx: _Context) -> Mapping[str, Any]:
+        """Look in several places at once."""
+        raise ExceptionGroup("one of them", [ExceptionGroup("inner", [errors[0]]), *errors[1:]])
+
+    async with Client(served(Till(), box=box)) as client:
+        return await ask(client, "look")
+
+
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [
+        ((NotFound("a"),), "not_found"),
+        ((NotFound("a"), InvalidInput("b")), "not_found"),
+        ((NotFound("a"), OutcomeUnknown("b")), "outcome_unknown"),
+        ((NotFound("a"), RuntimeError("b")), "internal"),
+    ],
+)
+async def test_a_refusal_among_several_tasks_is_that_refusal(
+    errors: tuple[Exception, ...], code: str
+) -> None:
+    assert (await _raising(*errors))["code"] == code
 
 
 @pytest.mark.parametrize("wrong", [{"dry_run": "yes"}, {"confirm": 7}])
