@@ -13,8 +13,11 @@ from keyring.backends import fail
 
 from aicore_servers.connecting.asking import Person
 from aicore_servers.connecting.command import main
+from aicore_servers.connecting.identity import another, identity_of
+from aicore_servers.connecting.proving import Proof
 from aicore_servers.connecting.vendors import VENDORS, Wish
 from aicore_tools.connection_stores import stored
+from aicore_tools.connections import Probe
 from aicore_tools.errors import BackendConfigError
 
 PASSWORD = "correct horse"
@@ -52,7 +55,9 @@ def test_a_calendar_is_connected_proved_found_and_forgotten(
     assert "aicore-calendars --backend caldav" in said
 
     found = stored()("caldav")
-    assert dict(found.fields) == {"url": radicale, "user": user, "password": PASSWORD}
+    asked = {name: found.need(name) for name in ("url", "user", "password")}
+    assert asked == {"url": radicale, "user": user, "password": PASSWORD}
+    assert user not in found.need("proved_as")
     assert main(["--list"]) == 0
     assert main(["caldav", "--check"]) == 0
     assert "caldav default" in capsys.readouterr().out
@@ -107,7 +112,9 @@ def test_a_vendor_is_connected_and_a_revoked_credential_is_told(
     assert "can: read" in said
     for domain, backend in VENDORS[vendor].backends.items():
         assert f"aicore-{domain} --backend {backend}" in said
-    assert dict(stored()(vendor).fields) == {**WORKING[vendor], "base_url": url}
+    kept = dict(stored()(vendor).fields)
+    assert kept.pop("proved_as")
+    assert kept == {**WORKING[vendor], "base_url": url}
     assert main([vendor, "--check"]) == 0
 
 
@@ -225,6 +232,86 @@ def test_a_connection_that_does_not_work_is_not_kept(
     assert main(["caldav", "--anyway"], person=typed(dead, "ann", PASSWORD)) == 1
     assert stored()("caldav").need("password") == PASSWORD
     assert main(["caldav", "--check"]) == 1
+
+
+def stripe(folder: Path, key: str, url: str, *words: str) -> int:
+    path = given(folder, {"api_key": key}, url)
+    return main(["stripe", "--from-file", path, *words], person=NOBODY)
+
+
+def test_a_name_stays_with_the_account_that_has_it(
+    tmp_path: Path, sandbox: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Journals are named by it: of another account nothing in them would be true."""
+    url = sandbox("stripe").url
+    assert stripe(tmp_path, "rk_test_lakeside", url) == 0
+    for other in ("rk_test_hillside", "rk_live_lakeside"):
+        capsys.readouterr()
+        assert stripe(tmp_path, other, url) == 1
+        said = capsys.readouterr().out
+        assert "--account" in said
+        assert "Kept in" not in said
+        assert stored()("stripe").need("api_key") == "rk_test_lakeside"
+    assert stripe(tmp_path, "rk_test_hillside", url, "--account", "hillside") == 0
+    assert stripe(tmp_path, "sk_test_lakeside", url) == 0  # another key of the same account
+    assert stripe(tmp_path, "rk_live_lakeside", url, "--anyway") == 0
+    assert "--data" in capsys.readouterr().out
+    assert stored()("stripe").need("api_key") == "rk_live_lakeside"
+    assert stripe(tmp_path, "rk_test_lakeside", url) == 1
+
+
+def test_who_an_account_is_stays_known_though_a_key_cannot_tell(
+    tmp_path: Path, sandbox: Callable[[str], Any]
+) -> None:
+    url = sandbox("stripe").url
+    assert stripe(tmp_path, "rk_test_lakeside", url) == 0
+    assert stripe(tmp_path, "rk_test_lakeside-without-account", url) == 0
+    assert stripe(tmp_path, "revoked", url, "--anyway") == 1
+    assert stripe(tmp_path, "rk_test_hillside", url) == 1
+    assert stripe(tmp_path, "rk_test_lakeside", url) == 0
+
+
+def test_a_calendar_account_keeps_its_name(radicale: str, calendar_user: NewUser) -> None:
+    ann, bob = calendar_user(), calendar_user()
+    assert main(["caldav"], person=typed(radicale, ann, PASSWORD)) == 0
+    assert main(["caldav"], person=typed(radicale, bob, PASSWORD)) == 1
+    assert stored()("caldav").need("user") == ann
+    assert main(["caldav"], person=typed(radicale, ann, "a newer one")) == 0
+    assert stored()("caldav").need("password") == "a newer one"
+
+
+@pytest.mark.parametrize(
+    ("fields", "probe", "other"),
+    [
+        ({"user": "Ann@x.example", "imap_host": "imap.x.example"}, "ann (3 in inbox)", False),
+        ({"user": "bob@x.example", "imap_host": "imap.x.example"}, "ann (3 in inbox)", True),
+        ({"user": "ann@x.example", "imap_host": "imap.y.example"}, "ann (3 in inbox)", True),
+    ],
+)
+def test_a_mail_account_is_known_by_user_and_server(
+    fields: dict[str, str], probe: str, other: bool
+) -> None:
+    def proved(fields: dict[str, str], name: str) -> Mapping[str, str]:
+        proof = Proof("mail", "imap", Probe(name=name, can=()))
+        return identity_of(VENDORS["imap"], fields, [proof])
+
+    before = proved({"user": "ann@x.example", "imap_host": "imap.x.example"}, "ann (9 in inbox)")
+    assert bool(another(before, proved(fields, probe))) is other
+
+
+def test_one_half_of_google_keeps_what_is_known_of_the_other(
+    tmp_path: Path, sandbox: Callable[[str], Any]
+) -> None:
+    url = sandbox("google").url
+    for account, only, code in (
+        ("office@lakeside.example", ["--only", "mail"], 0),
+        ("office@lakeside.example", ["--only", "calendars"], 0),
+        ("anna@hillside.example", ["--only", "mail"], 1),
+        ("anna@hillside.example", [], 1),
+        ("office@lakeside.example", [], 0),
+    ):
+        path = given(tmp_path, {**GOOGLE, "refresh_token": account}, url)
+        assert main(["google", "--from-file", path, *only], person=NOBODY) == code
 
 
 def test_a_connection_that_works_stays_when_another_fails(

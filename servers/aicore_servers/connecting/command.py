@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,13 @@ import anyio
 
 from aicore_servers._tooling import PROFILES
 from aicore_servers.connecting.asking import Person, from_file, printable, say
+from aicore_servers.connecting.identity import (
+    Identity,
+    another,
+    identity_of,
+    kept_identity,
+    with_identity,
+)
 from aicore_servers.connecting.proving import Proof, prove
 from aicore_servers.connecting.vendors import VENDORS, Vendor, Wish
 from aicore_tools.connection_stores import (
@@ -66,7 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     source.add_argument("--from-file", type=Path, metavar="FILE", help="take them from JSON, TOML")
     parser.add_argument("--store", choices=("file",), help="the encrypted file, not the keyring")
-    parser.add_argument("--anyway", action="store_true", help="keep it though it does not work")
+    parser.add_argument(
+        "--anyway",
+        action="store_true",
+        help="keep it though it does not work, or is not the account that had this name",
+    )
     parser.epilog = "VENDOR: " + "; ".join(
         f"{vendor.name} ({vendor.title})" for vendor in VENDORS.values()
     )
@@ -94,16 +106,53 @@ def _run(options: argparse.Namespace, person: Person) -> int:
     given = _given(options, vendor, person)
     fields = vendor.fields(given, Wish(profile=options.profile, domains=tuple(backends)))
     connection = Connection(vendor=vendor.name, account=account, fields=fields)
-    works = _shown(anyio.run(prove, connection, backends))
-    if not works and not options.anyway:
+    return _proved_and_kept(stores, connection, backends, is_forced=options.anyway)
+
+
+def _proved_and_kept(
+    stores: ConnectionStores,
+    connection: Connection,
+    backends: Mapping[str, str],
+    *,
+    is_forced: bool,
+) -> int:
+    """Prove a connection and keep it, if it works and is the account that has this name."""
+    vendor = VENDORS[connection.vendor]
+    proofs = anyio.run(prove, connection, backends)
+    works = _shown(proofs)
+    if not works and not is_forced:
         say("Nothing was kept. Use --anyway to keep a connection that does not work yet.")
         return 1
+    before = _identity_before(stores, connection)
+    now = identity_of(vendor, connection.fields, proofs)
+    if domains := another(before, now):
+        say(
+            f"This is another account than {connection.account!r} was, or live instead of test:"
+            f" {', '.join(domains)}. By that name the servers remember what they did there, and"
+            " would take it for done here, unless they get another --data folder."
+        )
+        if not is_forced:
+            say("Nothing was kept. Give it a name of its own with --account, or use --anyway.")
+            return 1
+    fields = with_identity(connection.fields, before, now)
+    _keep(stores, dataclasses.replace(connection, fields=fields))
+    _say_how_to_use(vendor, connection.account, backends)
+    return 0 if works else 1
+
+
+def _identity_before(stores: ConnectionStores, connection: Connection) -> Identity:
+    for place in stores.writable:
+        found = place.load(connection.vendor, connection.account)
+        if found is not None:
+            return kept_identity(found)
+    return {}
+
+
+def _keep(stores: ConnectionStores, connection: Connection) -> None:
     say(f"Kept in {stores.save(connection)}.")
     for place in stores.given:
-        if place.load(vendor.name, account) is not None:
+        if place.load(connection.vendor, connection.account) is not None:
             say(f"It is not used as long as {place.where} has one as well.")
-    _say_how_to_use(vendor, account, backends)
-    return 0 if works else 1
 
 
 def _backends(vendor: Vendor, only: str | None) -> Mapping[str, str]:

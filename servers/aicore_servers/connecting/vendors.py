@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from aicore_servers._tooling import Profile
 from aicore_servers.connecting.asking import Asked, Person, say
 from aicore_servers.connecting.google_signin import asked_google, google_fields, google_scopes
 from aicore_servers.connecting.hubspot_signin import asked_hubspot, hubspot_fields
+from aicore_tools.connections import Probe
 from aicore_tools.errors import BackendConfigError
 
 __all__ = ["VENDORS", "Vendor", "Wish"]
@@ -31,7 +33,8 @@ class Vendor:
 
     `ask` asks a person; `fields` turns what was asked, or found in a file or the environment, into
     the fields of a connection, signing in where that is needed. `serves` tells which domains a
-    connection is for.
+    connection is for. `whose` names the account in words that stay the same; empty where that
+    cannot be told.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Vendor:
     ask: Callable[[Person], Mapping[str, Any]]
     fields: Callable[[Mapping[str, Any], Wish], dict[str, str]]
     serves: Callable[[Mapping[str, str], str], bool] = lambda _fields, _domain: True
+    whose: Callable[[Mapping[str, str], Probe], str] = lambda _fields, probe: probe.name
 
 
 def _texts(given: Mapping[str, Any], needed: Sequence[str], vendor: str) -> dict[str, str]:
@@ -86,6 +90,12 @@ def _stripe(given: Mapping[str, Any], _: Wish) -> dict[str, str]:
     return fields
 
 
+def _stripe_whose(_: Mapping[str, str], probe: Probe) -> str:
+    """Give the id of the account; a restricted key may not be allowed to read it."""
+    found = re.search(r"\((acct_\w+)\)", probe.name)
+    return found[1] if found else ""
+
+
 _ACCOUNT = (
     Asked(name="user", question="User, often the mail address"),
     Asked(name="password", question="Password, or app password", is_secret=True),
@@ -98,6 +108,10 @@ _HOSTS = (
     Asked(name="smtp_port", question="SMTP port", default="465"),
     Asked(name="smtp_tls", question="SMTP encryption: ssl, starttls or none", default="ssl"),
 )
+
+
+def _imap_whose(fields: Mapping[str, str], _: Probe) -> str:
+    return f"{fields['user']} at {fields['imap_host']}"
 
 
 def _ask_imap(person: Person) -> dict[str, str]:
@@ -129,6 +143,10 @@ def _caldav(given: Mapping[str, Any], _: Wish) -> dict[str, str]:
     return fields
 
 
+def _caldav_whose(fields: Mapping[str, str], _: Probe) -> str:
+    return f"{fields['user']} at {urlsplit(fields['url']).hostname}"
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -155,6 +173,7 @@ VENDORS: Mapping[str, Vendor] = {
             backends={"crm": "hubspot"},
             ask=asked_hubspot,
             fields=_hubspot,
+            whose=lambda _fields, _probe: "",  # the probe does not know which portal it is
         ),
         Vendor(
             name="stripe",
@@ -162,6 +181,7 @@ VENDORS: Mapping[str, Vendor] = {
             backends={"payments": "stripe"},
             ask=lambda person: person.answers(_STRIPE),
             fields=_stripe,
+            whose=_stripe_whose,
         ),
         Vendor(
             name="imap",
@@ -169,6 +189,7 @@ VENDORS: Mapping[str, Vendor] = {
             backends={"mail": "imap"},
             ask=_ask_imap,
             fields=_imap,
+            whose=_imap_whose,
         ),
         Vendor(
             name="caldav",
@@ -176,6 +197,7 @@ VENDORS: Mapping[str, Vendor] = {
             backends={"calendars": "caldav"},
             ask=lambda person: person.answers(_CALDAV),
             fields=_caldav,
+            whose=_caldav_whose,
         ),
     )
 }
