@@ -32,6 +32,7 @@ from aicore_tools.operations import Operation
 
 OWN = Address("office@lakeside.example", "Lakeside")
 ANN = Address("ann@example.com", "Ann Müller")
+EVE = Address("eve@evil.example")
 
 
 class Reachable(Mailbox, Protocol):
@@ -131,7 +132,8 @@ async def test_a_draft_keeps_its_attachments_through_an_edit(opening: Open) -> N
         assert kept.content.files == files
         await mailbox.save_draft(op(), replace(kept.content, files=files[:1]), saved.id)
         assert (await mailbox.draft(saved.id)).content.files == files[:1]
-        sent = await mailbox.get((await mailbox.send(op(), saved.id)).result.id)
+        edited = await mailbox.draft(saved.id)
+        sent = await mailbox.get((await mailbox.send(op(), edited)).result.id)
         assert sent.row.has_attachment
         (part,) = parsed(sent.raw).iter_attachments()
         assert (part.get_filename(), part.get_content()) == ("Plän 1.png", b"\x00\xff" * 99)
@@ -145,7 +147,7 @@ async def test_a_sent_mail_is_a_real_message_that_hides_bcc(opening: Open) -> No
             body="Grüße\n.\nFrom here " + "x" * 2000,
             bcc=[Address("secret@example.com")],
         )
-        sent = (await mailbox.send(op("key-1"), first.id)).result
+        sent = (await mailbox.send(op("key-1"), first)).result
         stored = await mailbox.get(sent.id)
         assert stored.row.folder == "sent"
         message = parsed(stored.raw)
@@ -164,13 +166,13 @@ async def test_a_sent_mail_is_a_real_message_that_hides_bcc(opening: Open) -> No
 async def test_a_draft_is_sent_once_with_or_without_a_key(opening: Open) -> None:
     async with opening() as mailbox:
         first = await draft(mailbox)
-        sent = await mailbox.send(op("k"), first.id)
-        again = await mailbox.send(op("k"), first.id)
+        sent = await mailbox.send(op("k"), first)
+        again = await mailbox.send(op("k"), first)
         assert (sent.is_replay, again.is_replay) == (False, True)
         assert again.result == sent.result
         for operation in (op("other"), op(None)):
             with pytest.raises(Conflict) as refusal:
-                await mailbox.send(operation, first.id)
+                await mailbox.send(operation, first)
             assert refusal.value.code == "already_sent"
         with pytest.raises(Conflict):
             await mailbox.save_draft(op(), content(body="changed"), first.id)
@@ -183,7 +185,7 @@ async def test_a_draft_is_sent_once_with_or_without_a_key(opening: Open) -> None
 async def test_every_effect_has_a_message_id_of_its_own(opening: Open) -> None:
     async with opening("one") as one, opening("two") as two:
         ids = [
-            (await mailbox.send(op(key), (await draft(mailbox)).id)).result.message_id
+            (await mailbox.send(op(key), await draft(mailbox))).result.message_id
             for mailbox, key in ((one, "k1"), (two, "k2"), (one, None), (one, None))
         ]
         assert len(set(ids)) == 4
@@ -208,9 +210,55 @@ async def test_a_mail_to_nobody_is_not_sent(opening: Open) -> None:
     async with opening() as mailbox:
         first = await draft(mailbox, to=[])
         with pytest.raises(InvalidInput):
-            await mailbox.send(op("k"), first.id)
+            await mailbox.send(op("k"), first)
         await mailbox.save_draft(op(), replace(first.content, to=[ANN]), first.id)
-        assert (await mailbox.send(op("k"), first.id)).result.to == [str(ANN)]
+        completed = await mailbox.draft(first.id)
+        assert (await mailbox.send(op("k"), completed)).result.to == [str(ANN)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"to": [EVE]},
+        {"cc": [EVE]},
+        {"to": [ANN, EVE]},
+        {"bcc": [EVE]},
+        {"sender": Address("office@lakeside.example", "Somebody else")},
+        {"subject": "Another offer"},
+        {"body": "Dear Ann, this is confidential"},
+        {"files": [File(name="list.txt", media_type="text/plain", content=b"1")]},
+    ],
+    ids=lambda change: "-".join(change),
+)
+async def test_a_draft_that_is_not_what_was_planned_is_not_sent(
+    opening: Open, change: dict[str, Any]
+) -> None:
+    async with opening() as mailbox:
+        planned = await draft(mailbox)
+        await mailbox.save_draft(op(), replace(planned.content, **change), planned.id)
+        for operation in (op("k"), op("k"), op()):
+            with pytest.raises(Conflict) as refused:
+                await mailbox.send(operation, planned)
+            assert (refused.value.code, refused.value.outcome) == ("changed_meanwhile", "none")
+        assert await subjects(mailbox, folder="sent") == []
+        assert await mailbox.earlier(op("k")) is None
+        anew = await mailbox.draft(planned.id)
+        sent = await mailbox.send(op("k"), anew)
+        assert sent.result.to == [str(each) for each in anew.content.everyone]
+        assert len(await subjects(mailbox, folder="sent")) == 1
+
+
+async def test_a_repeat_of_what_was_sent_is_a_replay_whatever_the_plan_says(opening: Open) -> None:
+    async with opening() as mailbox:
+        planned = await draft(mailbox)
+        sent = await mailbox.send(op("k"), planned)
+        changed = replace(planned, content=replace(planned.content, to=[EVE]), version="other")
+        again = await mailbox.send(op("k"), changed)
+        assert (again.is_replay, again.result) == (True, sent.result)
+        with pytest.raises(Conflict) as refused:
+            await mailbox.send(op("other"), changed)
+        assert refused.value.code == "already_sent"
+        assert await subjects(mailbox, folder="sent") == ["Your offer"]
 
 
 async def test_what_is_no_draft_is_not_found(opening: Open) -> None:
@@ -218,7 +266,7 @@ async def test_what_is_no_draft_is_not_found(opening: Open) -> None:
         received = await mailbox.deliver(mail())
         for mail_id in ("999", "x", "", received):
             with pytest.raises(NotFound):
-                await mailbox.send(op(), MailId(mail_id))
+                await mailbox.send(op(), Draft(id=MailId(mail_id), content=content()))
             with pytest.raises(NotFound):
                 await mailbox.draft(mail_id)
         for mail_id in ("999", "", "<gone@example.com>"):
@@ -241,7 +289,7 @@ async def test_a_reply_hangs_on_its_mail(opening: Open) -> None:
         threading = Threading(thread=received.row.thread, in_reply_to=long_id, references=[long_id])
         answer = await draft(mailbox, threading=threading, subject="Re: Hello")
         assert answer.content.threading == threading
-        sent = (await mailbox.send(op(), answer.id)).result
+        sent = (await mailbox.send(op(), answer)).result
         assert sent.thread == received.row.thread
         raw = (await mailbox.get(sent.id)).raw
         assert f"In-Reply-To: {long_id}\r\n".encode() in raw
@@ -260,7 +308,7 @@ async def test_a_reply_hangs_on_its_mail(opening: Open) -> None:
 async def test_mail_to_ourselves_arrives(opening: Open) -> None:
     async with opening() as mailbox:
         note = await draft(mailbox, to=[Address("OFFICE@lakeside.example")], subject="Note")
-        sent = (await mailbox.send(op(), note.id)).result
+        sent = (await mailbox.send(op(), note)).result
         (arrived,) = (await mailbox.search(MailSearch(folder="inbox"))).rows
         assert arrived.is_unread
         assert (await mailbox.get(arrived.id)).message_id == sent.message_id
@@ -272,7 +320,7 @@ async def test_searching_finds_by_every_condition(
     async with opening() as mailbox:
         await mailbox.deliver(mail("Termin über Mittag", body="Passt Dienstag?"))
         await mailbox.deliver(mail("Invoice 77", sender="Bob <bob@firm.example>"))
-        await mailbox.send(op(), (await draft(mailbox)).id)
+        await mailbox.send(op(), await draft(mailbox))
         await draft(mailbox, subject="Not yet")
         now = datetime.now(UTC)
         cases: list[tuple[dict[str, Any], list[str]]] = [
@@ -311,7 +359,7 @@ async def test_paging_misses_and_repeats_none_while_mail_comes_in(opening: Open)
     async with opening() as mailbox:
         for index in range(8):
             await mailbox.deliver(mail(f"old {index}"))
-        await mailbox.send(op(), (await draft(mailbox, subject="old 8")).id)
+        await mailbox.send(op(), await draft(mailbox, subject="old 8"))
         seen: list[str] = []
         cursor = None
         while True:
@@ -341,7 +389,7 @@ async def test_businesses_do_not_see_each_other(opening: Open) -> None:
             with pytest.raises(NotFound):
                 await two.organize(op(), [MailId(mail_id)], "trash")
         with pytest.raises(NotFound):
-            await two.send(op(), waiting.id)
+            await two.send(op(), waiting)
         assert await two.thread((await one.get(received)).row.thread) == []
         await one.organize(op(), [received], "label", "Secret")
         assert "Secret" not in {folder.name for folder in await two.folders()}
@@ -381,7 +429,7 @@ async def test_a_mark_is_set_and_taken_off(
 async def test_a_mail_is_put_away_and_restored(opening: Open, action: Action) -> None:
     async with opening() as mailbox:
         received = [await mailbox.deliver(mail(f"Mail {index}")) for index in range(3)]
-        sent = (await mailbox.send(op(), (await draft(mailbox)).id)).result
+        sent = (await mailbox.send(op(), await draft(mailbox))).result
         away = (await mailbox.organize(op("k"), [received[0], received[2], sent.id], action)).result
         replay = await mailbox.organize(op("k"), [received[0], received[2], sent.id], action)
         assert (replay.is_replay, replay.result) == (True, away)
@@ -405,7 +453,7 @@ async def test_a_draft_is_trashed_and_restored(opening: Open) -> None:
         gone = (await mailbox.organize(op(), [first.id], "trash")).result
         assert await subjects(mailbox, folder="drafts") == []
         with pytest.raises(NotFound):
-            await mailbox.send(op(), gone.ids[0])
+            await mailbox.send(op(), replace(first, id=gone.ids[0]))
         back = (await mailbox.organize(op(), gone.ids, "restore")).result
         assert [row.folder for row in await mailbox.rows(back.ids)] == ["drafts"]
         assert await subjects(mailbox, folder="drafts") == ["Your offer"]

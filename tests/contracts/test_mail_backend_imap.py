@@ -22,6 +22,7 @@ from aicore_tools.connections import Connection
 from aicore_tools.errors import (
     BackendConfigError,
     BackendUnavailable,
+    Conflict,
     InvalidInput,
     NotFound,
 )
@@ -149,7 +150,7 @@ async def test_a_draft_of_another_program_is_sent_as_it_is(mail_peers: Any) -> N
         row = await only(box, folder="drafts")
         draft = await box.draft(row.id)
         assert (draft.content.subject, draft.content.body) == ("Grüße", "Schön")
-        sent = (await box.send(op("k"), row.id)).result
+        sent = (await box.send(op("k"), draft)).result
         stored = (await box.get(sent.id)).raw
         assert "<p>Schön</p>".encode() in stored
         assert b"Bcc" not in stored
@@ -159,6 +160,40 @@ async def test_a_draft_of_another_program_is_sent_as_it_is(mail_peers: Any) -> N
     (taken,) = mail_peers.post.taken
     assert taken.rcpt_tos == ["ann@example.com", "boss@lakeside.example"]
     assert "<p>Schön</p>".encode() in taken.original_content
+
+
+async def test_html_that_another_program_changed_is_not_what_was_planned(mail_peers: Any) -> None:
+    async with mail_peers.mailbox() as box:
+        await box.folders()
+        with mail_peers.dovecot.login(mail_peers.user()) as client:
+            client.append("Drafts", "\\Draft", "", FOREIGN_DRAFT)
+        row = await only(box, folder="drafts")
+        planned = await box.draft(row.id)
+        other = replace(planned.content, html=planned.content.html.replace("Schön", "Eilig"))
+        assert other.body == planned.content.body
+        with pytest.raises(Conflict) as refused:
+            await box.send(op("k"), replace(planned, content=other))
+        assert refused.value.code == "changed_meanwhile"
+        assert mail_peers.post.taken == []
+        assert (await box.send(op("k"), planned)).result.subject == "Grüße"
+    assert len(mail_peers.post.taken) == 1
+
+
+async def test_a_header_that_another_program_adds_is_not_what_was_planned(mail_peers: Any) -> None:
+    async with mail_peers.mailbox() as box:
+        content = DraftContent(sender=OWN, to=[Address("ann@example.com")], body="x")
+        planned = await box.draft((await box.save_draft(op(), content)).result.id)
+        (raw,) = mail_peers.dovecot.raws(mail_peers.user(), "Drafts")
+        with mail_peers.dovecot.login(mail_peers.user()) as client:
+            client.append("Drafts", "\\Draft", "", b"Reply-To: eve@evil.example\r\n" + raw)
+        with pytest.raises(Conflict) as refused:
+            await box.send(op("k"), planned)
+        assert refused.value.code == "changed_meanwhile"
+        assert mail_peers.post.taken == []
+        now = await box.draft(planned.id)
+        assert now.content == planned.content
+        assert (await box.send(op("k"), now)).result.to == ["ann@example.com"]
+    assert len(mail_peers.post.taken) == 1
 
 
 async def test_a_draft_of_another_program_keeps_its_id_when_it_is_edited(mail_peers: Any) -> None:
@@ -173,7 +208,9 @@ async def test_a_draft_of_another_program_keeps_its_id_when_it_is_edited(mail_pe
             assert saved.id == row.id
             assert (await only(box, folder="drafts")).subject == subject
         assert (await box.get(row.id)).row.subject == "Two"
-        assert (await box.send(op(), row.id)).result.subject == "Two"
+        edited = await box.draft(row.id)
+        assert edited.content.html == ""
+        assert (await box.send(op(), edited)).result.subject == "Two"
     assert mail_peers.count("Drafts") == 0
 
 
@@ -208,7 +245,7 @@ async def test_one_account_never_sees_anothers_mail(mail_peers: Any, tmp_path: P
         assert (await only(one, folder="drafts")).subject == "Of a"
         assert (await only(two, folder="drafts")).subject == "Of b"
         with pytest.raises(NotFound):
-            await two.send(op(), saved.result.id)
+            await two.send(op(), await one.draft(saved.result.id))
 
 
 async def test_moments_and_attachments_are_sifted_page_by_page(mail_peers: Any) -> None:
@@ -355,13 +392,14 @@ async def test_mail_goes_over_tls_to_trusted_servers_only(
             assert (await box.probe()).can
             content = DraftContent(sender=OWN, to=[Address("ann@example.com")], body="x")
             saved = (await box.save_draft(op(), content)).result
-            await box.send(op("k"), saved.id)
+            await box.send(op("k"), await box.draft(saved.id))
         monkeypatch.delenv("SSL_CERT_FILE")
         plain = {**fields, "imap_tls": "none", "imap_port": str(mail_peers.cutter.port)}
         async with mail_peers.mailbox(**plain) as box:
             saved = (await box.save_draft(op(), content)).result
+            planned = await box.draft(saved.id)
             with pytest.raises(BackendConfigError):
-                await box.send(op("k2"), saved.id)
+                await box.send(op("k2"), planned)
     assert len(mail_peers.post.taken) == 1
 
 

@@ -56,15 +56,15 @@ async def test_a_mail_whose_fate_is_not_known_is_never_sent_again(
         mail_peers.post.at_data = [cut]
         for _ in range(3):
             with pytest.raises(OutcomeUnknown):
-                await mailbox.send(op("k"), first.id)
+                await mailbox.send(op("k"), first)
         with pytest.raises(OutcomeUnknown):
             await mailbox.earlier(op("k"))
     async with mail_peers.mailbox() as fresh:
         with pytest.raises(OutcomeUnknown):
-            await fresh.send(op("k"), first.id)
+            await fresh.send(op("k"), first)
         for operation in (op("another"), op()):
             with pytest.raises(Conflict) as refusal:
-                await fresh.send(operation, first.id)
+                await fresh.send(operation, first)
             assert refusal.value.code == "already_sent"
         assert len(mail_peers.post.taken) == taken
         assert await subjects(fresh, "drafts") == ["Offer"]
@@ -78,8 +78,8 @@ async def test_a_mail_that_came_back_to_us_is_known_to_be_sent(
     async with mail_peers.mailbox() as mailbox:
         first = await draft(mailbox, **change)
         mail_peers.post.at_data = ["drop_after"]
-        sent = await mailbox.send(op("k"), first.id)
-        again = await mailbox.send(op("k"), first.id)
+        sent = await mailbox.send(op("k"), first)
+        again = await mailbox.send(op("k"), first)
         assert (again.is_replay, again.result) == (True, sent.result)
         assert await subjects(mailbox, "sent") == ["Offer"]
         assert await subjects(mailbox, "drafts") == []
@@ -95,10 +95,10 @@ async def test_a_copy_to_ourselves_settles_what_became_of_a_mail(
         first = await draft(mailbox)
         mail_peers.post.at_data = [cut]
         if taken:
-            assert (await mailbox.send(op("k"), first.id)).result.to == [str(ANN)]
+            assert (await mailbox.send(op("k"), first)).result.to == [str(ANN)]
         else:
             with pytest.raises(OutcomeUnknown):
-                await mailbox.send(op("k"), first.id)
+                await mailbox.send(op("k"), first)
         assert await subjects(mailbox, "inbox") == ["Offer"] * taken
     assert len(mail_peers.post.taken) == taken
 
@@ -122,17 +122,17 @@ async def test_killed_while_the_mail_is_handed_over_it_is_not_sent_again(
         first = await draft(mailbox)
         mail_peers.post.at_data = ["drop_after"]
         with pytest.raises(OutcomeUnknown):
-            await mailbox.send(op("k"), first.id)
+            await mailbox.send(op("k"), first)
     mail_peers.folder = left
     async with mail_peers.mailbox() as fresh:
         with pytest.raises(OutcomeUnknown):
-            await fresh.send(op("k"), first.id)
+            await fresh.send(op("k"), first)
         with pytest.raises(Conflict):
-            await fresh.send(op("another"), first.id)
+            await fresh.send(op("another"), first)
         if comes_back:  # later, by a detour
             raw = mail_peers.post.taken[0].original_content
             mail_peers.dovecot.deliver(mail_peers.user(), raw)
-            assert (await fresh.send(op("k"), first.id)).is_replay
+            assert (await fresh.send(op("k"), first)).is_replay
             assert await subjects(fresh, "drafts") == []
     assert len(mail_peers.post.taken) == 1
 
@@ -145,11 +145,11 @@ async def test_a_refused_mail_was_not_sent_and_may_be_sent_again(
         first = await draft(mailbox)
         mail_peers.post.at_data = [answer]
         with pytest.raises((NotAllowed, BackendUnavailable)) as refusal:
-            await mailbox.send(op("k"), first.id)
+            await mailbox.send(op("k"), first)
         assert refusal.value.outcome == "none"
         assert refusal.value.retryable is answer.startswith("4")
         assert await mailbox.earlier(op("k")) is None
-        assert not (await mailbox.send(op("k"), first.id)).is_replay
+        assert not (await mailbox.send(op("k"), first)).is_replay
         assert await subjects(mailbox, "drafts") == []
     assert len(mail_peers.post.taken) == 1
 
@@ -158,9 +158,9 @@ async def test_refused_recipients_are_told_and_the_others_get_it(mail_peers: Any
     mail_peers.post.refuses = {"eve@example.com": "550 unknown"}
     async with mail_peers.mailbox() as mailbox:
         first = await draft(mailbox, cc=[Address("eve@example.com")])
-        sent = (await mailbox.send(op("k"), first.id)).result
+        sent = (await mailbox.send(op("k"), first)).result
         assert sent.refused == ["eve@example.com: 550"]
-        again = await mailbox.send(op("k"), first.id)
+        again = await mailbox.send(op("k"), first)
         assert again.result == sent
     (taken,) = mail_peers.post.taken
     assert taken.rcpt_tos == [ANN.email]
@@ -176,9 +176,9 @@ async def test_where_everybody_is_refused_nothing_is_sent(
     async with mail_peers.mailbox() as mailbox:
         first = await draft(mailbox)
         with pytest.raises(error):
-            await mailbox.send(op("k"), first.id)
+            await mailbox.send(op("k"), first)
         mail_peers.post.refuses = {}
-        await mailbox.send(op("k"), first.id)
+        await mailbox.send(op("k"), first)
     assert len(mail_peers.post.taken) == 1
 
 
@@ -187,9 +187,9 @@ async def test_a_copy_to_ourselves_is_no_recipient(mail_peers: Any) -> None:
     async with mail_peers.mailbox(self_bcc="yes") as mailbox:
         first = await draft(mailbox)
         with pytest.raises(NotAllowed):
-            await mailbox.send(op("k"), first.id)
+            await mailbox.send(op("k"), first)
         mail_peers.post.refuses = {OWN.email: "550 not to yourself"}
-        sent = await mailbox.send(op("k"), first.id)
+        sent = await mailbox.send(op("k"), first)
         assert sent.result.refused == []
     (taken,) = mail_peers.post.taken
     assert taken.rcpt_tos == [ANN.email]
@@ -210,10 +210,10 @@ async def test_a_caller_who_leaves_does_not_break_the_handing_over(mail_peers: A
         first = await draft(mailbox)
         mail_peers.post.at_mail = at_mail
         with anyio.CancelScope() as scope:
-            await mailbox.send(op("k"), first.id)
+            await mailbox.send(op("k"), first)
         mail_peers.post.at_mail = lambda: None
         assert scope.cancelled_caught
-        assert (await mailbox.send(op("k"), first.id)).is_replay
+        assert (await mailbox.send(op("k"), first)).is_replay
         assert await subjects(mailbox, "sent") == ["Offer"]
         assert await subjects(mailbox, "drafts") == []
     assert len(mail_peers.post.taken) == 1
@@ -231,9 +231,9 @@ async def test_a_server_that_cannot_be_reached_or_entered_has_sent_nothing(
     ):
         async with mail_peers.mailbox(**fields) as mailbox:
             with pytest.raises(error):
-                await mailbox.send(op("k"), first.id)
+                await mailbox.send(op("k"), first)
     async with mail_peers.mailbox() as mailbox:
-        await mailbox.send(op("k"), first.id)
+        await mailbox.send(op("k"), first)
     assert len(mail_peers.post.taken) == 1
 
 
@@ -245,12 +245,12 @@ async def test_a_sent_mail_is_sent_whatever_breaks_while_it_is_filed(
     async with mail_peers.mailbox() as mailbox:
         first = await draft(mailbox)
         mail_peers.cutter.cut(command, when)
-        sent = await mailbox.send(op("k"), first.id)
+        sent = await mailbox.send(op("k"), first)
         assert mail_peers.cutter.cuts == 1
-        again = await mailbox.send(op("k"), first.id)
+        again = await mailbox.send(op("k"), first)
         assert (again.is_replay, again.result) == (True, sent.result)
         with pytest.raises(Conflict):
-            await mailbox.send(op("another"), first.id)
+            await mailbox.send(op("another"), first)
         assert len(await subjects(mailbox, "sent")) <= 1
         if sent.result.warnings:
             assert command in ("APPEND", "STORE", "EXPUNGE")
@@ -269,9 +269,8 @@ async def test_a_draft_is_saved_once_wherever_the_connection_breaks(
         mail_peers.cutter.cut("APPEND", when)
         changed = content(subject="New")
         if when == "before":
-            with pytest.raises(BackendUnavailable) as broken:
+            with pytest.raises(OutcomeUnknown):
                 await mailbox.save_draft(op("k"), changed, draft_id)
-            assert broken.value.outcome == "none"
         else:
             await mailbox.save_draft(op("k"), changed, draft_id)
         assert mail_peers.cutter.cuts == 1
@@ -308,7 +307,7 @@ async def test_killed_in_the_middle_a_draft_or_a_move_is_there_once(
         received = await mailbox.deliver(raw)
         mail_peers.cutter.cut(command, when)
         mail_peers.cutter.at_cut = die
-        with suppress(BackendUnavailable):
+        with suppress(OutcomeUnknown):
             await act(mailbox)
     mail_peers.folder = left
     async with mail_peers.mailbox() as fresh:
@@ -372,12 +371,12 @@ async def test_a_mail_that_was_taken_but_not_noted_is_not_sent_again(
     async with mail_peers.mailbox() as mailbox:
         first = await draft(mailbox)
         mail_peers.post.at_mail = hold
-        sent = await mailbox.send(op("k"), first.id)
+        sent = await mailbox.send(op("k"), first)
         release.join()
-        again = await mailbox.send(op("k"), first.id)
+        again = await mailbox.send(op("k"), first)
         assert (again.is_replay, again.result) == (True, sent.result)
         with pytest.raises(Conflict):
-            await mailbox.send(op(), first.id)
+            await mailbox.send(op(), first)
     holder.close()
     assert len(mail_peers.post.taken) == 1
 

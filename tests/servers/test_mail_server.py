@@ -18,6 +18,7 @@ from aicore_tools.mail.timer import SendTimer
 from aicore_tools.operations import Operation
 
 Connect = Callable[..., AbstractAsyncContextManager[Any]]
+_RACES = 60
 
 
 async def receive(folder: Path, body: str) -> str:
@@ -233,6 +234,38 @@ async def test_a_plan_is_shown_and_nothing_is_done(in_process: Connect, tmp_path
         assert (plan["is_new"], plan["mails"][0]["folder"]) == (True, "inbox")
         names = [folder["name"] for folder in (await desk("mail_folders"))["folders"]]
         assert "Bills" not in names
+
+
+async def test_nothing_but_what_was_confirmed_goes_out_while_a_draft_is_being_changed(
+    in_process: Connect,
+) -> None:
+    options = {"recipients": "*@ok.example"}
+    outcomes: list[str] = []
+    async with in_process(create, options=options) as desk:
+        for number in range(_RACES):
+            made = await desk("mail_draft", to=["ann@ok.example"], body="Hello Ann")
+            draft = made["draft_id"]
+            asked = await desk("mail_send", draft_id=draft)
+
+            async def send(
+                draft: str = draft, confirm: str = asked["confirm"], number: int = number
+            ) -> None:
+                for _ in range(number % 10):
+                    await anyio.lowlevel.checkpoint()
+                sent = await desk("mail_send", draft_id=draft, confirm=confirm)
+                outcomes.append(sent["code"] if sent.is_error else sent["to"][0])
+
+            async def change(draft: str = draft) -> None:
+                await desk("mail_draft", draft_id=draft, to=["eve@evil.example"], body="secrets")
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(send)
+                tasks.start_soon(change)
+        sent = await desk("mail_search", folder="sent", limit=100)
+    refusals = {"confirm_mismatch", "changed_meanwhile", "recipient_not_allowed"}
+    assert set(outcomes) <= {"ann@ok.example", *refusals}
+    assert outcomes.count("changed_meanwhile") > 0  # else nothing raced
+    assert {row["to"] for row in sent["rows"]} <= {"ann@ok.example"}
 
 
 async def test_a_confirmation_is_for_the_draft_as_it_was_shown(in_process: Connect) -> None:

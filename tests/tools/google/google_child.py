@@ -18,7 +18,6 @@ from aicore_tools.calendars.records import EventChange, EventId
 from aicore_tools.connections import Connection
 from aicore_tools.google_client import GoogleClient
 from aicore_tools.mail.backends.gmail import GmailMailbox
-from aicore_tools.mail.records import MailId
 from aicore_tools.operations import Operation
 
 FOLDER, URL, WHAT, SUBJECT, NUMBER, WHEN = sys.argv[1:]
@@ -53,7 +52,7 @@ async def send() -> None:
     journal = Path(FOLDER) / f"{OFFICE}.db"
     async with GmailMailbox(journal, business="main", connection=CONNECTION) as mailbox:
         deadly(mailbox._client)
-        await mailbox.send(OPERATION, MailId(SUBJECT))
+        await mailbox.send(OPERATION, await mailbox.draft(SUBJECT))
 
 
 async def split() -> None:

@@ -19,7 +19,7 @@ Op = Callable[..., Operation]
 async def sent(mailbox: GmailMailbox, op: Op, **change: Any) -> MailId:
     given = {"sender": Address(OFFICE), "to": [ANN], "subject": "Your offer", "body": "Hi"}
     draft = (await mailbox.save_draft(op(), DraftContent(**{**given, **change}))).result
-    return (await mailbox.send(op(), draft.id)).result.id
+    return (await mailbox.send(op(), await mailbox.draft(draft.id))).result.id
 
 
 async def test_the_addresses_are_those_gmail_may_send_as(gmail: Open, google: Any, op: Op) -> None:

@@ -1,18 +1,22 @@
 """Whatever breaks between us and Gmail, each effect is there once, or is said to be unknown."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import anyio
 import pytest
 
-from aicore_tools.errors import BackendUnavailable, Conflict, OutcomeUnknown, ToolsError
+from aicore_tools.errors import BackendUnavailable, Conflict, NotFound, OutcomeUnknown, ToolsError
 from aicore_tools.mail.backends.gmail import GmailMailbox
-from aicore_tools.mail.records import Address, DraftContent, File, MailId, MailSearch
+from aicore_tools.mail.records import Address, Draft, DraftContent, File, MailSearch
+from aicore_tools.mail.unchanged import digest_of
 from aicore_tools.operations import Operation
 
 Open = Callable[..., GmailMailbox]
 Op = Callable[..., Operation]
 ANN = Address("ann@example.com", "Ann Müller")
+EVE = Address("eve@evil.example")
 CUTS = ("drop_before", "drop_after")
 CONTENT = DraftContent(
     sender=Address("office@lakeside.example"), to=[ANN], subject="Your offer", body="Dear Ann"
@@ -29,9 +33,9 @@ async def until_done(call: Callable[[], Any]) -> Any:
     raise AssertionError("it never came to an end")
 
 
-async def saved(mailbox: GmailMailbox, op: Op, **change: Any) -> MailId:
+async def saved(mailbox: GmailMailbox, op: Op, **change: Any) -> Draft:
     content = DraftContent(**{**vars_of(CONTENT), **change})
-    return (await mailbox.save_draft(op(), content)).result.id
+    return await mailbox.draft((await mailbox.save_draft(op(), content)).result.id)
 
 
 def vars_of(content: DraftContent) -> dict[str, Any]:
@@ -57,8 +61,8 @@ async def test_a_draft_is_changed_once(gmail: Open, google: Any, op: Op, cut: st
         draft = await saved(mailbox, op)
         google.fail("PUT /gmail/v1/users/me/drafts/", cut)
         content = DraftContent(**{**vars_of(CONTENT), "subject": "New"})
-        effect = await until_done(lambda: mailbox.save_draft(op("k"), content, draft))
-        assert effect.result.id == draft
+        effect = await until_done(lambda: mailbox.save_draft(op("k"), content, draft.id))
+        assert effect.result.id == draft.id
     assert [mail["subject"] for mail in google.mail()] == ["New"]
     assert google.state()["calls"]["gmail.users.drafts.update"] <= 2
 
@@ -127,8 +131,9 @@ async def test_a_draft_of_a_person_is_found_again_without_our_header(
         raw = "VG86IGFubkBleGFtcGxlLmNvbQ0KU3ViamVjdDogSGkNCg0KSGk="  # To, Subject: Hi
         body = {"message": {"raw": raw}}
         made = await mailbox._client.do("users.drafts", "create", userId="me", body=body)
+        draft = await mailbox.draft(made["id"])
         google.fail("POST .*/drafts/send", "drop_after")
-        sent = await until_done(lambda: mailbox.send(op("k"), MailId(made["id"])))
+        sent = await until_done(lambda: mailbox.send(op("k"), draft))
         assert sent.result.to == ["ann@example.com"]
     assert google.state()["mail"]["sends"] == 1
 
@@ -202,8 +207,9 @@ async def test_a_refusal_leaves_the_key_free(gmail: Open, google: Any, op: Op) -
         with pytest.raises(ToolsError) as refused:
             await mailbox.send(op("k"), draft)
         assert refused.value.outcome == "none"
-        await mailbox.save_draft(op(), CONTENT, draft)
-        assert not (await mailbox.send(op("k"), draft)).is_replay
+        await mailbox.save_draft(op(), CONTENT, draft.id)
+        completed = await mailbox.draft(draft.id)
+        assert not (await mailbox.send(op("k"), completed)).is_replay
 
 
 async def test_of_two_drafts_of_one_effect_one_stays(gmail: Open, google: Any, op: Op) -> None:
@@ -220,3 +226,69 @@ async def test_of_two_drafts_of_one_effect_one_stays(gmail: Open, google: Any, o
         assert len(google.mail()) == 2
         assert (await mailbox.save_draft(op("k"), CONTENT)).is_replay
     assert len(google.mail()) == 1
+
+
+async def test_a_draft_is_not_sent_in_another_version(gmail: Open, google: Any, op: Op) -> None:
+    async with gmail() as mailbox:
+        planned = await saved(mailbox, op)
+        await mailbox.save_draft(op(), CONTENT, planned.id)
+        now = await mailbox.draft(planned.id)
+        assert digest_of(now.content) == digest_of(planned.content)
+        assert now.version != planned.version
+        with pytest.raises(Conflict) as refused:
+            await mailbox.send(op("k"), planned)
+        assert refused.value.code == "changed_meanwhile"
+        assert google.state()["mail"]["sends"] == 0
+        assert not (await mailbox.send(op("k"), now)).is_replay
+
+
+async def test_a_draft_that_is_changed_while_it_is_sent_goes_out_as_planned_or_not(
+    gmail: Open, google: Any, op: Op
+) -> None:
+    eve = DraftContent(**{**vars_of(CONTENT), "to": [EVE]})
+    outcomes: list[str] = []
+    async with gmail() as mailbox:
+        for number in range(24):
+            planned = await saved(mailbox, op)
+
+            async def send(planned: Draft = planned, number: int = number) -> None:
+                for _ in range(number % 12):
+                    await anyio.lowlevel.checkpoint()
+                try:
+                    outcomes.append((await mailbox.send(op(), planned)).result.to[0])
+                except Conflict as error:
+                    outcomes.append(error.code)
+
+            async def change(planned: Draft = planned) -> None:
+                with suppress(Conflict, NotFound):  # it was sent
+                    await mailbox.save_draft(op(), eve, planned.id)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(change)
+                tasks.start_soon(send)
+        sent = (await mailbox.search(MailSearch(folder="sent", limit=100))).rows
+    assert set(outcomes) <= {str(ANN), "changed_meanwhile"}
+    assert {row.to for row in sent} <= {str(ANN)}
+    assert google.state()["mail"]["sends"] == outcomes.count(str(ANN))
+
+
+async def test_who_got_a_mail_that_another_program_changed_at_the_last_moment_is_told(
+    gmail: Open, google: Any, op: Op
+) -> None:
+    """The gap that Gmail leaves: between reading a draft and sending it."""
+    async with gmail() as mailbox, gmail() as other:
+        planned = await saved(mailbox, op)
+        do = mailbox._client.do
+
+        async def late(resource: str, method: str, *args: Any, **named: Any) -> dict[str, Any]:
+            if method == "send":
+                eve = DraftContent(**{**vars_of(CONTENT), "to": [ANN, EVE]})
+                await other.save_draft(op(), eve, planned.id)
+            return await do(resource, method, *args, **named)
+
+        mailbox._client.do = late  # type: ignore[method-assign]
+        sent = (await mailbox.send(op("k"), planned)).result
+        (told,) = sent.warnings
+        assert EVE.email in told
+        assert ANN.email not in told
+        assert sent.to == [str(ANN)]

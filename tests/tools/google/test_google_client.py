@@ -141,8 +141,9 @@ async def test_two_accounts_at_once_see_their_own(
         async with anyio.create_task_group() as group:
             group.start_soon(busy, one, OFFICE)
             group.start_soon(busy, two, OTHER)
+        planned = await one.draft(made[OFFICE])
         with pytest.raises(NotFound):
-            await two.send(op(), made[OFFICE])
+            await two.send(op(), planned)
     async with agenda(OFFICE) as first, agenda(OTHER) as second:
         assert [each.id for each in await first.calendars()] == [OFFICE]
         assert [each.id for each in await second.calendars()] == [OTHER]

@@ -45,8 +45,8 @@ async def test_a_killed_sending_is_one_mail(
         sender=Address(OFFICE), to=[Address("ann@example.com")], subject="Your offer"
     )
     async with gmail() as mailbox:
-        draft = (await mailbox.save_draft(op(), content)).result.id
-    killed(tmp_path, google, "send", draft, 1, when)
+        draft = await mailbox.draft((await mailbox.save_draft(op(), content)).result.id)
+    killed(tmp_path, google, "send", draft.id, 1, when)
     assert google.state()["mail"]["sends"] == (0 if when == "before" else 1)
     async with gmail() as mailbox:
         earlier = await mailbox.earlier(OPERATION)

@@ -12,7 +12,7 @@ from aicore_tools.local_store import LocalStore
 from aicore_tools.mail.backends._local_rows import MIGRATIONS
 from aicore_tools.mail.backends.local import LocalMailbox
 from aicore_tools.mail.messages import parse
-from aicore_tools.mail.records import Address, DraftContent, MailId, MailSearch
+from aicore_tools.mail.records import Address, DraftContent, MailSearch
 from aicore_tools.operations import Operation
 
 OWN = Address("office@lakeside.example", "Lakeside")
@@ -81,7 +81,7 @@ async def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path) -> None
         draft = await box.draft("3")
         changed = DraftContent(sender=OWN, to=[OWN], subject="Changed", body="x")
         assert (await box.save_draft(op(), changed, draft.id)).result.id == "3"
-        await box.send(op(), MailId("3"))
+        await box.send(op(), await box.draft("3"))
         assert await subjects(box, subject="chan") == ["Changed", "Changed"]
         assert await box.deliver(raw("Next")) == "5"
 

@@ -19,9 +19,10 @@ from aicore_tools.errors import (
 from aicore_tools.mail.backends.local import LocalMailbox
 from aicore_tools.mail.drafting import AttachmentInput, DraftInput
 from aicore_tools.mail.recipients import Recipients
-from aicore_tools.mail.records import Address, MailId, MailSearch, Sent
+from aicore_tools.mail.records import Address, Draft, MailId, MailSearch, Sent
 from aicore_tools.mail.service import MailService
-from aicore_tools.mail.timer import SendTimer, digest_of
+from aicore_tools.mail.timer import SendTimer
+from aicore_tools.mail.unchanged import digest_of
 from aicore_tools.operations import Effect, Operation
 
 OWN = Address("office@lakeside.example")
@@ -117,7 +118,7 @@ async def test_one_that_died_after_sending_does_not_send_again(tmp_path: Path) -
         await desk.schedule(await desk.drafted(), "2026-03-02T15:00")
         clock.now += timedelta(days=1)
         (due,) = await desk.timer.due(with_unknown=False)
-        await desk.box.send(due.operation, due.draft)
+        await desk.box.send(due.operation, await desk.box.draft(due.draft))
     async with opened(tmp_path, clock) as desk:
         await desk.service.send_due()
         assert (await desk.sent(), await desk.states()) == (["Later"], [])
@@ -168,10 +169,31 @@ class Unlucky(LocalMailbox):
 
     failing: Exception | None = None
 
-    async def send(self, operation: Operation, draft_id: MailId) -> Effect[Sent]:
+    async def send(self, operation: Operation, draft: Draft) -> Effect[Sent]:
         if self.failing is not None:
             raise self.failing
-        return await super().send(operation, draft_id)
+        return await super().send(operation, draft)
+
+
+class Drifting(LocalMailbox):
+    """A mailbox in which somebody changes a draft in the moment it is to be sent."""
+
+    async def send(self, operation: Operation, draft: Draft) -> Effect[Sent]:
+        changed = replace(draft.content, to=[Address("eve@evil.example")])
+        await self.save_draft(op(), changed, draft.id)
+        return await super().send(operation, draft)
+
+
+async def test_a_draft_that_changes_at_its_very_time_is_not_sent(tmp_path: Path) -> None:
+    clock = Clock()
+    allowed = Recipients(["*@example.com"])
+    async with opened(tmp_path, clock, recipients=allowed, kind=Drifting) as desk:
+        await desk.schedule(await desk.drafted(), "2026-03-02T15:00")
+        clock.now += timedelta(days=1)
+        await desk.service.send_due()
+        assert (await desk.sent(), await desk.states()) == ([], ["stopped"])
+        (stopped,) = await desk.service.scheduled()
+        assert stopped.problem
 
 
 async def test_what_could_not_be_sent_is_tried_again_and_the_unknown_is_not(
@@ -225,6 +247,7 @@ async def test_the_digest_tells_every_part_of_a_draft(tmp_path: Path) -> None:
         variants = [
             content,
             replace(content, body="y"),
+            replace(content, html="<p>x</p>"),
             replace(content, subject="y"),
             replace(content, sender=Address("b@lakeside.example")),
             replace(content, to=(), cc=ann),

@@ -82,6 +82,7 @@ def texts(content: DraftContent, given: DraftInput) -> DraftContent:
         bcc=_recipients(given.bcc, content.bcc),
         subject=content.subject if given.subject is None else _subject(given.subject),
         body=_body(given.body),
+        html="",
     )
 
 

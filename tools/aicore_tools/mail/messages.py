@@ -178,6 +178,7 @@ def content_of(raw: bytes, *, thread: ThreadId | None = None) -> DraftContent:
         bcc=parsed.bcc,
         subject=parsed.subject,
         body=parsed.text,
+        html=parsed.html,
         files=parsed.files,
         threading=Threading(
             thread=thread,

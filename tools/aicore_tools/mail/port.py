@@ -132,12 +132,17 @@ class Mailbox(Protocol):
         """
         ...
 
-    async def send(self, operation: Operation, draft_id: MailId) -> Effect[Sent]:
-        """Send a draft, which is a one-shot token: never twice, with or without a key.
+    async def send(self, operation: Operation, draft: Draft) -> Effect[Sent]:
+        """Send a draft as it was planned, which is what was shown, checked and confirmed.
+
+        A draft is a one-shot token: never sent twice, with or without a key. `draft` is what
+        `self.draft` gave; that it is still so is checked on what is handed over, or as close to it
+        as the backend can. A repeat of what was sent is a replay, whatever the draft says now.
 
         Raises:
             NotFound: there is no such draft.
-            Conflict: it was sent before (`already_sent`).
+            Conflict: it was sent before (`already_sent`), or is not what was planned any more
+                (`changed_meanwhile`); nothing was sent.
             InvalidInput: nobody would receive it.
         """
         ...

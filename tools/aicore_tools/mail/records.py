@@ -100,7 +100,7 @@ class Threading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftContent:
-    """All that a draft says."""
+    """All that a draft says. `html` is the HTML another program wrote; nothing here writes any."""
 
     sender: Address
     to: Sequence[Address] = ()
@@ -108,6 +108,7 @@ class DraftContent:
     bcc: Sequence[Address] = ()
     subject: str = ""
     body: str = ""
+    html: str = ""
     files: Sequence[File] = ()
     threading: Threading = field(default_factory=Threading)
 
@@ -119,10 +120,14 @@ class DraftContent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A mail that was not sent. `id` stays the same through every edit."""
+    """A mail that was not sent. `id` stays the same through every edit.
+
+    `version` is another one after every edit; "" where the backend knows none.
+    """
 
     id: MailId
     content: DraftContent
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

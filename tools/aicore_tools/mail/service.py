@@ -45,7 +45,8 @@ from aicore_tools.mail.records import (
     Sent,
     ThreadId,
 )
-from aicore_tools.mail.timer import Due, Scheduled, SendTimer, digest_of
+from aicore_tools.mail.timer import Due, Scheduled, SendTimer
+from aicore_tools.mail.unchanged import check_unchanged
 from aicore_tools.operations import Effect, Operation
 from aicore_tools.times import read_when
 
@@ -246,11 +247,16 @@ class MailService:
         return PlannedSending(draft=draft, send_at=self._later(send_at))
 
     async def send(self, plan: PlannedSending, operation: Operation) -> Effect[Sent]:
-        """Send a draft, once only; where the plan has a time, keep it until then."""
+        """Send a draft, once only; where the plan has a time, keep it until then.
+
+        Raises:
+            Conflict: the draft is not what was planned any more (`changed_meanwhile`).
+            NotAllowed: somebody may not be written to.
+        """
         self._recipients.check(plan.draft.content.everyone)
         if plan.send_at is not None and self._timer is not None:
             return await self._timer.schedule(operation, plan.draft, plan.send_at)
-        effect = await self._mailbox.send(operation, plan.draft.id)
+        effect = await self._mailbox.send(operation, plan.draft)
         if self._timer is not None:
             await self._timer.forget(plan.draft.id)
         return effect
@@ -279,9 +285,7 @@ class MailService:
         try:
             if await self._mailbox.earlier(due.operation) is None:
                 plan = await self.plan_send(due.draft)
-                if digest_of(plan.draft.content) != due.digest:
-                    await timer.settle(due, "stopped", "The draft was changed since.")
-                    return
+                check_unchanged(plan.draft, due.digest)
                 await self.send(plan, due.operation)
         except BackendUnavailable:
             return  # it stays due

@@ -6,7 +6,6 @@ whatever dies and however many servers run. A draft that was changed since is no
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ import anyio
 
 from aicore_tools.local_store import LocalStore
 from aicore_tools.mail import stored
-from aicore_tools.mail.records import Draft, DraftContent, MailId, Sent, ThreadId
+from aicore_tools.mail.records import Draft, MailId, Sent, ThreadId
+from aicore_tools.mail.unchanged import digest_of
 from aicore_tools.operations import Effect, Operation
 
 __all__ = ["Due", "Scheduled", "SendTimer", "digest_of"]
@@ -63,14 +63,6 @@ class Due:
     draft: MailId
     digest: str
     operation: Operation
-
-
-def digest_of(content: DraftContent) -> str:
-    """Give what tells one content of a draft from another: recipients, texts, files."""
-    people = [content.sender, *content.to, None, *content.cc, None, *content.bcc]
-    files = [(each.name, hashlib.sha256(each.content).hexdigest()) for each in content.files]
-    whole = repr((people, content.subject, content.body, files))
-    return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
 def _now() -> datetime:

@@ -23,7 +23,7 @@ from aicore_tools.journal import EffectJournal
 from aicore_tools.mail import cursors, stored
 from aicore_tools.mail.backends import gmail_rows
 from aicore_tools.mail.backends.gmail_effects import GmailEffects
-from aicore_tools.mail.messages import content_of, parse
+from aicore_tools.mail.messages import parse
 from aicore_tools.mail.port import Done
 from aicore_tools.mail.records import (
     Action,
@@ -193,11 +193,7 @@ class GmailMailbox:
 
     async def draft(self, draft_id: str) -> Draft:
         """Give a draft with the content of its attachments."""
-        message = await self._effects.open_draft(draft_id)
-        raw = base64.urlsafe_b64decode(message["raw"])
-        thread = ThreadId(f"t{message['threadId']}")
-        content = await to_thread.run_sync(lambda: content_of(raw, thread=thread))
-        return Draft(id=MailId(draft_id), content=content)
+        return await self._effects.draft(draft_id)
 
     async def earlier(self, operation: Operation) -> Effect[Done] | None:
         """Give what `operation` did before; looks it up where that is not known."""
@@ -213,11 +209,11 @@ class GmailMailbox:
             effect = await self._journal.effect(operation, "save_draft", request)
         return stored.expect(SavedDraft, effect)
 
-    async def send(self, operation: Operation, draft_id: MailId) -> Effect[Sent]:
+    async def send(self, operation: Operation, draft: Draft) -> Effect[Sent]:
         """Send a draft: Gmail takes it once."""
         effect = await self._journal.earlier(operation)
         if effect is None:
-            request = await self._effects.sending(draft_id)
+            request = await self._effects.sending(draft)
             effect = await self._journal.effect(operation, "send", request)
         return stored.expect(Sent, effect)
 

@@ -14,17 +14,20 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
+import anyio
 from anyio import to_thread
 
 from aicore_tools.errors import Conflict, InvalidInput, NotFound, OutcomeUnknown, ToolsError
 from aicore_tools.google_client import GoogleClient, Upload, together
 from aicore_tools.journal import Claim, EffectJournal, Procedure
 from aicore_tools.mail import stored
-from aicore_tools.mail.backends.gmail_rows import ROLE_LABELS, at_of, header_of
+from aicore_tools.mail.backends.gmail_rows import ROLE_LABELS, at_of, header_of, others_than
 from aicore_tools.mail.messages import build, content_of, message_id_for
 from aicore_tools.mail.records import (
     Action,
+    Draft,
     DraftContent,
     MailId,
     Organized,
@@ -32,6 +35,7 @@ from aicore_tools.mail.records import (
     Sent,
     ThreadId,
 )
+from aicore_tools.mail.unchanged import check_unchanged, digest_of
 from aicore_tools.operations import Operation
 
 __all__ = ["GmailEffects"]
@@ -62,6 +66,7 @@ class GmailEffects:
     def __init__(self, client: GoogleClient) -> None:
         self._client = client
         self._contents: dict[str, DraftContent] = {}
+        self._turns: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
     @property
     def procedures(self) -> Sequence[Procedure]:
@@ -84,6 +89,22 @@ class GmailEffects:
             del self._contents[held]
 
     # --- drafts
+
+    async def draft(self, draft_id: str) -> Draft:
+        """Give a draft with the content of its attachments; its message is its version.
+
+        Raises:
+            NotFound, Conflict: as `open_draft`.
+        """
+        message = await self.open_draft(draft_id)
+        raw = base64.urlsafe_b64decode(message["raw"])
+        thread = ThreadId(f"t{message['threadId']}")
+        content = await to_thread.run_sync(lambda: content_of(raw, thread=thread))
+        return Draft(id=MailId(draft_id), content=content, version=message["id"])
+
+    def _turn(self, draft_id: str) -> anyio.Lock:
+        """Let one task of this process at a time change or send a draft."""
+        return self._turns.setdefault(draft_id, anyio.Lock())
 
     async def open_draft(self, draft_id: str, form: str = "raw") -> dict[str, Any]:
         """Give the message of a draft.
@@ -108,8 +129,14 @@ class GmailEffects:
         return message
 
     async def _save_draft(self, claim: Claim) -> dict[str, Any]:
-        content = self._contents[claim.request["content"]]
         draft_id = claim.request["draft"]
+        if draft_id is None:
+            return await self._write_draft(claim, None)
+        async with self._turn(draft_id):
+            return await self._write_draft(claim, draft_id)
+
+    async def _write_draft(self, claim: Claim, draft_id: str | None) -> dict[str, Any]:
+        content = self._contents[claim.request["content"]]
         message_id = message_id_for(claim.key, content.sender)
         if draft_id is not None:
             before = await self.open_draft(draft_id, "metadata")
@@ -123,7 +150,7 @@ class GmailEffects:
         )
         thread = content.threading.thread
         where = {"threadId": thread.removeprefix("t")} if thread else {}
-        named = {} if draft_id is None else {"id": draft_id}
+        named: dict[str, Any] = {} if draft_id is None else {"id": draft_id}
         method = "create" if draft_id is None else "update"
         written = _written(raw, where)
         saved = await self._client.do("users.drafts", method, userId="me", **named, **written)
@@ -168,41 +195,47 @@ class GmailEffects:
 
     # --- sending
 
-    async def sending(self, draft_id: str) -> dict[str, Any]:
-        """Look at a draft that is to be sent, and give what finds its mail again.
+    async def sending(self, draft: Draft) -> dict[str, Any]:
+        """Look at a draft that is to be sent as planned, and give what finds its mail again.
 
         Raises:
             NotFound: there is no such draft.
             Conflict: it was sent by us.
             InvalidInput: nobody would receive it.
         """
-        message = await self.open_draft(draft_id)
-        raw = base64.urlsafe_b64decode(message["raw"])
-        content = await to_thread.run_sync(content_of, raw)
+        message = await self.open_draft(draft.id, "metadata")
+        content = draft.content
         if not content.everyone:
             raise InvalidInput(
-                f"Draft {draft_id} names nobody to send it to.",
+                f"Draft {draft.id} names nobody to send it to.",
                 hint="Add `to` with mail_draft and this draft_id.",
             )
-        headers = await self._headers([message["id"]])
         return {
-            "draft": draft_id,
+            "draft": draft.id,
+            "digest": digest_of(content),
+            "version": draft.version,
             "thread": message["threadId"],
-            "op": header_of(headers[0], _OP),
-            "message_id": header_of(headers[0], "Message-ID"),
+            "op": header_of(message, _OP),
+            "message_id": header_of(message, "Message-ID"),
             "to": [str(address) for address in content.everyone],
             "subject": content.subject,
-            "look": _look(headers[0]),
+            "look": _look(message),
         }
 
     async def _send(self, claim: Claim) -> dict[str, Any]:
         draft_id = claim.request["draft"]
-        try:
-            sent = await self._client.do("users.drafts", "send", userId="me", body={"id": draft_id})
-        except NotFound:  # it was there a moment ago
-            await self._refuse_sent(draft_id)
-            with _after_the_effect():
-                sent = {"id": await self._sent_message(claim)}
+        async with self._turn(draft_id):
+            # Gmail has no condition for sending: looked at as late as can be.
+            now = await self.draft(draft_id)
+            check_unchanged(now, claim.request["digest"], claim.request["version"])
+            try:
+                sent = await self._client.do(
+                    "users.drafts", "send", userId="me", body={"id": draft_id}
+                )
+            except NotFound:  # it was there a moment ago
+                await self._refuse_sent(draft_id)
+                with _after_the_effect():
+                    sent = {"id": await self._sent_message(claim)}
         with _after_the_effect():
             await claim.note(message=sent["id"])
             return await self._sent(claim, sent["id"])
@@ -263,12 +296,15 @@ class GmailEffects:
     async def _sent(self, claim: Claim, message: str) -> dict[str, Any]:
         """Give the result, and keep for every other key that this draft was sent."""
         (headers,) = await self._headers([message])
+        others = others_than(claim.request["to"], headers)
+        told = "The draft was changed in the moment it was sent: the mail went to {} too."
         result = Sent(
             id=MailId(message),
             message_id=header_of(headers, "Message-ID"),
             thread=ThreadId(f"t{headers['threadId']}"),
             to=claim.request["to"],
             subject=claim.request["subject"],
+            warnings=[told.format(", ".join(others))] if others else [],
         )
         operation = _sending_of(claim.request["draft"])
         await self.journal.effect(operation, "remember", {"message_id": result.message_id})

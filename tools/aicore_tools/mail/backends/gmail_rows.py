@@ -21,6 +21,7 @@ __all__ = [
     "at_of",
     "finds_nothing",
     "header_of",
+    "others_than",
     "query_of",
     "row_of",
     "row_of_raw",
@@ -89,6 +90,14 @@ def header_of(message: Mapping[str, Any], name: str) -> str:
     """Give a header as Gmail shows it, "" where it is missing."""
     headers = message.get("payload", {}).get("headers", ())
     return next((h["value"] for h in headers if h["name"].lower() == name.lower()), "")
+
+
+def others_than(planned: Sequence[str], message: Mapping[str, Any]) -> Sequence[str]:
+    """Give whom a sent mail names as recipients besides those that were planned."""
+    known = {each.rpartition("<")[2].rstrip(">").lower() for each in planned}
+    written = [header_of(message, name) for name in ("To", "Cc", "Bcc")]
+    found = {email.lower() for _, email in getaddresses(written) if "@" in email}
+    return sorted(found - known)
 
 
 def query_of(search: MailSearch, *, until_s: int | None) -> str:

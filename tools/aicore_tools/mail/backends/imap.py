@@ -8,6 +8,7 @@ among the sent and wherever it may have come back to. A mail that cannot be foun
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -54,6 +55,7 @@ from aicore_tools.mail.records import (
     Sent,
     ThreadId,
 )
+from aicore_tools.mail.unchanged import check_unchanged, digest_of
 from aicore_tools.operations import Effect, Operation
 from aicore_tools.vendor_threads import VendorThreads
 
@@ -177,10 +179,7 @@ class ImapMailbox:
     async def draft(self, draft_id: str) -> Draft:
         """Give a draft with the content of its attachments."""
         await self._refuse_sent(draft_id)
-        _, content = await self._read(lambda session: _draft_mail(session, draft_id))
-        if not content.sender.email:
-            content = replace(content, sender=self._addresses[0])
-        return Draft(id=MailId(draft_id), content=content)
+        return (await self._read(lambda session: self._draft_mail(session, draft_id)))[1]
 
     async def earlier(self, operation: Operation) -> Effect[Done] | None:
         """Give what `operation` did before, as a replay; looks up what broke off."""
@@ -210,12 +209,14 @@ class ImapMailbox:
             del self._given[token]
         return stored.expect(SavedDraft, effect)
 
-    async def send(self, operation: Operation, draft_id: MailId) -> Effect[Sent]:
+    async def send(self, operation: Operation, draft: Draft) -> Effect[Sent]:
         """Send a draft, never twice; the copy goes to the sent folder, the draft away."""
         if await self._journal.earlier(operation) is None:
-            await self._refuse_sent(draft_id)
-            await self._read(lambda session: imap_reading.locate_draft(session, draft_id))
-        effect = await self._journal.effect(operation, "send", {"draft": draft_id})
+            await self._refuse_sent(draft.id)
+            await self._read(lambda session: imap_reading.locate_draft(session, draft.id))
+        digest = digest_of(draft.content)
+        request = {"draft": draft.id, "digest": digest, "version": draft.version}
+        effect = await self._journal.effect(operation, "send", request)
         return stored.expect(Sent, effect)
 
     async def organize(
@@ -290,10 +291,11 @@ class ImapMailbox:
     async def _handed_over(self, claim: Claim) -> bytes:
         """Send the mail; gives its bytes. What it raises but OutcomeUnknown means: not sent."""
         draft_id = claim.request["draft"]
-        mail, content = await self._read(lambda session: _draft_mail(session, draft_id))
+        mail, draft = await self._read(lambda session: self._draft_mail(session, draft_id))
+        check_unchanged(draft, claim.request["digest"], claim.request["version"])
+        content, sender = draft.content, draft.content.sender
         if not content.everyone:
             raise InvalidInput(f"Draft {draft_id} names nobody to send it to.")
-        sender = content.sender if content.sender.email else self._addresses[0]
         message_id = f"<{claim.key}@{sender.email.rpartition('@')[2]}>"
         raw = messages.finished(mail.raw, message_id=message_id, at=datetime.now(UTC))
         await claim.note(
@@ -350,7 +352,7 @@ class ImapMailbox:
         message_id, draft_id = claim.notes["message_id"], claim.request["draft"]
         place = None
         try:
-            content = raw or await self._rebuilt(draft_id, message_id)
+            content = raw or await self._rebuilt(claim, message_id)
             place = await self._change(lambda s: _file_copy(s, content, message_id))
             await self._change(lambda s: _drop(s, draft_id))
         except ToolsError:
@@ -368,10 +370,12 @@ class ImapMailbox:
             )
         )
 
-    async def _rebuilt(self, draft_id: str, message_id: str) -> bytes | None:
-        """Make the copy again from the draft, where a crash lost it; None: the draft is gone."""
+    async def _rebuilt(self, claim: Claim, message_id: str) -> bytes | None:
+        """Make the copy again from the draft, where a crash lost it; None: that is gone, or new."""
+        draft_id = claim.request["draft"]
         try:
-            mail, _ = await self._read(lambda session: _draft_mail(session, draft_id))
+            mail, draft = await self._read(lambda session: self._draft_mail(session, draft_id))
+            check_unchanged(draft, claim.request["digest"], claim.request["version"])
         except ToolsError as error:
             if isinstance(error, BackendUnavailable):
                 raise
@@ -401,6 +405,15 @@ class ImapMailbox:
                 }
             )
         return described
+
+    def _draft_mail(self, session: ImapSession, draft_id: str) -> tuple[Mail, Draft]:
+        """Give a draft's bytes, and what they say."""
+        mail = imap_reading.mail_of(session, imap_reading.locate_draft(session, draft_id))
+        content = messages.content_of(mail.raw, thread=mail.row.thread)
+        if not content.sender.email:
+            content = replace(content, sender=self._addresses[0])
+        version = hashlib.sha256(mail.raw).hexdigest()
+        return mail, Draft(id=MailId(draft_id), content=content, version=version)
 
     async def _refuse_sent(self, draft_id: str) -> None:
         if await self._shots.is_taken(draft_handle(draft_id)):
@@ -450,11 +463,6 @@ def _counted(session: ImapSession, name: str | None, role: Role | None) -> Folde
     return Folder(
         name=role or name, role=role, total=status.get("MESSAGES"), unread=status.get("UNSEEN")
     )
-
-
-def _draft_mail(session: ImapSession, draft_id: str) -> tuple[Mail, DraftContent]:
-    mail = imap_reading.mail_of(session, imap_reading.locate_draft(session, draft_id))
-    return mail, messages.content_of(mail.raw, thread=mail.row.thread)
 
 
 def _message_id(claim: Claim, content: DraftContent) -> str:

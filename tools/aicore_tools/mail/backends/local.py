@@ -45,6 +45,7 @@ from aicore_tools.mail.records import (
     Sent,
     ThreadId,
 )
+from aicore_tools.mail.unchanged import check_unchanged, digest_of
 from aicore_tools.operations import Effect, Operation
 
 __all__ = ["LocalMailbox"]
@@ -203,16 +204,19 @@ class LocalMailbox:
 
         return stored.expect(SavedDraft, await self._store.effect(operation, run))
 
-    async def send(self, operation: Operation, draft_id: MailId) -> Effect[Sent]:
+    async def send(self, operation: Operation, draft: Draft) -> Effect[Sent]:
         """Move a draft to the sent folder, and a copy to the inbox where that is ours."""
+        digest = digest_of(draft.content)
 
         def run(connection: Connection) -> dict[str, Any]:
             rows = self._rows(connection)
-            row = rows.open_draft(draft_id)
-            content = _draft(rows, row).content
+            row = rows.open_draft(draft.id)
+            now = _draft(rows, row)
+            check_unchanged(now, digest)
+            content = now.content
             if not content.everyone:
                 raise InvalidInput(
-                    f"Draft {draft_id} names nobody to send it to.",
+                    f"Draft {draft.id} names nobody to send it to.",
                     hint="Add `to` with mail_draft and this draft_id.",
                 )
             message_id = messages.message_id_for(operation.key, content.sender)
