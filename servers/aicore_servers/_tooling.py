@@ -365,8 +365,10 @@ class BusinessServer(RecordServer[S], Generic[S]):
         cause = said_in_group(error.__cause__)
         if isinstance(cause, ToolsError):
             if isinstance(cause, BackendConfigError | BackendUnavailable | OutcomeUnknown):
-                why = type(cause.__cause__).__name__  # not its words: they may name a customer
-                _log.warning("tool_failed tool=%s code=%s: %s (%s)", name, cause.code, cause, why)
+                # No words but ours for the operator: a vendor's may name a customer.
+                said = cause.message if isinstance(cause, BackendConfigError) else cause.code
+                why = type(cause.__cause__).__name__
+                _log.warning("tool_failed tool=%s: %s (%s)", name, said, why)
             return refusal(cause)
         if isinstance(cause, ValidationError):
             return refusal(InvalidInput(_first_mistakes(cause)))

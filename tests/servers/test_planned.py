@@ -40,6 +40,8 @@ class Till:
         return None
 
     async def plan(self, amount: int | None) -> int:
+        if self.left_minor < 0:
+            raise OutcomeUnknown("There is no customer ann@example.com.")
         if amount is not None and amount > self.left_minor:
             raise InvalidInput("More than there is.")
         return self.left_minor if amount is None else amount
@@ -104,6 +106,19 @@ async def ask(client: Client, tool: str, key: str | None = None, **arguments: An
     (block,) = result.content
     assert block.type == "text"
     return json.loads(block.text)
+
+
+async def test_the_log_holds_no_words_that_may_name_a_customer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    till = Till(left_minor=-1)
+    async with Client(served(till)) as client:
+        answer = await ask(client, "refund")
+    assert answer["code"] == "outcome_unknown"
+    assert "ann@example.com" in answer["message"]
+    (record,) = [record for record in caplog.records if "tool_failed" in record.message]
+    assert "ann@example.com" not in record.message
+    assert "outcome_unknown" in record.message
 
 
 async def test_a_dry_run_shows_the_plan_and_does_nothing() -> None:
