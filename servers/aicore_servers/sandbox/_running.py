@@ -116,8 +116,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         server = _server(_app(options.vendor))
         listener = _listener(options.port)
-    except (BackendConfigError, OSError, OverflowError) as error:
-        sys.stderr.write(f"aicore sandbox: {error} {getattr(error, 'hint', '') or ''}\n")
+    except BackendConfigError as error:
+        sys.stderr.write(f"aicore sandbox: {error} {error.hint}\n")
+        return 2
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        sys.stderr.write(
+            f"aicore sandbox: cannot listen on port {options.port}: {why}. Choose another with"
+            " --port, or 0 for a free one.\n"
+        )
         return 2
     with listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
