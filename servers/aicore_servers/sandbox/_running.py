@@ -120,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"aicore sandbox: {error} {error.hint}\n")
         return 2
     except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
+        why = str(getattr(error, "strerror", None) or error).rstrip(".")
         sys.stderr.write(
             f"aicore sandbox: cannot listen on port {options.port}: {why}. Choose another with"
             " --port, or 0 for a free one.\n"
