@@ -43,7 +43,8 @@ from aicore_tools.mail.records import (
     Sent,
 )
 from aicore_tools.mail.service import PlannedDraft, PlannedOrganizing, PlannedSending
-from aicore_tools.mail.timer import SendTimer, digest_of
+from aicore_tools.mail.timer import SendTimer
+from aicore_tools.mail.unchanged import digest_of
 
 __all__ = ["create", "main", "server"]
 
