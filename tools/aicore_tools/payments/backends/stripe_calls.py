@@ -33,6 +33,8 @@ __all__ = ["StripeCalls"]
 
 TIMEOUT_S = 20.0
 PAGE_ROWS = 100
+_UNDECIDED = (408, 424, 499)
+"""What proxies answer who waited in vain: what they passed on may have been done."""
 _NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol")
 _RECONNECT = "Run `aicore connect stripe` with a key that works."
 _PERMISSION = re.compile(r"rak_\w+")
@@ -188,8 +190,13 @@ def _lost(*, is_effect: bool) -> ToolsError:
 
 
 def _refused(error: Any, *, is_effect: bool) -> ToolsError:
-    """Sort an answer by its HTTP status. Stripe's own sentence is passed on for 400 alone."""
+    """Sort an answer by its HTTP status. Only Stripe's own sentences are passed on.
+
+    What is no error by its status is one because it could not be read: it was done, perhaps.
+    """
     status = error.http_status or 0
+    if status < 400 or status in _UNDECIDED:
+        return _lost(is_effect=is_effect)
     if status == 401:
         return BackendConfigError("Stripe refuses the key.", hint=_RECONNECT)
     if status == 403:
@@ -205,6 +212,8 @@ def _refused(error: Any, *, is_effect: bool) -> ToolsError:
             "Stripe gets too many requests.", retry_after_s=_retry_after_s(error.headers)
         )
     if status == 409 or status >= 500:
+        return _lost(is_effect=is_effect)
+    if error.error is None:  # not in Stripe's form: somebody on the way says so
         return _lost(is_effect=is_effect)
     return _mistake(error, status)
 
