@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx2
 import pytest
 from tests.contracts.payments_rows import LINES, QUICK, StripeTill, op
 
@@ -18,8 +19,9 @@ from aicore_tools.errors import (
     NotFound,
     ToolsError,
 )
-from aicore_tools.payments import Invoice, Line, Link, Payment, Subscription
+from aicore_tools.payments import Customer, Invoice, Line, Link, Payment, Subscription
 from aicore_tools.payments.backends.stripe import StripeLedger
+from aicore_tools.payments.backends.stripe_procedures import MOST_FORMER
 from aicore_tools.payments.records import (
     Action,
     CustomerChange,
@@ -198,6 +200,37 @@ async def test_a_customer_who_was_deleted_can_come_back(till: StripeTill) -> Non
         second = await invoice(ledger)
         assert second.customer != first.customer
         assert (await invoice(ledger)).customer == second.customer
+        till.outside("delete", second.customer)
+        third = await invoice(ledger)
+        assert third.customer not in (first.customer, second.customer)
+
+
+async def test_whose_address_was_changed_is_not_taken_for_who_had_it(till: StripeTill) -> None:
+    """Within a day Stripe answers a new customer's key with whom it made first."""
+    async with till.ledger() as ledger:
+        first = await invoice(ledger)
+        moved = httpx2.post(
+            f"{till.sandbox.url}/v1/customers/{first.customer}",
+            data={"email": "bob@other.example"},
+            headers={"Authorization": "Bearer sk_test_main"},
+            timeout=5,
+        )
+        assert moved.status_code == 200
+        second = await invoice(ledger)
+        customer = await ledger.get(EntryId(second.customer))
+        assert isinstance(customer, Customer)
+        assert (customer.email, customer.id != first.customer) == ("ann@example.com", True)
+        assert (await invoice(ledger)).customer == second.customer
+    assert till.sandbox.state["counts"]["customer"] == 2
+
+
+async def test_who_was_made_and_deleted_too_often_is_refused(till: StripeTill) -> None:
+    async with till.ledger() as ledger:
+        for _ in range(MOST_FORMER):
+            till.outside("delete", (await invoice(ledger)).customer)
+        with pytest.raises(Conflict) as refused:
+            await invoice(ledger)
+        assert refused.value.outcome == "none"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from aicore_tools.errors import BackendConfigError, BackendUnavailable, OutcomeUnknown, ToolsError
+from aicore_tools.errors import (
+    BackendConfigError,
+    BackendUnavailable,
+    Conflict,
+    OutcomeUnknown,
+    ToolsError,
+)
 from aicore_tools.journal import Claim, Procedure
 from aicore_tools.payments.backends.stripe_calls import StripeCalls
 from aicore_tools.payments.backends.stripe_entries import OP
@@ -25,6 +31,8 @@ __all__ = ["Found", "StripeProcedures", "begun", "done", "key_of", "nowhere"]
 Found: TypeAlias = dict[str, Any] | None
 KEYS_KEPT_S = 23 * 3600
 """Stripe keeps idempotency keys for 24 hours at least; an hour is left for clocks and requests."""
+MOST_FORMER = 10
+"""How many customers made for one address within a day are looked through."""
 
 
 @contextmanager
@@ -125,16 +133,25 @@ class StripeProcedures:
     async def new_customer(self, email: str) -> str:
         """Make a customer for an address that has none, and give its id.
 
-        The key follows from the address, so that two who ask at once make one customer.
+        The key follows from the address, so that two who ask at once make one customer. For a
+        day Stripe answers with whom it made first, also one who was deleted or got another
+        address since: the next key follows from that one.
+
+        Raises:
+            Conflict: too many such were made within a day.
         """
         customers, params = self.calls.v1.customers, {"email": email}
-        key = hashlib.sha256(f"customer {email}".encode()).hexdigest()
-        made = await self.calls.send(customers.create_async, key=key, params=params)
-        found = await self.calls.read(customers.retrieve_async, made["id"])
-        if found.get("deleted"):  # the answer was of one who was deleted since, within a day
-            key = f"{key}:{made['id']}"
+        key = _digest(f"customer {email}")
+        for _ in range(MOST_FORMER):
             made = await self.calls.send(customers.create_async, key=key, params=params)
-        return str(made["id"])
+            found = await self.calls.read(customers.retrieve_async, made["id"])
+            if not found.get("deleted") and (found.get("email") or "").lower() == email:
+                return str(found["id"])
+            key = _digest(f"{key} {made['id']}")
+        raise Conflict(
+            "Too many customers of that address were made and changed again within a day.",
+            hint="Make one at Stripe, and name it by its id.",
+        )
 
     async def marked(self, method: Any, claim: Claim, **params: Any) -> dict[str, Any] | None:
         """Look through a list for what carries the operation in its metadata."""
@@ -146,6 +163,10 @@ class StripeProcedures:
     def since(self, claim: Claim) -> dict[str, int]:
         """Give the bounds of a list for what this effect made; clocks may differ by an hour."""
         return {"gte": claim.request["asked_s"] - 3600}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 async def nowhere(_: Claim) -> Found:
