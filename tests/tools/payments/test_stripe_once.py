@@ -195,6 +195,27 @@ async def test_refused_lines_leave_no_draft_behind(tmp_path: Path, sandbox: Sand
     assert till.sandbox.state["counts"]["invoice"] == 1
 
 
+async def test_a_draft_that_cannot_be_taken_back_is_not_denied(
+    tmp_path: Path, sandbox: Sandboxes
+) -> None:
+    """Stripe refuses the lines, and then to delete the empty draft."""
+    till = StripeTill(tmp_path, sandbox("stripe"))
+    said = {"type": "invalid_request_error", "message": "That line is wrong."}
+    till.sandbox.fail("add_lines$", "status", status=400, body={"error": said}, times=2)
+    said = {"type": "invalid_request_error", "message": "Not now."}
+    till.sandbox.fail("^DELETE ", "status", status=400, body={"error": said}, times=2)
+    new = NewInvoice(lines=LINES, currency="EUR", customer="a@b.de", due_days=0)
+    async with till.ledger() as ledger:
+        with pytest.raises(OutcomeUnknown) as left:
+            await ledger.add_invoice(new, op("k"))
+        (draft,) = till.sandbox.state["objects"]["main"]["invoice"]
+        assert draft in left.value.message
+        assert "That line is wrong." in left.value.message
+    effect, _ = await insist(till, lambda key, on: on.add_invoice(new, op(key)))
+    assert len(effect.result.lines) == len(LINES)
+    assert till.sandbox.state["counts"]["invoice"] == 1
+
+
 LATE = timedelta(hours=25)
 SLOW = Patience(attempts=2, deadline_s=600, first_pause_s=300)
 LATER = [what for what in WRITES if what != "link:expires" and not what.endswith(("send", "mind"))]

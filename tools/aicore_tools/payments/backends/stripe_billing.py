@@ -7,14 +7,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any, cast
 
-from aicore_tools.errors import (
-    BackendConfigError,
-    BackendUnavailable,
-    Conflict,
-    NotFound,
-    OutcomeUnknown,
-    ToolsError,
-)
+from aicore_tools.errors import Conflict, NotFound, OutcomeUnknown, ToolsError
 from aicore_tools.journal import Claim, Procedure
 from aicore_tools.payments.backends.stripe_entries import (
     CREATED,
@@ -230,21 +223,24 @@ class StripeBilling:
                 )
         except OutcomeUnknown:
             raise
-        except ToolsError:
-            await self._take_back(claim, invoice)
+        except ToolsError as refused:
+            await self._take_back(claim, invoice, refused)
             raise
         with done():
             return entry_to_json(await self._reading.invoice(invoice))
 
-    async def _take_back(self, claim: Claim, invoice: str) -> None:
+    async def _take_back(self, claim: Claim, invoice: str, refused: ToolsError) -> None:
         try:
             await self._calls.send(
                 self._calls.v1.invoices.delete_async, invoice, key=key_of(claim, "undo"), params={}
             )
         except NotFound:
             return
-        except (BackendUnavailable, BackendConfigError, OutcomeUnknown) as error:
-            raise OutcomeUnknown(f"An empty draft may be left at Stripe: {invoice}.") from error
+        except ToolsError as error:
+            raise OutcomeUnknown(
+                f"{refused.message} An empty draft may be left at Stripe: {invoice}.",
+                hint="Repeat the call with the same operation key: it is taken back then.",
+            ) from error
 
     async def _find_invoice(self, claim: Claim) -> Found:
         """Find the draft by its mark; one that still lacks its lines gets them."""
