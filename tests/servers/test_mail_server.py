@@ -162,6 +162,7 @@ async def test_errors_have_one_shape(in_process: Connect) -> None:
             ("mail_read", {"id": "t9"}, "not_found"),
             ("mail_read", {"id": "1", "max_chars": 99_999}, "invalid_input"),
             ("mail_search", {"after": "soon"}, "invalid_input"),
+            ("mail_search", {"after": "2026-03-02", "before": "2026-03-01"}, "invalid_input"),
         ]
         for tool, arguments, code in cases:
             answer = await desk(tool, **arguments)

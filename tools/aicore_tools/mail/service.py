@@ -141,14 +141,14 @@ class MailService:
         """
         if not 1 <= search.limit <= MAX_ROWS:
             raise InvalidInput(f"limit: give 1 to {MAX_ROWS}, not {search.limit}.")
-        return await self._mailbox.search(
-            replace(
-                search,
-                query=drafting.clean(search.query),
-                after=self._moment("after", after),
-                before=self._moment("before", before),
+        start, end = self._moment("after", after), self._moment("before", before)
+        if start is not None and end is not None and start >= end:
+            raise InvalidInput(
+                f"after ({after}) is not before before ({before}).",
+                hint="`after` is where the time begins, `before` where it ends.",
             )
-        )
+        asked = replace(search, query=drafting.clean(search.query), after=start, before=end)
+        return await self._mailbox.search(asked)
 
     async def read(
         self, mail_id: str, *, form: ReadFormat = "text", offset: int = 0, max_chars: int = 8000

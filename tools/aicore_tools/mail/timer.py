@@ -23,7 +23,7 @@ from aicore_tools.mail.records import Draft, MailId, Sent, ThreadId
 from aicore_tools.mail.unchanged import digest_of
 from aicore_tools.operations import Effect, Operation
 
-__all__ = ["Due", "Scheduled", "SendTimer", "digest_of"]
+__all__ = ["Due", "Scheduled", "SendTimer"]
 
 _SCHEDULED = """
 CREATE TABLE scheduled (
