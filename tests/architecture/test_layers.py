@@ -13,6 +13,8 @@ PLANTED = {
     "core": ("src/aicore/errors.py", "import aicore.agent"),
     "domain": ("tools/aicore_tools/crm/records.py", "import aicore_tools.crm.service"),
     "domains": ("tools/aicore_tools/crm/records.py", "import aicore_tools.mail.records"),
+    "shared": ("tools/aicore_tools/operations.py", "import aicore_tools.crm.records"),
+    "sdks": ("tools/aicore_tools/payments/service.py", "import stripe"),
     "vendors": ("src/aicore/errors.py", "import httpx2"),
     "protocol": ("tools/aicore_tools/errors.py", "import mcp"),
 }
