@@ -91,6 +91,16 @@ def test_a_key_gives_the_same_answer_for_a_day(stripe: Wire) -> None:
     assert stripe.state["counts"] == {"customer": 2}
 
 
+def test_keys_are_kept_of_posts_alone(stripe: Wire) -> None:
+    """https://docs.stripe.com/api/idempotent_requests: a key with GET or DELETE has no effect."""
+    customer = stripe.made("/v1/customers", "email=a%40b.de")["id"]
+    draft = stripe.made("/v1/invoices", f"customer={customer}")["id"]
+    assert stripe("DELETE", f"/v1/invoices/{draft}", idempotency_key="k").status_code == 200
+    again = stripe("DELETE", f"/v1/invoices/{draft}", idempotency_key="k")
+    assert again.status_code == 404
+    assert "idempotent-replayed" not in again.headers
+
+
 def test_a_key_keeps_a_refusal_too(stripe: Wire) -> None:
     body = "payment_intent=pi_0"
     assert stripe.refused("POST", "/v1/refunds", body, idempotency_key="k")[0] == 404

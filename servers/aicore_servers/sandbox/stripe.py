@@ -159,7 +159,7 @@ class StripeStandIn:
         except Refused as refused:
             return JSONResponse(refused.body, refused.status)
         key = request.headers.get("idempotency-key")
-        if key is None or method == "GET":
+        if key is None or method != "POST":  # Stripe keeps keys of POST alone
             return JSONResponse(*self._do(account, operation, request, body))
         return self._once(account, operation, request, body, key)
 

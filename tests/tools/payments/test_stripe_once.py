@@ -216,6 +216,21 @@ async def test_a_draft_that_cannot_be_taken_back_is_not_denied(
     assert till.sandbox.state["counts"]["invoice"] == 1
 
 
+@pytest.mark.parametrize("kind", ["drop_before", "drop_after"])
+async def test_a_draft_whose_taking_back_was_lost_is_not_there_twice(
+    tmp_path: Path, sandbox: Sandboxes, kind: str
+) -> None:
+    """Stripe keeps no keys of DELETE: asked again, it says that there is no such draft."""
+    till = StripeTill(tmp_path, sandbox("stripe"))
+    said = {"type": "invalid_request_error", "message": "That line is wrong."}
+    till.sandbox.fail("add_lines$", "status", status=400, body={"error": said})
+    till.sandbox.fail("^DELETE ", kind, times=2)
+    new = NewInvoice(lines=LINES, currency="EUR", customer="a@b.de", due_days=0)
+    effect, _ = await insist(till, lambda key, on: on.add_invoice(new, op(key)))
+    assert len(effect.result.lines) == len(LINES)
+    assert till.sandbox.state["counts"]["invoice"] == 1
+
+
 LATE = timedelta(hours=25)
 SLOW = Patience(attempts=2, deadline_s=600, first_pause_s=300)
 LATER = [what for what in WRITES if what != "link:expires" and not what.endswith(("send", "mind"))]
