@@ -19,7 +19,18 @@ from aicore_tools.errors import (
     NotFound,
     ToolsError,
 )
-from aicore_tools.payments import Customer, Invoice, Line, Link, Payment, Subscription
+from aicore_tools.operations import Effect
+from aicore_tools.payments import (
+    Customer,
+    Invoice,
+    Line,
+    Link,
+    Payment,
+    PaymentRules,
+    PaymentService,
+    Subscription,
+    SubscriptionGiven,
+)
 from aicore_tools.payments.backends.stripe import StripeLedger
 from aicore_tools.payments.backends.stripe_procedures import MOST_FORMER
 from aicore_tools.payments.records import (
@@ -33,6 +44,7 @@ from aicore_tools.payments.records import (
     NewSubscription,
     ProductChange,
     ReportQuery,
+    SubscriptionStep,
 )
 
 
@@ -365,6 +377,53 @@ async def test_a_subscription_is_billed_by_invoices_that_stripe_sends(till: Stri
         assert isinstance(made, Subscription)
     (stored,) = till.sandbox.state["objects"]["main"]["subscription"].values()
     assert (stored["collection_method"], stored["days_until_due"]) == ("send_invoice", 14)
+
+
+async def test_a_subscription_of_several_prices_is_read_whole_and_not_changed(
+    till: StripeTill,
+) -> None:
+    async with till.ledger() as ledger:
+        gym, trainer = [
+            (
+                await ledger.save_product(
+                    ProductChange(name=name, amount_minor=amount, currency="EUR", every="month"),
+                    op(),
+                )
+            ).result.id
+            for name, amount in (("Gym", 1000), ("Trainer", 50_000))
+        ]
+        customer = (await invoice(ledger)).customer
+        made = httpx2.post(
+            f"{till.sandbox.url}/v1/subscriptions",
+            data={
+                "customer": customer,
+                "items[0][price]": gym,
+                "items[0][quantity]": "3",
+                "items[1][price]": trainer,
+                "collection_method": "send_invoice",
+                "days_until_due": "14",
+            },
+            headers={"Authorization": "Bearer sk_test_main"},
+            timeout=5,
+        ).json()["id"]
+        service = PaymentService(ledger, rules=PaymentRules(zone=ZoneInfo("UTC")))
+        for change in ({"price": trainer}, {"quantity": 2}):
+            given = SubscriptionGiven(action="change", id=made, **change)
+            with pytest.raises(Conflict) as refused:
+                await service.plan_subscription(given, op())
+            assert refused.value.hint is not None
+        step = SubscriptionStep(id=made, action="change", quantity=2)
+        with pytest.raises(Conflict):
+            await ledger.step_subscription(step, op())
+        for action, when in (("cancel", "period_end"), ("resume", "now"), ("cancel", "now")):
+            given = SubscriptionGiven(action=action, id=made, when=when)  # type: ignore[arg-type] # as named
+            plan = await service.plan_subscription(given, op())
+            assert plan.amount_minor == 53_000
+            step_op = op(f"{action} {when}")
+            done = (await service.subscription(plan, step_op)).result
+            assert isinstance(done, Subscription)
+            assert (done.amount_minor, done.price, done.more_prices) == (53_000, gym, (trainer,))
+            assert await ledger.earlier(step_op) == Effect(result=done, is_replay=True)
 
 
 async def test_payouts_and_fees_are_reported(till: StripeTill) -> None:

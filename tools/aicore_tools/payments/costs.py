@@ -62,12 +62,20 @@ def check_held(present: Subscription) -> None:
         raise Conflict("The subscription is active; there is nothing to resume.")
 
 
-def check_change(present: Subscription, product: Product, when: When) -> None:
-    """Hold the new price of a subscription against the old one.
+def check_change(present: Subscription, product: Product | None, when: When) -> None:
+    """Hold the new price of a subscription, None where it stays, against the old one.
 
     Raises:
+        Conflict: it is of several prices: which one is meant, nobody said.
         InvalidInput: the currency differs, or the period does and it is to change at its end.
     """
+    if present.more_prices:
+        raise Conflict(
+            "The subscription is of several prices; it cannot be changed here.",
+            hint="Change it at the payment provider.",
+        )
+    if product is None:
+        return
     each_period(product)
     if product.currency != present.currency:
         raise InvalidInput(f"{product.id} is in {product.currency}, not {present.currency}.")
@@ -79,7 +87,12 @@ def check_change(present: Subscription, product: Product, when: When) -> None:
 
 
 def cost_after(present: Subscription, product: Product | None, quantity: int | None) -> int:
-    """Give what a subscription costs each period with that price and quantity, in minor units."""
+    """Give what a subscription costs each period with that price and quantity, in minor units.
+
+    None leaves them; of several prices all are counted.
+    """
+    if product is None and quantity is None:
+        return present.amount_minor
     count = present.quantity if quantity is None else quantity
     if product is None:
         return present.amount_minor // max(1, present.quantity) * count

@@ -85,6 +85,8 @@ def entry_from_json(stored: Mapping[str, Any]) -> Entry:
             body[name] = moment_of(body[name])
     if "lines" in body:
         body["lines"] = lines_of(body["lines"])
+    if "more_prices" in body:
+        body["more_prices"] = tuple(body["more_prices"])
     if "history" in body:
         body["history"] = tuple(state_of(state) for state in body["history"])
     return record(**body)

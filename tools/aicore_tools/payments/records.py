@@ -197,8 +197,9 @@ class Refund:
 class Subscription:
     """A product that a customer pays for every period, `amount_minor` each time for all of it.
 
-    `period_end` is when the next period is billed; `cancel_at` when it ends, if that is decided;
-    `next_price` what counts from `period_end` on, if that is another.
+    `more_prices` are what it is of besides `price`, where somebody else made it so; `quantity` is
+    of `price` alone then. `period_end` is when the next period is billed; `cancel_at` when it
+    ends, if that is decided; `next_price` what counts from `period_end` on, if that is another.
     """
 
     id: EntryId
@@ -213,6 +214,7 @@ class Subscription:
     period_end: datetime | None
     cancel_at: datetime | None = None
     next_price: EntryId | None = None
+    more_prices: tuple[EntryId, ...] = ()
     created: datetime
     history: tuple[State, ...] = ()
 

@@ -80,7 +80,7 @@ class Resolver:
         Raises:
             InvalidInput: an argument is missing, wrong, or not of this action.
             NotFound: there is no such subscription or price.
-            Conflict: it has ended.
+            Conflict: it has ended, or is of several prices.
         """
         if not given.id or given.customer:
             raise InvalidInput(f"{given.action} needs the id of a subscription, and no customer.")
@@ -95,7 +95,7 @@ class Resolver:
             check_held(present)
         product = await self.active(given.price) if given.price else None
         quantity = None if given.quantity is None else checked_quantity(given.quantity)
-        if product is not None:
+        if given.action == "change":
             check_change(present, product, given.when)
         return SubscriptionPlan(
             what=SubscriptionStep(

@@ -223,6 +223,7 @@ def subscription_of(one: Mapping[str, Any]) -> Subscription:
         status="paused" if one.get("pause_collection") and not has_ended else one["status"],
         period_end=None if has_ended else moment_of(first["current_period_end"]),
         cancel_at=moment_of(cancel_s) if cancel_s is not None and not has_ended else None,
+        more_prices=tuple(EntryId(item["price"]["id"]) for item in items[1:]),
         created=moment_of(one["created"]),
     )
 

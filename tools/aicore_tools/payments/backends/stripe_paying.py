@@ -109,7 +109,7 @@ class StripePaying:
                 is_paused=step["action"] == "resume" and present["status"] == "paused",
             )
         if _ends_now(step):
-            changed = await self._calls.send(
+            changed = await self._calls.send(  # no key counts: what was lost is told by its end
                 subscriptions.cancel_async, step["id"], key=key_of(claim), params={}
             )
             return entry_to_json(subscription_of(changed))
@@ -159,7 +159,7 @@ def _changes(step: _Json, present: _Json) -> _Json:
     """Give what is to be sent of a step.
 
     Raises:
-        Conflict: there is nothing to resume.
+        Conflict: there is nothing to resume, or which item is to change is not said.
     """
     if step["action"] == "cancel":
         return {"cancel_at_period_end": True}
@@ -169,7 +169,10 @@ def _changes(step: _Json, present: _Json) -> _Json:
             raise Conflict("The subscription is active; there is nothing to resume.")
         held = {"pause_collection": ""} if present.get("pause_collection") else {}
         return {"cancel_at_period_end": False, **held}
-    item: _Json = {"id": present["items"]["data"][0]["id"]}
+    items = present["items"]["data"]
+    if len(items) > 1:
+        raise Conflict("The subscription has several items.", hint="Change it at Stripe.")
+    item: _Json = {"id": items[0]["id"]}
     if step["price"] is not None:
         item["price"] = step["price"]
     if step["quantity"] is not None:
