@@ -115,6 +115,37 @@ async def test_a_repeat_of_what_was_lost_counts_once(limit: Open) -> None:
             await day.within(1, op("other"), done)
 
 
+async def key_reused() -> Effect[str]:
+    raise Conflict("no", code="operation_key_reused")
+
+
+@pytest.mark.parametrize(("end", "room"), [(refused, 1000), (key_reused, 600), (lost, 600)])
+async def test_what_was_lost_and_then_certainly_did_nothing_is_given_back(
+    limit: Open, end: Callable[[], Any], room: int
+) -> None:
+    """The first two attempts did nothing either, also that of yesterday."""
+    async with limit(now=NOW - timedelta(days=1)) as yesterday, limit() as day:
+        for attempted, effect in ((yesterday, lost), (day, lost), (day, end)):
+            with pytest.raises((Conflict, OutcomeUnknown)):
+                await attempted.within(400, op("k"), effect)
+        assert await left(day) == room
+        assert await left(yesterday) == room
+
+
+async def test_what_began_later_under_the_same_key_stays_counted(limit: Open) -> None:
+    """One is refused while the other is at it: the second may be done yet."""
+    async with limit() as day, limit() as other:
+
+        async def refused_meanwhile() -> Effect[str]:
+            with pytest.raises(OutcomeUnknown):
+                await other.within(400, op("k"), lost)
+            raise Conflict("no")
+
+        with pytest.raises(Conflict):
+            await day.within(400, op("k"), refused_meanwhile)
+        assert await left(day) == 600
+
+
 async def test_a_business_has_a_day_of_its_own(limit: Open) -> None:
     async with limit() as one, limit(business="other") as other:
         await one.within(1000, op("k"), done)

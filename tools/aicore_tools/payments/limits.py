@@ -135,8 +135,8 @@ class DayLimit:
     ) -> Effect[T]:
         """Do the effect if the day has room for its amount.
 
-        What happened before is not counted again, nor what certainly did not happen; what may
-        have happened stays counted.
+        What happened before is not counted again, nor what certainly did not happen, with the
+        earlier attempts of that operation; what may have happened stays counted.
 
         Raises:
             NotAllowed: it has not (code `day_limit_reached`).
@@ -158,8 +158,11 @@ class DayLimit:
             effect = await perform()
         except OutcomeUnknown:
             raise
-        except ToolsError:
-            await self._release(attempt)
+        except ToolsError as error:
+            if error.code == "operation_key_reused":  # what the key was used for stays counted
+                await self._release(attempt)
+            else:
+                await self._release_up_to(attempt, op_key)
             raise
         if effect.is_replay:
             await self._release(attempt)
@@ -171,6 +174,20 @@ class DayLimit:
             lambda connection: connection.execute(
                 "DELETE FROM spending WHERE business = ? AND attempt = ?",
                 (self._store.business, attempt),
+            )
+        )
+
+    async def _release_up_to(self, attempt: str, op_key: str) -> None:
+        """Take back an attempt and those before it under its key, whatever day they were of.
+
+        They did nothing either, or it would have given what they did. One that began later may
+        be at it still.
+        """
+        await self._store.write(
+            lambda connection: connection.execute(
+                "DELETE FROM spending WHERE business = :business AND op_key = :op_key AND rowid <="
+                " (SELECT rowid FROM spending WHERE business = :business AND attempt = :attempt)",
+                {"business": self._store.business, "op_key": op_key, "attempt": attempt},
             )
         )
 
