@@ -129,6 +129,23 @@ async def test_a_price_brings_its_amount_name_and_currency(tmp_path: Path) -> No
             await link(service, LineGiven(price=price.id))
 
 
+async def test_another_currency_needs_another_amount(tmp_path: Path) -> None:
+    async with opened(tmp_path, currencies=frozenset({"EUR", "JPY"})) as service:
+        made = await product(service, amount_minor=1000, currency="EUR")
+        for given in ({"currency": "JPY"}, {"currency": "jpy", "is_active": False}):
+            with pytest.raises(InvalidInput):
+                await product(service, id=made.id, amount_minor=None, **given)
+        for amount_minor in (None, 1):
+            with pytest.raises(NotAllowed) as refused:
+                await product(service, id=made.id, amount_minor=amount_minor, currency="USD")
+            assert refused.value.code == "currency_not_allowed"
+        assert await service.get(made.id) == made
+        same = await product(service, id=made.id, amount_minor=None, currency="EUR", name="Cut 2")
+        assert (same.amount_minor, same.currency, same.name) == (1000, "EUR", "Cut 2")
+        yen = await product(service, id=made.id, amount_minor=1500, currency="JPY")
+        assert (yen.amount_minor, yen.currency) == (1500, "JPY")
+
+
 async def test_the_limit_holds_for_the_whole_of_a_call(tmp_path: Path) -> None:
     async with opened(tmp_path) as service:
         half = LineGiven(description="x", amount_minor=5000)

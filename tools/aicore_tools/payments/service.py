@@ -302,17 +302,24 @@ class PaymentService:
         """Read a product to add, or a change of the one of that id.
 
         Raises:
-            InvalidInput: an argument is wrong, or a new one lacks its amount.
-            NotAllowed: it costs more than one call may ask for.
+            InvalidInput: an argument is wrong, or a new one, or a new currency, lacks its amount.
+            NotAllowed: it costs more than one call may ask for, or its currency is not used here.
             NotFound: there is none of that id.
         """
         currency = currency_of(given.currency)
         present = None if given.id is None else await self._resolver.product(given.id)
+        known = present.currency if present else self._rules.currency
+        if currency is not None:
+            self._rules.check(0, currency)
         if given.amount_minor is not None:
-            known = present.currency if present else self._rules.currency
             self._resolver.check_total(checked_unit(given.amount_minor), currency or known)
         elif present is None:
             raise InvalidInput("A new product needs an amount.")
+        elif currency not in (None, known):
+            raise InvalidInput(
+                f"An amount in {known} is another in {currency}.",
+                hint="Give the amount in the new currency too.",
+            )
         change = ProductChange(
             name=checked_text(given.name, "name", 200, required=True),
             id=present.id if present else None,
