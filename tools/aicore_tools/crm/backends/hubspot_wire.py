@@ -52,6 +52,7 @@ _PACKAGES = (
     "oauth",
 )
 _BUSY = (423, 429, 477)  # locked, too many, being moved: nothing was done
+_UNTOLD = (408, 499)  # it took too long, or somebody on the way gave up: it may have been done
 _RETRY_S = 2.0
 
 
@@ -139,11 +140,9 @@ class HubSpotWire:
     ) -> Any:
         if time.monotonic() > self._access.until - EARLY_S:
             await patiently(self._refresh, patience=self.patience)
+        called = partial(self._method(method), *args, **kwargs, _request_timeout=self.timeout_s)
         with self._translated(is_effect=is_effect):
-            return await self._threads.run(
-                self.timeout_s + 5.0,
-                partial(self._method(method), *args, **kwargs, _request_timeout=self.timeout_s),
-            )
+            return await self._threads.run(self.timeout_s + 5.0, called)
 
     def _load(self) -> None:
         with needing("hubspot"):
@@ -174,18 +173,16 @@ class HubSpotWire:
         return called
 
     async def _refresh(self) -> None:
+        called = partial(
+            self._method("oauth.tokens_api.create"),
+            grant_type="refresh_token",
+            client_id=self.connection.need("client_id"),
+            client_secret=self.connection.need("client_secret"),
+            refresh_token=self.connection.need("refresh_token"),
+            _request_timeout=self.timeout_s,
+        )
         with self._translated(is_effect=False):
-            answer = await self._threads.run(
-                self.timeout_s + 5.0,
-                partial(
-                    self._method("oauth.tokens_api.create"),
-                    grant_type="refresh_token",
-                    client_id=self.connection.need("client_id"),
-                    client_secret=self.connection.need("client_secret"),
-                    refresh_token=self.connection.need("refresh_token"),
-                    _request_timeout=self.timeout_s,
-                ),
-            )
+            answer = await self._threads.run(self.timeout_s + 5.0, called)
         self._access = _Access(answer.access_token, time.monotonic() + float(answer.expires_in))
 
     @contextmanager
@@ -202,12 +199,17 @@ class HubSpotWire:
             if _never_sent(error):
                 raise BackendUnavailable("HubSpot cannot be reached.") from error
             raise _lost("The connection to HubSpot broke.", is_effect=is_effect) from error
+        except AttributeError as error:
+            # SDK 12 makes an exception without a body of a TLS failure, also of one that comes
+            # after the request was sent, and then decodes that body.
+            raise _lost("The TLS connection to HubSpot broke.", is_effect=is_effect) from error
+        except ValueError as error:
+            raise _lost("HubSpot's answer cannot be read.", is_effect=is_effect) from error
 
 
 def _never_sent(error: Exception) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
-    # ApiException without a status: the TLS handshake failed.
-    return bool(names & {"NewConnectionError", "ConnectTimeoutError", "ApiException"})
+    return bool(names & {"NewConnectionError", "ConnectTimeoutError"})
 
 
 def _lost(message: str, *, is_effect: bool) -> ToolsError:
@@ -221,8 +223,8 @@ def _refused(status: int, error: Exception, *, is_effect: bool) -> ToolsError:
         return BackendUnavailable(
             "HubSpot asks to wait.", retry_after_s=_retry_after_s(error) or _RETRY_S
         )
-    if status >= 500:
-        return _lost(f"HubSpot answered with an error of its own ({status}).", is_effect=is_effect)
+    if status >= 500 or status < 400 or status in _UNTOLD:
+        return _lost(f"HubSpot gave no clear answer ({status}).", is_effect=is_effect)
     body = _body(error)
     said = str(body.get("message") or f"status {status}")[:300]
     if status == 401:
