@@ -239,6 +239,71 @@ async def test_a_value_that_is_taken_names_who_has_it(url: str, tmp_path: Path) 
         assert f"pet:{rex.id}" in (taken.error or "")
 
 
+REFUSAL = {"kind": "status", "status": 400, "body": {"message": "Not valid"}}
+
+
+async def test_a_refused_change_of_a_task_is_not_called_done(url: str, tmp_path: Path) -> None:
+    async with hubspot(url, tmp_path) as directory:
+        task = (await directory.log(op(), Entry(kind="task", text="call"))).result
+        done = Entry(kind="task", task_id=task.id, is_done=True)
+        fault(url, on="tasks/batch/update", **REFUSAL)
+        with pytest.raises(InvalidInput) as refusal:
+            await directory.log(op("k"), done)
+        assert refusal.value.outcome == "none"
+        (kept,) = await directory.get("task", [task.id])
+        assert kept.fields["is_done"] is False
+        assert (await directory.log(op("k"), done)).result.is_done is True
+
+
+async def test_a_refused_link_of_an_unchanged_task_is_not_called_done(
+    url: str, tmp_path: Path
+) -> None:
+    (ann,) = seeded(url, "contacts", {"firstname": "Ann"})
+    async with hubspot(url, tmp_path) as directory:
+        task = (await directory.log(op(), Entry(kind="task", text="call"))).result
+        linked = Entry(kind="task", task_id=task.id, about=[Ref("contact", RecordId(ann))])
+        for kind, times in (("drop_before", 1), ("status", 4)):
+            fault(url, **{**REFUSAL, "on": "associate", "kind": kind, "times": times})
+        with pytest.raises(OutcomeUnknown):
+            await directory.log(op("k"), linked)
+        with pytest.raises(InvalidInput):
+            await directory.log(op("k"), linked)
+        assert not any(state(url)["associations"].values())
+        assert list((await directory.log(op("k"), linked)).result.about) == [f"contact:{ann}"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "on", "error"),
+    [
+        ({"name": "Eve"}, "contacts/batch/update", "Not valid"),
+        ({}, "batch/associate", "Not linked"),
+    ],
+    ids=["change", "link"],
+)
+async def test_a_refused_change_is_an_error_and_changes_nothing(
+    url: str, tmp_path: Path, fields: dict[str, str], on: str, error: str
+) -> None:
+    ann, ben = seeded(url, "contacts", {"firstname": "Ann"}, {"firstname": "Ben"})
+    item = Upsert(fields=fields, id=RecordId(ann), links=[Ref("contact", RecordId(ben))])
+    async with hubspot(url, tmp_path) as directory:
+        fault(url, on=on, **REFUSAL)
+        (result,) = (await directory.upsert(op(), "contact", [item])).result
+        assert (result.status, result.id, result.changed) == ("error", None, None)
+        assert error in (result.error or "")
+    assert state(url)["objects"]["contacts"][ann]["firstname"] == "Ann"
+    assert not any(state(url)["associations"].values())
+
+
+async def test_a_record_that_is_written_but_not_linked_says_both(url: str, tmp_path: Path) -> None:
+    (ben,) = seeded(url, "contacts", {"firstname": "Ben"})
+    item = Upsert(fields={"name": "Ann"}, links=[Ref("contact", RecordId(ben))])
+    async with hubspot(url, tmp_path) as directory:
+        fault(url, on="batch/associate", **REFUSAL)
+        (result,) = (await directory.upsert(op(), "contact", [item])).result
+        assert result.status == "created"
+        assert f"contact:{ben}" in (result.error or "")
+
+
 async def test_silence_ends_at_the_time_allowed(tmp_path: Path) -> None:
     """A peer that accepts and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -85,6 +85,7 @@ CASES = {
     "task done": Case(log(kind="task", task_id=TASK_ID, is_done=True), UPDATE, {}),
     "link": Case(link(), r"PUT /crm/v4/objects/.*/default/", {}, 2),
     "link with a label": Case(link(label="knows"), r"PUT /crm/v4/objects/", {}, 2),
+    "label in other letters": Case(link(label="KNOWS"), r"PUT /crm/v4/objects/", {}, 2),
     "archive": Case(archive(), r"POST /crm/v3/objects/contacts/batch/archive", {"contacts": -1}),
     "merge": Case(
         archive(merge_into=A.id), r"POST /crm/v3/objects/contacts/merge", {"contacts": -1}

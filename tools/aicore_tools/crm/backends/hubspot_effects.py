@@ -19,7 +19,7 @@ from aicore_tools.crm.backends.hubspot_planning import (
 from aicore_tools.crm.backends.hubspot_reading import associated, label_of, read_batch
 from aicore_tools.crm.backends.hubspot_shapes import Shape
 from aicore_tools.crm.backends.hubspot_values import encoded, instant, record_of
-from aicore_tools.crm.backends.hubspot_writing import Writer, unknown_once_begun
+from aicore_tools.crm.backends.hubspot_writing import REFUSALS, Writer, unknown_once_begun
 from aicore_tools.crm.fields import nearest
 from aicore_tools.crm.records import Archive, Entry, RecordId, Ref, Upsert
 from aicore_tools.errors import InvalidInput, NotFound
@@ -114,11 +114,11 @@ class Effects:
 
     async def _find_log(self, claim: Claim) -> _Done | None:
         writer = await self._finished(claim)
-        return None if writer is None else self._logged(claim, writer)
+        return None if writer is None or writer.refused else self._logged(claim, writer)
 
     def _logged(self, claim: Claim, writer: Writer) -> _Done:
-        if writer.our_id(0) is None:
-            raise InvalidInput(writer.errors.get(0, "HubSpot did not take it."))
+        if 0 in writer.refused:
+            raise InvalidInput(writer.errors[0])
         asked = claim.request
         now = writer.plan["rows"][0]["changes"] or {}
         about = [f"{record_type}:{record_id}" for record_type, record_id in asked["about"]]
@@ -214,7 +214,7 @@ class Effects:
         if asked["remove"]:
             is_changed = present is not None
         else:
-            is_changed = present is None or (bool(label) and label != present)
+            is_changed = present is None or (bool(label) and not _is_same_label(label, present))
         kind = await self._label_kind(a, b, label) if label else None
         await claim.note(changed=is_changed)
         if is_changed:
@@ -228,7 +228,7 @@ class Effects:
         present = await self._label(*_refs([asked["a"], asked["b"]]))
         is_so = present is None if asked["remove"] else present is not None
         if asked["label"] and not asked["remove"]:
-            is_so = present == asked["label"]
+            is_so = present is not None and _is_same_label(asked["label"], present)
         return {"changed": claim.notes["changed"]} if is_so else None
 
     async def _label(self, a: Ref, b: Ref) -> str | None:
@@ -247,7 +247,7 @@ class Effects:
         )
         known = {str(each.label): each for each in answer.results if each.label}
         for name, each in known.items():
-            if name.casefold() == label.casefold():
+            if _is_same_label(label, name):
                 return {"associationCategory": each.category, "associationTypeId": each.type_id}
         raise InvalidInput(
             f"HubSpot has no label {label!r} between {a.type} and {b.type}.{nearest(label, known)}",
@@ -304,12 +304,23 @@ class Effects:
         with unknown_once_begun(merged):
             survivor = await self._survivor(shape, target_id)
             for source in sources:
-                if await self._survivor(shape, source) != survivor:
-                    body = {"primaryObjectId": survivor, "objectIdToMerge": source}
-                    await self.account.wire.write(_MERGED[shape.object], body, repeats=False)
+                if survivor is None or await self._survivor(shape, source) != survivor:
+                    await self._merge_one(shape, survivor or target_id, source)
                 merged.append(source)
                 survivor = await self._survivor(shape, target_id)
         return _archived(claim.request, shape.our_id(survivor or target_id))
+
+    async def _merge_one(self, shape: Shape, survivor: str, source: str) -> None:
+        """Merge two. A refusal may come from an earlier request that only now was done."""
+        body = {"primaryObjectId": survivor, "objectIdToMerge": source}
+        try:
+            await self.account.wire.write(_MERGED[shape.object], body, repeats=False)
+        except REFUSALS:
+            with unknown_once_begun([source]):
+                now = await self._survivor(shape, survivor)
+                is_merged = now is not None and await self._survivor(shape, source) == now
+            if not is_merged:
+                raise
 
     async def _survivor(self, shape: Shape, vendor_id: str) -> str | None:
         """Follow a record through merges: HubSpot answers for a merged id with who took it in."""
@@ -392,6 +403,10 @@ class Effects:
         if place[1] in places[place[0].object][1]:
             raise InvalidInput("A record cannot be merged into itself.")
         return place
+
+
+def _is_same_label(a: str, b: str) -> bool:
+    return a.casefold() == b.casefold()
 
 
 def _archived(asked: Mapping[str, Any], merged_into: RecordId | None) -> _Done:

@@ -23,11 +23,12 @@ from aicore_tools.crm.records import RecordId
 from aicore_tools.errors import Conflict, InvalidInput, NotFound, OutcomeUnknown, ToolsError
 from aicore_tools.progress import progress
 
-__all__ = ["Writer", "unknown_once_begun"]
+__all__ = ["REFUSALS", "Writer", "unknown_once_begun"]
 
 MAX_BATCH = 100
 _EXISTING = re.compile(r"Existing ID: ?(\d+)")
-_REFUSALS = (InvalidInput, Conflict, NotFound)
+REFUSALS = (InvalidInput, Conflict, NotFound)
+"""What HubSpot's refusals of one record become."""
 
 
 @contextmanager
@@ -50,8 +51,8 @@ def unknown_once_begun(done: Sized) -> Iterator[None]:
 class Writer:
     """Carries out one plan. `key` names the operation to HubSpot.
 
-    `ids` are HubSpot's ids of the writes that are done, `errors` why others cannot be, `unlinked`
-    the records that HubSpot would not link to what was written.
+    `ids` are HubSpot's ids of the writes that are done, `refused` the writes of which nothing was,
+    `errors` why, `unlinked` the records that HubSpot would not link to what was written.
     """
 
     account: Account
@@ -59,6 +60,7 @@ class Writer:
     key: str
     ids: dict[int, str] = field(default_factory=dict)
     errors: dict[int, str] = field(default_factory=dict)
+    refused: set[int] = field(default_factory=set)
     unlinked: list[str] = field(default_factory=list)
 
     async def prepare(self) -> None:
@@ -113,11 +115,11 @@ class Writer:
         for row in self.plan["rows"]:
             index = row["write"]
             error = row["error"] if index is None else self.errors.get(index)
-            is_lost = index is not None and index in self.errors and index not in self.ids
+            is_lost = index in self.refused
             rows.append(
                 {
                     "status": "error" if is_lost else row["status"],
-                    "id": row["id"] if index is None else self.our_id(index),
+                    "id": row["id"] if index is None else None if is_lost else self.our_id(index),
                     "changed": None if is_lost else row["changed"],
                     "error": error,
                 }
@@ -137,7 +139,13 @@ class Writer:
         raise OutcomeUnknown("The mapping has changed since this was begun.")
 
     def _operation(self, index: int) -> str:
-        return f"{self.key}-{index}"
+        """Name a creation by its record's place in the call.
+
+        A plan made anew under the same key may have other writes; the places stay. So a request
+        that comes in late writes what it would have written, never into another's record.
+        """
+        place = next(place for place, row in enumerate(self.plan["rows"]) if row["write"] == index)
+        return f"{self.key}-{place}"
 
     def _creations(self) -> list[tuple[Shape, str, list[int]]]:
         groups: dict[tuple[str, str], list[int]] = {}
@@ -194,12 +202,12 @@ class Writer:
             answer = await self.account.wire.write(
                 f"crm.objects.batch_api.{method}", shape.object, {"inputs": inputs}, repeats=True
             )
-        except _REFUSALS as error:
+        except REFUSALS as error:
             if len(inputs) > 1:
                 for each in inputs:
                     await self._batch(method, shape, [each])
             else:
-                self.errors[int(inputs[0]["objectWriteTraceId"])] = _worded(shape, error.message)
+                self._refuse(int(inputs[0]["objectWriteTraceId"]), _worded(shape, error.message))
             return
         for found in answer.results:
             self.ids[_index_of(found, inputs)] = str(found.id)
@@ -207,11 +215,15 @@ class Writer:
         for each in inputs:
             index = int(each["objectWriteTraceId"])
             if index not in self.ids:
-                self.errors[index] = _worded(shape, _reason(refused, str(index)))
+                self._refuse(index, _worded(shape, _reason(refused, str(index))))
+
+    def _refuse(self, index: int, error: str) -> None:
+        self.refused.add(index)
+        self.errors[index] = error
 
     async def _associate(self, index: int, write: Write) -> None:
         vendor_id = self.ids.get(index, write["id"])
-        if vendor_id is None:
+        if vendor_id is None or index in self.refused:
             return
         for record_type, record_id in write["links"]:
             place = self.account.shapes.place(record_type, record_id)
@@ -227,10 +239,13 @@ class Writer:
                     body,
                     repeats=True,
                 )
-            except _REFUSALS as error:
+            except REFUSALS as error:
                 self.unlinked.append(f"{record_type}:{record_id}")
                 self.errors[index] = f"Not linked to {record_type}:{record_id}: {error.message}"
-            self.ids.setdefault(index, vendor_id)
+            else:
+                self.ids.setdefault(index, vendor_id)
+        if index in self.errors and index not in self.ids:
+            self.refused.add(index)
 
     async def _look_up_updates(self, shape: Shape, indexes: Sequence[int]) -> None:
         """Tell by the versions of each property whether a change was made since it was planned."""
