@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from aicore_tools.crm.backends.hubspot_account import Account
+from aicore_tools.crm.backends.hubspot_money import amounts, in_currency, misfit
 from aicore_tools.crm.backends.hubspot_reading import associated, get, read_batch
 from aicore_tools.crm.backends.hubspot_search import matching
 from aicore_tools.crm.backends.hubspot_shapes import Shape
@@ -212,6 +213,7 @@ class Planner:
         if not fields:
             raise _Refused("There is nothing to store: give at least one field in set.")
         self._refuse_taken(None, fields)
+        _refuse_misfit(shape, fields, fields)
         properties = dict(shape.written)
         for name, value in fields.items():
             properties |= self._encoded(shape, name, value)
@@ -239,20 +241,38 @@ class Planner:
             for name, value in item.fields.items()
             if known.fields.get(name) != value
         }
-        self._refuse_taken(known, {name: after for name, (_, after) in changes.items()})
+        given = {name: after for name, (_, after) in changes.items()}
+        self._refuse_taken(known, given)
+        _refuse_misfit(known.shape, given, known.fields | given)
         links = [ref for ref in item.links if not await self._is_linked(known, ref)]
         if not changes and not links:
             return _row("unchanged", known=known)
+        properties = self._changed(known, given)
         write = self._write_of(known)
-        for name, (_, after) in changes.items():
-            write["properties"] |= self._encoded(known.shape, name, after)
-            known.fields[name] = after
+        write["properties"] |= properties
+        known.fields |= given
         write["links"] += [[ref.type, ref.id] for ref in links]
         self._index(known, known.fields)
         row = _row("updated", known=known)
         row["changed"] = list(changes) or None
         row["changes"] = changes or None
         return row
+
+    def _changed(self, known: _Known, given: dict[str, Any]) -> dict[str, str]:
+        """Give the properties of a change; in another currency an amount is another number."""
+        fields = known.fields | given
+        names = list(given)
+        if "currency" in given:
+            kept_in = in_currency(known.shape, known.fields.get("currency"))
+            names += [
+                each.name
+                for each in amounts(kept_in)
+                if each != known.shape.fields[each.name] and fields.get(each.name) is not None
+            ]
+        properties: dict[str, str] = {}
+        for name in names:
+            properties |= self._encoded(known.shape, name, fields[name])
+        return properties
 
     def _write_of(self, known: _Known) -> Write:
         if known.write is None:
@@ -301,6 +321,14 @@ async def missing_refs(account: Account, refs: Sequence[Ref]) -> list[Ref]:
         live = {record.id for record in await get(account, record_type, ids)}
         missing += [Ref(record_type, each) for each in ids if each not in live]
     return missing
+
+
+def _refuse_misfit(shape: Shape, given: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+    """Refuse an amount, or a currency, that the mapping would store wrong by a factor."""
+    touched = {"currency", *(bound.name for bound in amounts(shape))} & set(given)
+    why = misfit(shape, fields) if touched else None
+    if why is not None:
+        raise _Refused(why)
 
 
 def _only(same: Sequence[_Known], key: str) -> _Known | None:

@@ -11,7 +11,7 @@ from typing import Any
 from aicore_tools.crm.backends.hubspot_account import Account
 from aicore_tools.crm.backends.hubspot_search import matching
 from aicore_tools.crm.backends.hubspot_shapes import Shape
-from aicore_tools.crm.backends.hubspot_values import decoded, record_of, title_of
+from aicore_tools.crm.backends.hubspot_values import decoded, read_as, record_of, title_of
 from aicore_tools.crm.backends.hubspot_wire import together
 from aicore_tools.crm.records import (
     Activity,
@@ -217,7 +217,7 @@ def _history(account: Account, shape: Shape, found: Any) -> list[Change]:
     versions: Mapping[str, Sequence[Any]] = found.properties_with_history or {}
     moments: dict[datetime, dict[str, tuple[Any, Any]]] = {}
     by: dict[datetime, str] = {}
-    for name, bound in shape.fields.items():
+    for name, bound in read_as(shape, found.properties).fields.items():
         oldest_first = sorted(
             (
                 (version.timestamp, source, version)

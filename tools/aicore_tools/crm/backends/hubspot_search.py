@@ -14,6 +14,7 @@ from typing import Any
 
 from aicore_tools.crm import cursors
 from aicore_tools.crm.backends.hubspot_account import Account
+from aicore_tools.crm.backends.hubspot_money import in_currency
 from aicore_tools.crm.backends.hubspot_shapes import Bound, Shape
 from aicore_tools.crm.backends.hubspot_values import milliseconds, record_of, sought
 from aicore_tools.crm.records import Filter, Page, Search
@@ -135,10 +136,12 @@ def _wanted(shapes: Sequence[Shape], filters: Sequence[Filter]) -> list[Shape]:
 
 def _query(account: Account, shape: Shape, search: Search) -> _Query:
     conditions: Conditions = [[]]
+    currencies = [str(e.value) for e in search.filters if e.field == "currency" and e.op == "eq"]
+    compared = in_currency(shape, next(iter(currencies), None))
     for each in search.filters:
         if each.field == "kind" and shape.type == "note":
             continue
-        conditions = _both(conditions, _alternatives(account, shape, each))
+        conditions = _both(conditions, _alternatives(account, compared, each))
     name = search.sort.field
     if name == "created":
         sort = ID

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from aicore_tools.crm.backends.hubspot_money import in_currency
 from aicore_tools.crm.backends.hubspot_shapes import Bound, Shape
 from aicore_tools.crm.records import Owner, Record
 
@@ -19,6 +20,7 @@ __all__ = [
     "instant",
     "is_same",
     "milliseconds",
+    "read_as",
     "record_of",
     "sought",
     "title_of",
@@ -127,10 +129,16 @@ def is_same(shape: Shape, name: str, a: str | None, b: str | None) -> bool:
     return False
 
 
+def read_as(shape: Shape, properties: Mapping[str, str | None]) -> Shape:
+    """Give the shape that one record is read by: its amounts are in its currency."""
+    bound = shape.fields.get("currency")
+    return shape if bound is None else in_currency(shape, decoded(bound, properties, Owners()))
+
+
 def record_of(shape: Shape, found: Any, owners: Owners, **related: Any) -> Record:
     """Read one of the SDK's objects."""
     fields = {}
-    for name, bound in shape.fields.items():
+    for name, bound in read_as(shape, found.properties).fields.items():
         value = decoded(bound, found.properties, owners)
         if value is not None:
             fields[name] = value
