@@ -130,6 +130,34 @@ async def test_what_certainly_failed_may_be_repeated_under_a_new_vendor_key(
     assert desk.done == 1
 
 
+async def test_a_spent_key_is_followed_by_another(tmp_path: Path) -> None:
+    """What was taken back leaves its key behind in some systems, for ever."""
+    keys: list[str] = []
+
+    async def perform(claim: Claim) -> dict[str, Any]:
+        keys.append(claim.key)
+        if len(keys) > 1:
+            return {"sent": "7"}
+        await claim.spend(undo=1)
+        raise OutcomeUnknown("cut")
+
+    async def reconcile(claim: Claim) -> dict[str, Any] | None:
+        assert claim.notes["undo"] == 1
+        return None
+
+    def journal() -> EffectJournal:
+        send = Procedure(name="send", perform=perform, reconcile=reconcile)
+        return EffectJournal(tmp_path / "effects.db", business="lakeside", procedures=[send])
+
+    async with journal() as one:
+        with pytest.raises(OutcomeUnknown):
+            await send(one)
+        assert await one.earlier(SEND) is None
+    async with journal() as two:
+        assert (await send(two)).is_replay is False
+    assert len(set(keys)) == len(keys) == 2
+
+
 async def test_a_lost_answer_is_looked_up_at_once(opened: Any, desk: Desk) -> None:
     desk.fails_after.append(lambda: OutcomeUnknown("cut"))
     async with opened() as journal:

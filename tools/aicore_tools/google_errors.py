@@ -30,6 +30,7 @@ _BUSY = {"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLi
 _SCOPES = {"insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}
 _SWITCHED_OFF = {"accessNotConfigured", "SERVICE_DISABLED", "domainPolicy", "failedPrecondition"}
 _AGAIN = "Run `aicore connect google` again."
+_NO_ANSWER = {408, 499}  # said on the way there: what Google itself made of it is not known
 _SAID_CHARS = 200
 
 
@@ -42,7 +43,8 @@ def translated(*, is_effect: bool) -> Iterator[None]:
         InvalidInput, NotFound, NotAllowed: Google refused; nothing happened.
         Conflict: with code `changed_meanwhile` (an etag) or `duplicate` (an id).
         BackendUnavailable: nothing happened, later may work.
-        OutcomeUnknown: of an effect that was sent there was no answer, or a failure (5xx).
+        OutcomeUnknown: of an effect that was sent there was no answer, or none that tells
+            (5xx, 408, 499, a redirection).
     """
     import httplib2  # type: ignore[import-untyped]
     from google.auth import exceptions
@@ -79,7 +81,7 @@ def _refusal(error: Any, *, is_effect: bool) -> ToolsError:
         return BackendUnavailable(
             "Google asks to slow down.", retry_after_s=_seconds(error.resp.get("retry-after"))
         )
-    if status >= 500:
+    if status >= 500 or status < 400 or status in _NO_ANSWER:
         kind = OutcomeUnknown if is_effect else BackendUnavailable
         return kind(f"Google failed with status {status}.")
     if status == 401:

@@ -85,6 +85,13 @@ class Claim:
         except ToolsError as error:
             raise _unknown(f"how far it is cannot be kept ({error.message})") from error
 
+    async def spend(self, **facts: Any) -> None:
+        """Keep facts as `note` does, and that the next try needs another key.
+
+        For what is about to be taken back from a system that never takes the same key twice.
+        """
+        await self.note(spent=True, **facts)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Procedure:
@@ -92,7 +99,8 @@ class Procedure:
 
     `perform` gives the result as plain JSON. If it raises a ToolsError whose outcome is `none`,
     nothing happened there. `reconcile` looks the effect up: it gives its result, or None if it
-    certainly was not done and may be performed under the same key, or raises OutcomeUnknown.
+    certainly was not done and may be performed (under the same key, unless that was spent), or
+    raises OutcomeUnknown.
     """
 
     name: str
@@ -214,7 +222,8 @@ class EffectJournal:
             claim = self._claim_of(row, operation)
             result = await self._look_up(claim, self._procedures[row["procedure"]])
             if result is None:
-                await self._settle(row["op_key"], "failed", generation=row["generation"])
+                generation = row["generation"] + int("spent" in claim.notes)
+                await self._settle(row["op_key"], "failed", generation=generation)
                 return None
             await self._settle(row["op_key"], "done", generation=row["generation"], result=result)
             return Effect(result=result, is_replay=True)

@@ -34,7 +34,8 @@ def app() -> ASGIApp:
 
     Beside Google's paths there is `POST /_google/settings` with any of `rewrites_message_ids`
     (true or false), `alias` (`[account, address]`), `calendars` (`{account: {id: zone}}`, the
-    primary one first) and `end_tokens` (true).
+    primary one first), `forgets_deleted` (true or false: of a deleted event no more is left than
+    Google promises) and `end_tokens` (true).
     """
     google = _Google()
     routes = [
@@ -90,6 +91,8 @@ class _Google:
             self._mail.add_alias(*given["alias"])
         for account, calendars in given.get("calendars", {}).items():
             self._calendar.seed(account, calendars)
+        if "forgets_deleted" in given:
+            self._calendar.forgets_deleted = given["forgets_deleted"]
         if given.get("end_tokens"):
             self._accounts.end_tokens()
         return JSONResponse({})

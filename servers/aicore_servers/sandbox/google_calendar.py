@@ -52,7 +52,8 @@ class _Calendar:
 class GoogleCalendar:
     """The calendars of all accounts of the sandbox; an account begins when it is first used.
 
-    `notices` are what would have been mailed to attendees.
+    `notices` are what would have been mailed to attendees. With `forgets_deleted`, of a deleted
+    event is shown what Google promises to keep: its id.
     """
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -61,6 +62,7 @@ class GoogleCalendar:
         self._changes = count(3_500_000_000_000_001)
         self._numbers = count(1)
         self.notices: list[dict[str, str]] = []
+        self.forgets_deleted = False
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
@@ -171,7 +173,11 @@ class GoogleCalendar:
         return self._answer(call, calendar, rows)
 
     def _get(self, call: Call) -> dict[str, Any]:
-        return seen(self._found(call), call.account)
+        found = self._found(call)
+        is_deleted = found["status"] == "cancelled" and "recurringEventId" not in found
+        if self.forgets_deleted and is_deleted:
+            return {name: found[name] for name in ("kind", "id", "status")}
+        return seen(found, call.account)
 
     def _until(self, call: Call) -> datetime:
         end = call.parameters.get("timeMax")

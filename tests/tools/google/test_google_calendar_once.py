@@ -1,105 +1,41 @@
 """Whatever breaks between us and Google Calendar, each effect is there once."""
 
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 import pytest
+from tests.tools.google.appointments import (
+    MASTER,
+    OCCURRENCE,
+    OFFICE,
+    PLAIN,
+    SERIES,
+    Do,
+    Op,
+    Open,
+    at,
+    cancelling,
+    changing,
+    creating,
+    events,
+    new,
+    prepared,
+    responding,
+    seen,
+)
 
-from aicore_tools.calendars import Answer, Attendee, Event, Span, Terms, Timing
+from aicore_tools.calendars import Event, Terms
 from aicore_tools.calendars.backends.google import GoogleAgenda
-from aicore_tools.calendars.records import CalendarId, EventChange, EventQuery, NewEvent
-from aicore_tools.errors import BackendUnavailable, Conflict, NotAllowed, OutcomeUnknown
-from aicore_tools.operations import Operation
+from aicore_tools.errors import (
+    BackendUnavailable,
+    Conflict,
+    NotAllowed,
+    OutcomeUnknown,
+)
 
-OFFICE, PLAIN = "office@lakeside.example", "plain@lakeside.example"
-NINE = datetime(2027, 3, 26, 8, 0, tzinfo=UTC)
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-ANN = Attendee(address="ann@example.com")
-TOLD = Terms(notify="all")
-Open = Callable[..., GoogleAgenda]
-Op = Callable[..., Operation]
-Do = Callable[[GoogleAgenda, Operation], Awaitable[Any]]
-
-
-def at(hours: float) -> Timing:
-    start = NINE + timedelta(hours=hours)
-    return Timing(span=Span(start, start + HOUR), tz="Europe/Berlin")
-
-
-def new(account: str, hours: float = 0, **fields: Any) -> NewEvent:
-    given = {"title": "Haircut", "timing": at(hours), "attendees": (ANN,), **fields}
-    return NewEvent(calendar=CalendarId(account), **given)
-
-
-async def events(agenda: GoogleAgenda) -> list[Event]:
-    calendar = (await agenda.calendars())[0].id
-    window = Span(NINE - 9 * DAY, NINE + 99 * DAY)
-    query = EventQuery(window=window, calendars=(calendar,), limit=250)
-    return list((await agenda.events(query)).events)
-
-
-async def seen(agenda: GoogleAgenda) -> list[Any]:
-    """What a person sees: no ids and etags."""
-    return [
-        (
-            event.title,
-            event.timing,
-            event.location,
-            [(one.address.partition("@")[0], one.response) for one in event.attendees],
-        )
-        for event in await events(agenda)
-    ]
-
-
-async def prepared(agenda: GoogleAgenda, op: Op, account: str, **fields: Any) -> list[Event]:
-    me = Attendee(address=account)
-    booking = new(account, attendees=(ANN, me), **fields)
-    await agenda.create(booking, Terms(), op())
-    if "repeat" in fields:
-        fourth, fifth = (await events(agenda))[3:5]
-        change = EventChange(timing=at(3 * 24 + 5), location="Room 2")
-        await agenda.change(
-            fourth.id, change, scope="this", etag=fourth.etag, terms=Terms(), operation=op()
-        )
-        await agenda.cancel(fifth.id, scope="this", etag=fifth.etag, terms=Terms(), operation=op())
-    return await events(agenda)
-
-
-def creating(account: str, **fields: Any) -> Do:
-    return lambda agenda, operation: agenda.create(
-        new(account, **fields), Terms(notify="all", on_clash="reject"), operation
-    )
-
-
-def changing(event: Event, scope: Any, **change: Any) -> Do:
-    return lambda agenda, operation: agenda.change(
-        event.id,
-        EventChange(**change),
-        scope=scope,
-        etag=event.etag,
-        terms=TOLD,
-        operation=operation,
-    )
-
-
-def cancelling(event: Event, scope: Any) -> Do:
-    return lambda agenda, operation: agenda.cancel(
-        event.id, scope=scope, etag=event.etag, terms=TOLD, operation=operation
-    )
-
-
-def responding(event: Event, scope: Any) -> Do:
-    return lambda agenda, operation: agenda.respond(
-        event.id, Answer(response="accepted", comment="fine"), scope=scope, operation=operation
-    )
-
-
-SERIES = {"repeat": "FREQ=DAILY;COUNT=7"}
-MASTER, OCCURRENCE = "/events/[a-z0-9]+$", "/events/[a-z0-9]+_"
 CASES: list[tuple[str, dict[str, Any], Callable[[str, list[Event]], Do], list[str]]] = [
     ("create", {}, lambda account, _: creating(account, hours=5), ["POST .*/events$"]),
     (
@@ -210,40 +146,144 @@ async def test_a_cut_effect_is_done_once(
         assert await told(google, fresh) == expected_mail
 
 
+BY_HAND = {
+    "summary": "By hand",
+    "start": {"dateTime": "2027-03-26T09:30:00+01:00"},
+    "end": {"dateTime": "2027-03-26T10:00:00+01:00"},
+}
+
+
+async def booked_unseen(agenda: GoogleAgenda, google: Any, operation: Any, terms: Terms) -> str:
+    """Book so that nobody can tell at first whether it was done; give the id it has."""
+    google.fail("POST .*/events$", "drop_after")
+    google.fail("GET .*/events/", "status", status=403)
+    with pytest.raises(OutcomeUnknown):
+        await agenda.create(new(OFFICE), terms, operation)
+    (event,) = google.events()
+    return str(event["id"])
+
+
+@pytest.mark.parametrize(
+    ("notify", "tell"), [("none", "none"), ("external", "externalOnly"), ("all", "all")]
+)
 async def test_a_booking_that_clashes_after_all_is_withdrawn(
+    agenda: Open, google: Any, op: Op, notify: Any, tell: str
+) -> None:
+    terms = Terms(on_clash="reject", notify=notify)
+    async with agenda() as one:
+        await booked_unseen(one, google, op("k"), terms)
+        # A person books the same hour before anybody could look again.
+        await one._client.do("events", "insert", calendarId="primary", body=BY_HAND)
+    async with agenda() as two:
+        with pytest.raises(Conflict) as refused:
+            await two.create(new(OFFICE), terms, op("k"))
+        assert refused.value.code == "slot_taken"
+        assert [event.title for event in await events(two)] == ["By hand"]
+    # Who was told of the booking is told of its end, and nobody else.
+    notices = google.state()["calendar"]["notices"]
+    assert [(each["what"], each["sendUpdates"]) for each in notices] == [
+        ("insert", tell),
+        ("delete", tell),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "drop_after"])
+async def test_a_withdrawal_that_is_cut_is_seen_to_its_end_and_the_next_try_books(
+    agenda: Open, google: Any, op: Op, kind: str
+) -> None:
+    terms = Terms(on_clash="reject")
+    async with agenda() as one:
+        burnt = await booked_unseen(one, google, op("k"), terms)
+        hand = await one._client.do("events", "insert", calendarId="primary", body=BY_HAND)
+    async with agenda() as two:
+        google.fail("DELETE .*" + MASTER, kind)
+        with pytest.raises(OutcomeUnknown):
+            await two.create(new(OFFICE), terms, op("k"))
+        await two._client.do("events", "delete", calendarId="primary", eventId=hand["id"])
+        assert await two.earlier(op("k")) is None
+    async with agenda() as three:
+        booked = await three.create(new(OFFICE), terms, op("k"))
+        assert (booked.is_replay, booked.result.event.status) == (False, "confirmed")
+        assert booked.result.event.id != burnt
+        assert [event.id for event in await events(three)] == [booked.result.event.id]
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+async def test_what_a_person_cancelled_is_not_booked_again(
+    agenda: Open, google: Any, op: Op, forgets: bool
+) -> None:
+    """One key, one effect: it was booked, and its guests had mail of that."""
+    google.set(forgets_deleted=forgets)
+    terms = Terms(on_clash="reject", notify="all")
+    async with agenda() as one:
+        key = await booked_unseen(one, google, op("k"), terms)
+        await one._client.do("events", "delete", calendarId="primary", eventId=key)
+        # What is at that time by now concerns it no more.
+        await one._client.do("events", "insert", calendarId="primary", body=BY_HAND)
+        for _ in range(2):
+            booked = await one.create(new(OFFICE), terms, op("k"))
+            assert booked.is_replay
+            event = booked.result.event
+            assert (event.id, event.status, event.timing) == (key, "cancelled", at(0))
+        assert [event.title for event in await events(one)] == ["By hand"]
+
+
+async def test_what_was_begun_is_not_called_undone_where_the_calendars_cannot_be_read(
     agenda: Open, google: Any, op: Op
 ) -> None:
     async with agenda() as one:
-        google.fail("POST .*/events$", "drop_after")
-        google.fail("GET .*/events/", "status", status=403)
-        with pytest.raises(OutcomeUnknown):
-            await one.create(new(OFFICE), Terms(on_clash="reject"), op("k"))
-        # A person books the same hour before anybody could look again.
-        body = {
-            "summary": "By hand",
-            "start": {"dateTime": "2027-03-26T09:30:00+01:00"},
-            "end": {"dateTime": "2027-03-26T10:00:00+01:00"},
-        }
-        await one._client.do("events", "insert", calendarId="primary", body=body)
+        await booked_unseen(one, google, op("k"), Terms())
     async with agenda() as two:
-        with pytest.raises(Conflict) as refused:
-            await two.create(new(OFFICE), Terms(on_clash="reject"), op("k"))
-        assert refused.value.code == "slot_taken"
-        assert [event.title for event in await events(two)] == ["By hand"]
-
-
-async def test_a_burnt_id_gives_way_to_the_next(agenda: Open, google: Any, op: Op) -> None:
-    async with agenda() as one:
-        google.fail("POST .*/events$", "drop_after")
-        google.fail("GET .*/events/", "status", status=403)
+        for call in (two.earlier(op("k")), two.create(new(OFFICE), Terms(), op("k"))):
+            google.fail("GET .*/calendarList", "status", status=403)
+            with pytest.raises(OutcomeUnknown):
+                await call
+        assert (await two.create(new(OFFICE), Terms(), op("k"))).is_replay
+    async with agenda() as three:
+        google.fail("GET .*/calendarList", "status", status=403)
         with pytest.raises(OutcomeUnknown):
-            await one.create(new(OFFICE), Terms(), op("k"))
-        (event,) = google.events()
-        await one._client.do("events", "delete", calendarId="primary", eventId=event["id"])
-        with pytest.raises(BackendUnavailable):
-            await one.create(new(OFFICE), Terms(), op("k"))
-        booked = await one.create(new(OFFICE), Terms(), op("k"))
-        assert [each.id for each in await events(one)] == [booked.result.event.id]
+            await three.earlier(op("k"))
+        assert len(await events(three)) == 1
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "drop_after"])
+async def test_an_undone_split_stays_undone_and_the_next_try_splits(
+    agenda: Open, google: Any, op: Op, kind: str
+) -> None:
+    async with agenda() as one:
+        found = await prepared(one, op, OFFICE, **SERIES)
+        do, before = changing(found[2], "following", title="Colour"), await seen(one)
+        google.fail("^PATCH ", "status", status=403)
+        google.fail("^DELETE .*" + MASTER, kind)
+        with pytest.raises(OutcomeUnknown):
+            await do(one, op("k"))
+    async with agenda() as two:
+        assert await two.earlier(op("k")) is None
+        assert await seen(two) == before
+    async with agenda() as three:
+        done = await do(three, op("k"))
+        assert (done.is_replay, done.result.event.status) == (False, "confirmed")
+        titles = [event.title for event in await events(three)]
+        assert titles == ["Haircut", "Haircut", "Colour", "Haircut", "Colour", "Colour"]
+
+
+async def test_a_split_whose_new_part_was_cancelled_does_not_end_the_old_one(
+    agenda: Open, google: Any, op: Op
+) -> None:
+    async with agenda() as one:
+        found = await prepared(one, op, OFFICE, **SERIES)
+        do, before = changing(found[2], "following", title="Colour"), await seen(one)
+        google.fail("^PATCH ", "drop_before", times=2)
+        with pytest.raises(OutcomeUnknown):
+            await do(one, op("k"))
+        (new_part,) = (e["id"] for e in google.events() if e.get("summary") == "Colour")
+        await one._client.do("events", "delete", calendarId="primary", eventId=new_part)
+        assert await one.earlier(op("k")) is None
+        assert await seen(one) == before
+        done = await do(one, op("k"))
+        assert (done.is_replay, done.result.event.status) == (False, "confirmed")
+        titles = [event.title for event in await events(one)]
+        assert titles == ["Haircut", "Haircut", "Colour", "Haircut", "Colour", "Colour"]
 
 
 @pytest.mark.parametrize(("on", "status"), [("POST .*/events$", 403), ("PATCH .*" + MASTER, 412)])

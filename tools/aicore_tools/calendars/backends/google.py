@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 import anyio
 
-from aicore_tools.calendars.backends.google_events import body_of, event_of, marked
+from aicore_tools.calendars.backends.google_events import body_of, event_of, marked, named
 from aicore_tools.calendars.backends.google_plans import (
     TELL,
     Found,
@@ -145,9 +145,12 @@ class GoogleAgenda:
 
     async def earlier(self, operation: Operation) -> Effect[Booked] | None:
         """Give what `operation` did before; looks it up where that is not known."""
-        await self._reading.calendars()
         effect = await self._journal.earlier(operation)
-        return None if effect is None else effect.map(self._read_back)
+        if effect is None:
+            return None
+        with partly_done():
+            await self._reading.calendars()  # whose addresses are our own
+        return effect.map(self._read_back)
 
     async def create(self, new: NewEvent, terms: Terms, operation: Operation) -> Effect[Booked]:
         """Book: look for clashes, insert under the claim's key, and look again.
@@ -155,7 +158,6 @@ class GoogleAgenda:
         Google has no transaction over that. What clashes after all is withdrawn, so that of two
         at the same moment at most one stays; it may be that neither does.
         """
-        calendar = await self._reading.calendar(new.calendar)
         event = Event(
             id=EventId(""),
             calendar=new.calendar,
@@ -176,6 +178,7 @@ class GoogleAgenda:
             earlier = await self.earlier(operation)
             if earlier is not None:
                 return earlier
+            calendar = await self._reading.calendar(new.calendar)
             clashes = await self._clashes(plan.event, None, terms)
             request = self._request(plan, calendar, terms, clashes)
             return await self._effect(operation, {**request, "recheck": terms.on_clash == "reject"})
@@ -308,11 +311,10 @@ class GoogleAgenda:
         request = claim.request
         event = event_from_json(request["event"])
         if last:
-            with partly_done():
-                calendar = await self._reading.calendar(event.calendar)
-            event = event_of(last, calendar, self._reading.own)
-        if request.get("recheck") and not claim.notes.get("checked"):
-            await self._recheck(event, last["id"])
+            event = await self._as_it_is(event, last)
+        is_open = event.status != "cancelled" and not claim.notes.get("checked")
+        if request.get("recheck") and is_open:
+            await self._recheck(claim, event)
             with partly_done():
                 await claim.note(checked=True)
         left = claim.notes.get("left", 0)
@@ -324,13 +326,20 @@ class GoogleAgenda:
         )
         return booked_to_json(booked)
 
-    async def _recheck(self, event: Event, key: str) -> None:
+    async def _as_it_is(self, event: Event, last: Mapping[str, Any]) -> Event:
+        """Give the planned event as Google has it; of a deleted one that may be its id alone."""
+        with partly_done():
+            calendar = await self._reading.calendar(event.calendar)
+        if "start" in last:
+            return event_of(last, calendar, self._reading.own)
+        return replace(event, id=named(last["id"], calendar), status="cancelled")
+
+    async def _recheck(self, claim: Claim, event: Event) -> None:
         with partly_done():
             spans = spans_of(event.timing, event.repeat)
             found = await clashing(self._reading.taking, event.calendar, spans, own=event.id)
-            if found:
-                await self._steps.withdraw(event.calendar, key)
         if found:
+            await self._steps.undo(claim, len(claim.request["steps"]))
             raise Conflict("That time is taken.", code="slot_taken")
 
     def _read_back(self, stored: dict[str, Any]) -> Booked:

@@ -3,7 +3,8 @@
 An effect may take several calls: a series that is split ends and another begins. The claim holds
 all steps before the first is done, and notes each that is done. What was cut off is looked up: if
 its first step was not done, nothing was; else the rest is done now, as half of it would be wrong.
-Where the rest is refused, what was inserted is withdrawn.
+Where the rest is refused, what was inserted is withdrawn; that is noted before, as it may be cut
+off too.
 A step shows whether it was done: an insert by the event's id, which is the claim's key; a patch by
 a private property; a deletion by the event being gone.
 """
@@ -67,11 +68,26 @@ class Steps:
         except InvalidInput as error:
             raise NotFound(f"There is no event {event}.") from error
 
-    async def withdraw(self, calendar: str, event: str) -> None:
-        """Take back an event that was inserted; nothing is left of it but its id."""
+    async def undo(self, claim: Claim, count: int) -> None:
+        """Withdraw what the first `count` steps inserted; nothing is left of it but its id.
+
+        Raises:
+            OutcomeUnknown: it is not withdrawn yet, or there are steps that cannot be taken back.
+        """
+        before = claim.request["steps"][:count]
+        if not before:
+            return
+        with partly_done():
+            if any(step["do"] != "insert" for step in before):
+                raise OutcomeUnknown("It is half done, and cannot be taken back.")
+            await claim.spend(undo=count)
+            for step in before:
+                await self._withdraw(step["calendar"], claim.key, step["tell"])
+
+    async def _withdraw(self, calendar: str, event: str, tell: str) -> None:
         try:
             await self._client.do(
-                "events", "delete", calendarId=calendar, eventId=event, sendUpdates="all"
+                "events", "delete", calendarId=calendar, eventId=event, sendUpdates=tell
             )
         except NotFound:
             return
@@ -81,12 +97,18 @@ class Steps:
         return await self._finished(claim)
 
     async def _reconcile(self, claim: Claim) -> dict[str, Any] | None:
+        if "undo" in claim.notes:
+            await self.undo(claim, claim.notes["undo"])
+            return None
         done = int(claim.notes.get("done", 0))
         steps = claim.request["steps"]
         if done < len(steps) and await self._is_done(claim, steps[done], done):
             done += 1
             await claim.note(done=done)
         if done == 0 and steps:
+            return None
+        if await self._is_dropped(claim, done):
+            await self.undo(claim, done)
             return None
         try:
             await self._from(claim, done)
@@ -95,6 +117,15 @@ class Steps:
             raise
         except ToolsError:  # refused, and withdrawn
             return None
+
+    async def _is_dropped(self, claim: Claim, done: int) -> bool:
+        """Whether somebody cancelled what was inserted before the steps that rely on it."""
+        steps = claim.request["steps"]
+        if done in {0, len(steps)} or any(step["do"] != "insert" for step in steps[:done]):
+            return False
+        with partly_done():
+            present = await self.event(steps[0]["calendar"], claim.key)
+        return bool(present["status"] == "cancelled")
 
     async def _from(self, claim: Claim, first: int) -> None:
         """Do the steps from `first` on.
@@ -111,7 +142,7 @@ class Steps:
                     raise
                 raise OutcomeUnknown("It is half done.") from error
             except ToolsError:
-                await self._undo(claim, number)
+                await self.undo(claim, number)
                 raise
             with partly_done():
                 await claim.note(done=number + 1)
@@ -121,20 +152,21 @@ class Steps:
             await getattr(self, f"_{step['do']}")(claim, step, number)
         except (BackendUnavailable, OutcomeUnknown):
             raise
-        except ToolsError:
+        except ToolsError as error:
+            if _is_stale(error) and await self._was_ours(claim, step, number):
+                return
             if not step.get("optional"):
                 raise
             with partly_done():
                 await claim.note(left=claim.notes.get("left", 0) + 1)
 
-    async def _undo(self, claim: Claim, refused: int) -> None:
-        """Withdraw what the steps before the refused one inserted."""
+    async def _was_ours(self, claim: Claim, step: Mapping[str, Any], number: int) -> bool:
+        """Whether what changed the event meanwhile was this step, sent before and landed late."""
         with partly_done():
-            for step in claim.request["steps"][:refused]:
-                if step["do"] == "insert":
-                    await self.withdraw(step["calendar"], claim.key)
-                else:
-                    raise OutcomeUnknown("It is half done, and cannot be taken back.")
+            if step["do"] == "answer":
+                return await self._is_done(claim, step, number)
+            present = await self.event(step["calendar"], step["event"].replace(NEW, claim.key))
+        return _mark_in(present) == _mark(claim, number)
 
     async def _finished(self, claim: Claim) -> dict[str, Any]:
         shown, last = claim.request.get("shown"), {}
@@ -164,10 +196,12 @@ class Steps:
             if error.code != "duplicate":
                 raise
             with partly_done():
-                is_there = await self._is_done(claim, step, number)
-            if not is_there:
-                # Deleted events keep their id for ever; the next try has another.
-                raise BackendUnavailable("The booking was cancelled meanwhile.") from error
+                present = await self.event(step["calendar"], claim.key)
+            if present["status"] == "cancelled" and number + 1 < len(claim.request["steps"]):
+                # The rest would end what the event was to replace.
+                raise Conflict(
+                    "What was begun before was cancelled meanwhile.", code="cancelled"
+                ) from error
 
     async def _patch(self, claim: Claim, step: Mapping[str, Any], number: int) -> None:
         body = dict(step["body"])
@@ -218,13 +252,12 @@ class Steps:
         except NotFound:
             return step["do"] == "delete" or bool(step.get("optional"))
         if step["do"] == "patch":
-            private = present.get("extendedProperties", {}).get("private", {})
-            return _was_marked(private.get(MARK, ""), claim, number, step)
+            return _was_marked(_mark_in(present), claim, number, step)
         if step["do"] == "answer":
             people = present.get("attendees", ())
             return all(_answering(each, step) == each for each in people)
-        is_cancelled: bool = present["status"] == "cancelled"
-        return is_cancelled if step["do"] == "delete" else not is_cancelled
+        # An insert whose event a person cancelled was done: our own withdrawal is noted.
+        return bool(step["do"] == "insert" or present["status"] == "cancelled")
 
 
 @contextmanager
@@ -239,8 +272,16 @@ def partly_done() -> Iterator[None]:
         ) from error
 
 
+def _is_stale(error: ToolsError) -> bool:
+    return isinstance(error, Conflict) and error.code == "changed_meanwhile"
+
+
 def _mark(claim: Claim, number: int) -> str:
     return f"{claim.key}-{number}"
+
+
+def _mark_in(present: Mapping[str, Any]) -> str:
+    return str(present.get("extendedProperties", {}).get("private", {}).get(MARK, ""))
 
 
 def _was_marked(present: str, claim: Claim, number: int, step: Mapping[str, Any]) -> bool:
