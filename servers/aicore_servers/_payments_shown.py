@@ -99,7 +99,8 @@ class Shown:
             "action": plan.action,
             "id": present.id,
             "number": name or None,
-            "customer": present.customer,
+            "to": plan.to,
+            **_payer(present.customer, plan.customer),
             "amount_minor": present.amount_minor,
             "amount_text": amount_text(present.amount_minor, present.currency),
             "status": {"old": present.status, "new": plan.status},
@@ -134,7 +135,7 @@ class Shown:
         return {
             "payment": payment.id,
             "paid_for": payment.paid_for,
-            "customer": payment.customer,
+            **_payer(payment.customer, plan.customer),
             "paid_text": amount_text(payment.amount_minor, payment.currency),
             "amount_minor": new.amount_minor,
             "amount_text": amount_text(new.amount_minor, new.currency),
@@ -146,6 +147,7 @@ class Shown:
         """Show what would be done, from what to what, and what it costs each period after."""
         product, present = plan.product, plan.present
         return {
+            **_payer(present.customer if present else None, plan.customer),
             **self.whole(dataclasses.replace(plan.what, by=None)),
             "present": self.whole(dataclasses.replace(present, history=())) if present else None,
             "product": product.name if product else None,
@@ -196,6 +198,15 @@ def _old_and_new(present: object, changes: Mapping[str, Any]) -> dict[str, Any]:
         name: {"old": getattr(present, name), "new": value}
         for name, value in changes.items()
         if getattr(present, name) != value
+    }
+
+
+def _payer(named: str | None, customer: Customer | None) -> dict[str, Any]:
+    """Show whose money it is: who confirms knows people by name and address, not by id."""
+    return {
+        "customer": named,
+        "customer_name": customer.name or None if customer else None,
+        "customer_email": customer.email or None if customer else None,
     }
 
 

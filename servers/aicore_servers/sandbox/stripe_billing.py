@@ -51,7 +51,18 @@ def update_customer(account: Account, params: Params, customer: str) -> StripeOb
     if "address" in params:
         one["address"] = params["address"] or None
     account.metadata(one, params)
+    for invoice in account.all("invoice"):
+        if invoice["customer"] == customer and invoice["status"] == "draft":
+            _address(invoice, one)
     return one
+
+
+def _address(invoice: StripeObject, customer: StripeObject) -> None:
+    """Let an invoice name its customer as it is; what was finalized keeps what it says.
+
+    https://docs.stripe.com/api/invoices/object, `customer_email`.
+    """
+    invoice["customer_email"], invoice["customer_name"] = customer["email"], customer["name"]
 
 
 def delete_customer(account: Account, customer: str) -> StripeObject:

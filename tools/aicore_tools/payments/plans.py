@@ -33,11 +33,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepPlan:
-    """A link or invoice as it is, and its status after the step."""
+    """A link or invoice as it is, and its status after the step.
+
+    `customer` is whose it is, here as in every plan: None where nobody knows. `to` is the address
+    that a mail of this step goes to, None where it sends none.
+    """
 
     document: Link | Invoice
     action: Action
     status: str
+    customer: Customer | None
+    to: str | None
     by: str | None
 
 
@@ -62,6 +68,7 @@ class RefundPlan:
     """What goes back, and of which payment."""
 
     payment: Payment
+    customer: Customer | None
     new: NewRefund
 
 
@@ -74,6 +81,7 @@ class SubscriptionPlan:
 
     what: NewSubscription | SubscriptionStep
     present: Subscription | None
+    customer: Customer | None
     product: Product | None
     amount_minor: int
     currency: str

@@ -143,7 +143,8 @@ class Link:
 class Invoice:
     """A bill: draft, open, paid or void. It has a number and a due time once finalized.
 
-    `url` is where the customer sees and pays it, None where there is no such page.
+    `url` is where the customer sees and pays it, None where there is no such page. `to` is the
+    address that it goes to, empty where the backend keeps none but the customer's.
     """
 
     id: EntryId
@@ -158,6 +159,7 @@ class Invoice:
     memo: str
     instructions: str
     url: str | None = None
+    to: str = ""
     created: datetime
     history: tuple[State, ...]
 

@@ -69,6 +69,7 @@ class Resolver:
         return SubscriptionPlan(
             what=new,
             present=None,
+            customer=None if "@" in new.customer else await self.payer(CustomerId(new.customer)),
             product=product,
             amount_minor=each_period(product) * quantity,
             currency=product.currency,
@@ -107,6 +108,7 @@ class Resolver:
                 by=given.by,
             ),
             present=present,
+            customer=await self.payer(present.customer),
             product=product,
             amount_minor=cost_after(present, product, quantity),
             currency=product.currency if product else present.currency,
@@ -182,6 +184,15 @@ class Resolver:
         if not isinstance(found, Customer):
             raise NotFound(f"There is no customer {customer[:80]!r}.", hint="Give id or e-mail.")
         return found
+
+    async def payer(self, customer: CustomerId | None) -> Customer | None:
+        """Read whose something is, None where nobody is named or the customer is gone."""
+        if not customer:
+            return None
+        try:
+            return await self.customer(customer)
+        except NotFound:
+            return None
 
     async def customer_id(self, given: str) -> CustomerId:
         """Give the id of a customer named by it or by e-mail.

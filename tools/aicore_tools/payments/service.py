@@ -89,7 +89,8 @@ _STATUSES: Mapping[Kind, tuple[str, ...]] = {
 }
 _WITHOUT_CUSTOMER: tuple[Kind, ...] = ("product", "dispute", "payout")
 _CUSTOMER_FIELDS = ("name", "phone", "address", "tax_id", "metadata")
-_ASKING: tuple[Action, ...] = ("finalize", "send", "remind")
+_MAILING: tuple[Action, ...] = ("send", "remind")
+_ASKING: tuple[Action, ...] = ("finalize", *_MAILING)
 
 
 class PaymentService:
@@ -253,7 +254,14 @@ class PaymentService:
         status = next_status(kind, document.status, action)
         if action in _ASKING:
             self._rules.check(document.amount_minor, document.currency)
-        return StepPlan(document=document, action=action, status=status, by=by)
+        customer = await self._resolver.payer(document.customer)
+        to = None
+        if action in _MAILING:
+            kept = document.to if isinstance(document, Invoice) else ""
+            to = kept or (customer.email if customer else "") or None
+        return StepPlan(
+            document=document, action=action, status=status, customer=customer, to=to, by=by
+        )
 
     async def act(self, plan: StepPlan, operation: Operation) -> Effect[Entry]:
         """Take an invoice or a link a step on."""
@@ -361,7 +369,8 @@ class PaymentService:
             by=given.by,
         )
         self._ledger.check_new(new)
-        return RefundPlan(payment=payment, new=new)
+        customer = await self._resolver.payer(payment.customer)
+        return RefundPlan(payment=payment, customer=customer, new=new)
 
     async def refund(self, plan: RefundPlan, operation: Operation) -> Effect[Entry]:
         """Give money of a payment back.

@@ -138,6 +138,7 @@ def invoice_of(one: Mapping[str, Any]) -> Invoice:
         memo=one.get("description") or "",
         instructions="",
         url=one.get("hosted_invoice_url"),
+        to=one.get("customer_email") or "",
         created=moment_of(one["created"]),
         history=_history(one),
     )
