@@ -236,6 +236,21 @@ async def test_whose_address_was_changed_is_not_taken_for_who_had_it(till: Strip
     assert till.sandbox.state["counts"]["customer"] == 2
 
 
+async def test_a_new_customer_whose_fields_are_refused_stays(till: StripeTill) -> None:
+    """It may be another call's by then; the next call finds it by its address."""
+    said = {"type": "invalid_request_error", "message": "That phone is too long."}
+    till.sandbox.fail("^POST /v1/customers/", "status", status=400, body={"error": said})
+    change = CustomerChange(email="new@b.de", phone="1")
+    async with till.ledger() as ledger:
+        with pytest.raises(InvalidInput):
+            await ledger.save_customer(change, op("k"))
+        known = await ledger.customer("new@b.de")
+        assert known is not None
+        saved = (await ledger.save_customer(change, op("k"))).result
+        assert (saved.id, saved.phone) == (known.id, "1")
+    assert till.sandbox.state["counts"]["customer"] == 1
+
+
 async def test_who_was_made_and_deleted_too_often_is_refused(till: StripeTill) -> None:
     async with till.ledger() as ledger:
         for _ in range(MOST_FORMER):

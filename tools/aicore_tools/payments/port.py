@@ -41,7 +41,7 @@ class Ledger(Protocol):
     Every method may raise BackendUnavailable (nothing was done), and an effect also
     OutcomeUnknown. An effect happens once per `operation.key`: a repeat gives what the first run
     gave, marked as a replay; the key with other arguments raises Conflict. An effect that raises
-    has changed nothing, unless it is OutcomeUnknown.
+    has changed nothing, unless it is OutcomeUnknown, but for a new customer that may stay.
 
     Amounts are whole minor units, currencies ISO 4217 codes in capitals. Links, invoices,
     payments and refunds never change but for their status.
