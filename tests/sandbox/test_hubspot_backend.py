@@ -78,6 +78,9 @@ async def test_a_missing_scope_takes_away_that_type_alone(url: str, tmp_path: Pa
     token = "lacks:crm.objects.deals.read"
     async with hubspot(url, tmp_path, token=token) as directory:
         assert "deal" not in directory.catalogue.types
+        with pytest.raises(BackendConfigError) as denied:
+            directory.catalogue.fields("deal")
+        assert "crm.objects.deals.read" in denied.value.message
         assert (await add(directory, name="Ann")).status == "created"
         probe = await directory.probe()
         assert any("deals" in each and "crm.objects.deals.read" in each for each in probe.warnings)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aicore_tools.crm.fields import KEY_FIELDS, SYSTEM_FIELDS, TYPES, Field, nearest
 from aicore_tools.crm.records import RecordType
-from aicore_tools.errors import InvalidInput
+from aicore_tools.errors import BackendConfigError, InvalidInput
 
 __all__ = ["STANDARD", "Catalogue"]
 
@@ -16,18 +17,23 @@ __all__ = ["STANDARD", "Catalogue"]
 class Catalogue:
     """The types of one directory: type → field → what it is, and each type's key fields.
 
-    `keys` name a record, the strongest first. Families share a phone: it is the weakest.
+    `keys` name a record, the strongest first. Families share a phone: it is the weakest. `denied`
+    are types that are there and may not be read, and what says so.
     """
 
     types: Mapping[RecordType, Mapping[str, Field]]
     keys: Mapping[RecordType, tuple[str, ...]]
+    denied: Mapping[RecordType, BackendConfigError] = dataclasses.field(default_factory=dict)
 
     def fields(self, record_type: RecordType) -> Mapping[str, Field]:
         """Give the fields of a type.
 
         Raises:
             InvalidInput: there is no such type (code `unknown_object`); names the nearest.
+            BackendConfigError: it may not be read.
         """
+        if (denied := self.denied.get(record_type)) is not None:
+            raise BackendConfigError(denied.message, hint=denied.hint)
         found = self.types.get(record_type)
         if found is None:
             raise InvalidInput(

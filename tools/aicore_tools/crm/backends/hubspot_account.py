@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -86,6 +87,14 @@ class Account:
                 problems.append(f"[{default.type}]: {self.denied[default.object].message}")
         keys = {name: rule.keys for name, rule in self._declared.items() if rule.keys is not None}
         self.shapes = Shapes(shapes, keys)
+        self.shapes.catalogue = replace(
+            self.shapes.catalogue,
+            denied={
+                default.type: error
+                for default in wanted
+                if isinstance(error := self.denied.get(default.object), BackendConfigError)
+            },
+        )
         for name, names in keys.items():
             fields = self.shapes.catalogue.types.get(name, {})
             problems += [
