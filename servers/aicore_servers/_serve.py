@@ -23,6 +23,7 @@ from mcp.server import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp
 
+from aicore_servers._account_hints import hints_for
 from aicore_servers._planned import ConfirmRule
 from aicore_servers._resources import RecordServer
 from aicore_servers._tooling import PROFILES, Rules
@@ -35,12 +36,22 @@ from aicore_servers.http_access import (
     within_profile,
 )
 from aicore_tools.connection_stores import stored
-from aicore_tools.connections import Connect, not_connected
+from aicore_tools.connections import DEFAULT_ACCOUNT, Connect, named_account, not_connected
 from aicore_tools.errors import BackendConfigError, ToolsError
 
-__all__ = ["Option", "Program", "ServeSettings", "data_home", "in_process", "serve"]
+__all__ = [
+    "Option",
+    "Program",
+    "ServeSettings",
+    "data_home",
+    "in_process",
+    "quiet_vendors",
+    "serve",
+    "settings_in_process",
+]
 
-MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""Room for a mail's 10 MB of attachments in base64, and the JSON around them."""
 
 
 def data_home() -> Path:
@@ -122,7 +133,7 @@ def serve(program: Program, argv: Sequence[str] | None = None) -> None:
     """
     options = _parser(program).parse_args(argv)
     _log_plainly()
-    with _plain_failure(program.name):
+    with _plain_failure(program.name, options.account):
         settings = _settings(options, program)
         if options.new_token is not None:
             _show_new_token(options.new_token)
@@ -133,6 +144,9 @@ def serve(program: Program, argv: Sequence[str] | None = None) -> None:
         if options.http:
             anyio.run(_serve_http, server, _door(options))
         else:
+            if sys.stdin is not None and sys.stdin.isatty():
+                # The thread that waits for a line cannot be ended before that line comes.
+                signal.signal(signal.SIGINT, lambda *_: os._exit(130))
             anyio.run(server.run_stdio_async)
 
 
@@ -145,6 +159,12 @@ def _log_plainly() -> None:
     )
     for ours in ("aicore_servers", "aicore_tools"):
         logging.getLogger(ours).setLevel(logging.INFO)
+    quiet_vendors()
+
+
+def quiet_vendors() -> None:
+    """Leave what goes wrong at a vendor to our own words: Google's library warns of each answer."""
+    logging.getLogger("googleapiclient.http").setLevel(logging.ERROR)
 
 
 def in_process(program: Program, args: Sequence[str]) -> MCPServer[Any]:
@@ -153,17 +173,27 @@ def in_process(program: Program, args: Sequence[str]) -> MCPServer[Any]:
     Raises: BackendConfigError for arguments that the command would refuse, and for those that
     only concern a transport.
     """
+    return _made(program, settings_in_process(program, args))
+
+
+def settings_in_process(program: Program, args: Sequence[str]) -> ServeSettings:
+    """Read `args` as the command would.
+
+    Raises: BackendConfigError, as `in_process`.
+    """
     options = _parser(program, _RaisingParser).parse_args(list(args))
     if options.http or options.new_token is not None:
         raise BackendConfigError(f"{program.name} --http is a process of its own; use its url.")
     _refuse_door(options)
-    return _made(program, _settings(options, program))
+    return _settings(options, program)
 
 
 def _made(program: Program, settings: ServeSettings) -> MCPServer[Any]:
     server = program.create(settings)
     if isinstance(server, RecordServer):
         server.backend = settings.backend
+        if settings.account != DEFAULT_ACCOUNT:
+            server.middleware.append(hints_for(settings.account))
     return server
 
 
@@ -184,9 +214,7 @@ def _parser(
     parser.add_argument("--version", action="version", version=version("aicore-mcp"))
     parser.add_argument("--http", action="store_true", help="serve streamable HTTP, not stdio")
     _add_door(parser.add_argument_group("over HTTP"))
-    parser.add_argument(
-        "--data", type=Path, help="folder of the databases (default: $AICORE_DATA, else XDG)"
-    )
+    parser.add_argument("--data", help="folder of the databases (default: $AICORE_DATA, else XDG)")
     parser.add_argument("--business", default="main", help="whose rows to use (default: main)")
     parser.add_argument("--tz", default="UTC", help="zone of times given without one, as in IANA")
     if program.backends:
@@ -208,8 +236,8 @@ def _parser(
 
 
 def _add_door(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--host", default="127.0.0.1", help="loopback, unless there are tokens")
-    group.add_argument("--port", type=int, default=8000, help="0 picks a free one")
+    group.add_argument("--host", help="loopback, unless there are tokens (default: 127.0.0.1)")
+    group.add_argument("--port", type=int, help="0 picks a free one (default: 8000)")
     group.add_argument(
         "--token-file",
         type=Path,
@@ -232,10 +260,11 @@ def _add_door(group: argparse._ArgumentGroup) -> None:
 
 
 def _refuse_door(options: argparse.Namespace) -> None:
-    """Let nobody believe that tokens are asked for where none are."""
-    if options.token_file is not None or options.allowed_host or options.allowed_origin:
+    """Let nobody believe that it listens, or that tokens are asked for, where that is not so."""
+    given = [options.host, options.port, options.token_file]
+    if any(one is not None for one in given) or options.allowed_host or options.allowed_origin:
         raise BackendConfigError(
-            "--token-file, --allowed-host and --allowed-origin are for --http."
+            "--host, --port, --token-file, --allowed-host and --allowed-origin are for --http."
         )
 
 
@@ -257,8 +286,8 @@ def _door(options: argparse.Namespace) -> _Door:
                 f"--allowed-origin {origin!r} is none. Write it as https://desk.example."
             )
     return _Door(
-        host=options.host,
-        port=options.port,
+        host="127.0.0.1" if options.host is None else options.host,
+        port=8000 if options.port is None else options.port,
         tokens=tokens,
         hosts=options.allowed_host,
         origins=options.allowed_origin,
@@ -279,6 +308,8 @@ def _settings(options: argparse.Namespace, program: Program) -> ServeSettings:
         )
     if not options.business.strip():
         raise BackendConfigError("--business is empty. Name the business, or leave it out.")
+    if options.data is not None and not options.data.strip():
+        raise BackendConfigError("--data is empty. Name a folder, or leave it out.")
     try:
         ZoneInfo(options.tz)
     except (ValueError, OSError, KeyError) as error:
@@ -286,7 +317,7 @@ def _settings(options: argparse.Namespace, program: Program) -> ServeSettings:
             f"There is no time zone {options.tz!r}. Use an IANA name, such as Europe/Berlin."
         ) from error
     return ServeSettings(
-        data_dir=options.data if options.data is not None else data_home(),
+        data_dir=data_home() if options.data is None else Path(options.data),
         business=options.business,
         time_zone=options.tz,
         backend=backend,
@@ -405,7 +436,7 @@ def _refuse_open_door(door: _Door) -> None:
 
 
 @contextmanager
-def _plain_failure(name: str) -> Iterator[None]:
+def _plain_failure(name: str, account: str) -> Iterator[None]:
     """Turn a failure to start into one sentence and exit code 2, without a traceback."""
     try:
         yield
@@ -415,9 +446,9 @@ def _plain_failure(name: str) -> Iterator[None]:
         ours = group.subgroup(ToolsError)
         if ours is None:
             raise
-        _give_up(name, _first(ours))
+        _give_up(name, _first(ours), account)
     except ToolsError as error:
-        _give_up(name, error)
+        _give_up(name, error, account)
 
 
 def _first(error: BaseException) -> BaseException:
@@ -426,7 +457,8 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-def _give_up(name: str, error: BaseException) -> None:
+def _give_up(name: str, error: BaseException, account: str) -> None:
     hint = getattr(error, "hint", None)
-    sys.stderr.write(f"{name}: {error}{' ' + hint if hint else ''}\n")
+    said = named_account(f"{error}{' ' + hint if hint else ''}", account)
+    sys.stderr.write(f"{name}: {said}\n")
     raise SystemExit(2) from None

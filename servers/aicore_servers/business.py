@@ -23,7 +23,7 @@ from aicore_servers.payments import PROGRAM as PAYMENTS
 from aicore_tools.errors import BackendConfigError, ToolsError
 from aicore_tools.operations import Effect, Operation
 
-__all__ = ["create", "main", "server"]
+__all__ = ["PROGRAM", "backends_of", "create", "main", "server"]
 
 _log = logging.getLogger(__name__)
 
@@ -143,6 +143,11 @@ def _chosen(settings: ServeSettings) -> Sequence[str]:
             hint=f"Use some of: {', '.join(_PARTS)}.",
         )
     return [name for name in _PARTS if name in names]
+
+
+def backends_of(settings: ServeSettings) -> Mapping[str, str]:
+    """Give the backend of each part."""
+    return {name: settings.options.get(f"{name}-backend", "local") for name in _chosen(settings)}
 
 
 def _options() -> Iterator[Option]:

@@ -78,7 +78,7 @@ def test_a_backend_without_its_library_names_the_extra(
         timeout=50,
         check=False,
     )
-    assert f"aicore-mcp[{extra}]" in done.stdout, done.stderr
+    assert f'pip install ".[{extra}]"' in done.stdout, done.stderr
 
 
 def test_a_module_of_ours_that_is_missing_is_our_mistake() -> None:

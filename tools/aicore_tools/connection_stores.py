@@ -18,7 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from aicore_tools.connection_file import PASSPHRASE_VARIABLE, EncryptedFile
-from aicore_tools.connections import Connect, Connection
+from aicore_tools.connections import (
+    DEFAULT_ACCOUNT,
+    Connect,
+    Connection,
+    connect_command,
+    refuse_base_url,
+)
 from aicore_tools.errors import BackendConfigError
 
 if TYPE_CHECKING:
@@ -39,7 +45,6 @@ __all__ = [
     "usable_keyring",
 ]
 
-DEFAULT_ACCOUNT = "default"
 _SERVICE = "aicore"
 _INDEX = "connections"
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -275,18 +280,18 @@ class ConnectionStores:
         """Give the connection of the first place that has it.
 
         Raises:
-            BackendConfigError: no place has it, or one cannot be read.
+            BackendConfigError: no place has it, one cannot be read, or its base_url is no address.
         """
         places = (*self.given, *self.writable)
         for place in places:
             found = place.load(vendor, account)
             if found is not None:
+                refuse_base_url(found.fields)
                 return found
-        named = "" if account == DEFAULT_ACCOUNT else f" --account {account}"
         raise BackendConfigError(
             f"There is no connection to {vendor} ({account}) in"
             f" {', '.join(place.where for place in places)}.",
-            hint=f"Run `aicore connect {vendor}{named}`.",
+            hint=f"Run `{connect_command(vendor, account)}`.",
         )
 
     def save(self, connection: Connection) -> str:

@@ -20,7 +20,8 @@ __all__ = ["Asked", "Person", "from_file", "printable", "say"]
 class Asked:
     """One field of a connection, and the question for it.
 
-    `default` is taken for an empty answer; `is_optional`: an empty answer is one.
+    `default` is taken for an empty answer; `is_optional`: an empty answer is one. `check` raises
+    BackendConfigError for an answer that cannot be right; then it is asked again.
     """
 
     name: str
@@ -28,6 +29,16 @@ class Asked:
     is_secret: bool = False
     default: str = ""
     is_optional: bool = False
+    check: Callable[[str], None] | None = None
+
+    def refuse(self, text: str) -> None:
+        """Refuse an answer that cannot be right.
+
+        Raises:
+            BackendConfigError: it cannot.
+        """
+        if self.check is not None and text:
+            self.check(text)
 
 
 def say(text: str = "") -> None:
@@ -69,6 +80,11 @@ class Person:
                 text = read(f"{asked.question}{shown}: ").strip() or default
             except EOFError as error:
                 raise BackendConfigError("The input ended; nothing was kept.") from error
+            try:
+                asked.refuse(text)
+            except BackendConfigError as error:
+                say(f"{error} {error.hint or ''}".rstrip())
+                continue
             if text or asked.is_optional:
                 return text
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 
+from aicore_servers._serve import quiet_vendors
 from aicore_servers._tooling import PROFILES
 from aicore_servers.connecting.asking import Person, from_file, printable, say
 from aicore_servers.connecting.identity import (
@@ -22,16 +23,18 @@ from aicore_servers.connecting.identity import (
     with_identity,
 )
 from aicore_servers.connecting.proving import Proof, prove
-from aicore_servers.connecting.vendors import VENDORS, Vendor, Wish
+from aicore_servers.connecting.vendors import VENDORS, Vendor, Wish, checked_fields
 from aicore_tools.connection_stores import (
     DEFAULT_ACCOUNT,
     ConnectionStores,
+    EncryptedFile,
     EnvironmentStore,
     account_name,
     open_stores,
 )
-from aicore_tools.connections import Connection
+from aicore_tools.connections import Connection, named_account
 from aicore_tools.errors import BackendConfigError, ToolsError
+from aicore_tools.extras import refuse_missing
 
 __all__ = ["main"]
 
@@ -44,11 +47,11 @@ def main(argv: Sequence[str] | None = None, *, person: Person | None = None) -> 
         cannot be done.
     """
     options = _parser().parse_args(argv)
+    quiet_vendors()
     try:
         return _run(options, person or Person())
     except ToolsError as error:
-        hint = f" {error.hint}" if error.hint else ""
-        sys.stderr.write(printable(f"aicore connect: {error}{hint}") + "\n")
+        sys.stderr.write(printable(f"aicore connect: {_whole(error, _account(options))}") + "\n")
         return 2
 
 
@@ -60,10 +63,13 @@ def _parser() -> argparse.ArgumentParser:
         " file, and shown nowhere.",
     )
     parser.add_argument("vendor", nargs="?", choices=tuple(VENDORS), metavar="VENDOR")
-    parser.add_argument("--list", action="store_true", help="show what is connected, and end")
-    parser.add_argument("--check", action="store_true", help="prove what is connected already")
-    parser.add_argument("--forget", action="store_true", help="take a connection out")
-    parser.add_argument("--account", default=DEFAULT_ACCOUNT, help="a name for one of several")
+    deed = parser.add_mutually_exclusive_group()
+    deed.add_argument("--list", action="store_true", help="show what is connected, and end")
+    deed.add_argument(
+        "--check", action="store_true", help="prove what is connected; without VENDOR, all of it"
+    )
+    deed.add_argument("--forget", action="store_true", help="take a connection out")
+    parser.add_argument("--account", help="a name for one of several (default: default)")
     parser.add_argument(
         "--profile", choices=PROFILES, default="money", help="what it is for (default: all)"
     )
@@ -89,24 +95,58 @@ def _run(options: argparse.Namespace, person: Person) -> int:
     stores = open_stores(vendors=tuple(VENDORS), only_file=options.store == "file")
     if options.list:
         return _list(stores)
+    if options.vendor is None and options.check:
+        return _check_all(stores, options)
     if options.vendor is None:
         raise BackendConfigError(f"Say what to connect: {', '.join(VENDORS)}, or --list.")
-    vendor, account = VENDORS[options.vendor], account_name(options.account)
+    vendor, account = VENDORS[options.vendor], account_name(_account(options))
     if options.forget:
         return _forget(stores, vendor, account)
     backends = _backends(vendor, options.only)
     if options.check:
-        connection = stores.find(vendor.name, account)
-        served = {
-            domain: backend
-            for domain, backend in backends.items()
-            if vendor.serves(connection.fields, domain)
-        }
-        return 0 if _shown(anyio.run(prove, connection, served)) else 1
+        return 0 if _check(stores.find(vendor.name, account), backends) else 1
+    vendor.refuse_missing_library()
+    if isinstance(stores.writable[0], EncryptedFile):
+        refuse_missing("connect", ["cryptography"])
     given = _given(options, vendor, person)
-    fields = vendor.fields(given, Wish(profile=options.profile, domains=tuple(backends)))
+    wish = Wish(profile=options.profile, domains=tuple(backends))
+    fields = checked_fields(vendor, given, wish)
     connection = Connection(vendor=vendor.name, account=account, fields=fields)
     return _proved_and_kept(stores, connection, backends, is_forced=options.anyway)
+
+
+def _account(options: argparse.Namespace) -> str:
+    return DEFAULT_ACCOUNT if options.account is None else str(options.account)
+
+
+def _check(connection: Connection, backends: Mapping[str, str]) -> bool:
+    """Prove a connection for what it is for; tells whether all could read."""
+    vendor = VENDORS[connection.vendor]
+    served = {
+        domain: backend
+        for domain, backend in backends.items()
+        if vendor.serves(connection.fields, domain)
+    }
+    return _shown(anyio.run(prove, connection, served), connection.account)
+
+
+def _check_all(stores: ConnectionStores, options: argparse.Namespace) -> int:
+    """Prove every connection that is used, or those of one account."""
+    names = {(known.vendor, known.account) for known in stores.known() if known.vendor in VENDORS}
+    if options.account is not None:
+        names = {name for name in names if name[1] == account_name(options.account)}
+    if not names:
+        say("Nothing is connected.")
+    works = True
+    for vendor, account in sorted(names):
+        say(f"{vendor} {account}:")
+        backends = _backends(VENDORS[vendor], options.only)
+        try:
+            works &= _check(stores.find(vendor, account), backends)
+        except BackendConfigError as error:
+            say(f"FAILED. {_whole(error, account)}")
+            works = False
+    return 0 if works else 1
 
 
 def _proved_and_kept(
@@ -119,7 +159,7 @@ def _proved_and_kept(
     """Prove a connection and keep it, if it works and is the account that has this name."""
     vendor = VENDORS[connection.vendor]
     proofs = anyio.run(prove, connection, backends)
-    works = _shown(proofs)
+    works = _shown(proofs, connection.account)
     if not works and not is_forced:
         say("Nothing was kept. Use --anyway to keep a connection that does not work yet.")
         return 1
@@ -170,16 +210,22 @@ def _given(options: argparse.Namespace, vendor: Vendor, person: Person) -> Mappi
         return vendor.ask(person)
     found = EnvironmentStore(os.environ).load(vendor.name, DEFAULT_ACCOUNT)
     if found is None:
-        raise BackendConfigError(f"No variable AICORE_{vendor.name.upper()}_... is set.")
+        prefix = f"AICORE_{vendor.name.upper()}_"
+        names = ", ".join(prefix + field.upper() for field in vendor.known)
+        raise BackendConfigError(f"No variable {prefix}... is set.", hint=f"There are: {names}.")
     return found.fields
 
 
-def _shown(proofs: Sequence[Proof]) -> bool:
+def _whole(error: ToolsError, account: str) -> str:
+    return named_account(f"{error} {error.hint or ''}".rstrip(), account)
+
+
+def _shown(proofs: Sequence[Proof], account: str) -> bool:
     """Say what the backends found; tells whether all could read."""
     for proof in proofs:
+        if proof.failure is not None:
+            say(f"{proof.domain}: FAILED. {_whole(proof.failure, account)}")
         if proof.probe is None:
-            hint = f" {proof.failure.hint}" if proof.failure and proof.failure.hint else ""
-            say(f"{proof.domain}: FAILED. {proof.failure}{hint}")
             continue
         kind = " (a test account: nothing real happens)" if proof.probe.is_test else ""
         say(f"{proof.domain}: {proof.probe.name}{kind}")

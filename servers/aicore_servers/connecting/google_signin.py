@@ -79,7 +79,9 @@ def google_fields(
         BackendConfigError: something is missing, or not all was granted.
     """
     if given.get("type") == "service_account":
-        given = {"service_account": json.dumps(dict(given)), "subject": given.get("subject", "")}
+        ours = {name: given[name] for name in ("subject", "base_url") if name in given}
+        account = {name: value for name, value in given.items() if name not in ours}
+        given = {"service_account": json.dumps(account), **ours}
     client = given.get("installed") or given.get("web")
     fields = {name: str(value) for name, value in given.items() if isinstance(value, str | int)}
     if isinstance(client, Mapping):
@@ -128,7 +130,9 @@ def _consent(fields: Mapping[str, str], scopes: Sequence[str], show: Callable[[s
                 f"Google does not take the consent ({error.error})."
             ) from error
         except OSError as error:  # what requests, which that library speaks through, raises
-            raise BackendConfigError("Google cannot be reached; nothing was kept.") from error
+            raise BackendConfigError(
+                f"{base_url or 'Google'} cannot be reached; nothing was kept."
+            ) from error
         except Warning as error:  # what oauthlib raises for other scopes than those asked for
             raise BackendConfigError(
                 "Not everything that was asked for was granted; nothing was kept.",

@@ -121,5 +121,7 @@ def _redeemed(fields: Mapping[str, str], code: str, redirect_url: str) -> str:
             hint="See whether the client secret is right, and the app names the redirect address.",
         ) from error
     except HTTPError as error:
-        raise BackendConfigError("HubSpot cannot be reached; nothing was kept.") from error
+        raise BackendConfigError(
+            f"{fields.get('base_url') or 'HubSpot'} cannot be reached; nothing was kept."
+        ) from error
     return str(token.refresh_token)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import difflib
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,11 @@ from aicore_servers._tooling import Profile
 from aicore_servers.connecting.asking import Asked, Person, say
 from aicore_servers.connecting.google_signin import asked_google, google_fields, google_scopes
 from aicore_servers.connecting.hubspot_signin import asked_hubspot, hubspot_fields
-from aicore_tools.connections import Probe
+from aicore_tools.connections import Probe, is_loopback, refuse_base_url
 from aicore_tools.errors import BackendConfigError
+from aicore_tools.extras import refuse_missing
 
-__all__ = ["VENDORS", "Vendor", "Wish"]
+__all__ = ["VENDORS", "Vendor", "Wish", "checked_fields"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,8 @@ class Vendor:
 
     `ask` asks a person; `fields` turns what was asked, or found in a file or the environment, into
     the fields of a connection, signing in where that is needed. `serves` tells which domains a
-    connection is for. `whose` names the account in words that stay the same; empty where that
+    connection is for. `known` are the fields it may have. `modules` belong to the extra of its
+    name. `whose` names the account in words that stay the same; empty where that
     cannot be told.
     """
 
@@ -42,8 +44,66 @@ class Vendor:
     backends: Mapping[str, str]
     ask: Callable[[Person], Mapping[str, Any]]
     fields: Callable[[Mapping[str, Any], Wish], dict[str, str]]
+    known: Collection[str]
+    modules: Sequence[str]
     serves: Callable[[Mapping[str, str], str], bool] = lambda _fields, _domain: True
     whose: Callable[[Mapping[str, str], Probe], str] = lambda _fields, probe: probe.name
+
+    def refuse_missing_library(self) -> None:
+        """See whether its libraries are there, before anybody is asked anything.
+
+        Raises:
+            BackendConfigError: one is not installed.
+        """
+        refuse_missing(self.name, self.modules)
+
+
+def checked_fields(vendor: Vendor, given: Mapping[str, Any], wish: Wish) -> dict[str, str]:
+    """Give the fields of a connection; signs in where that is needed.
+
+    Raises:
+        BackendConfigError: a field is not one of the vendor's, is no text, or cannot be right.
+    """
+    plain = _without_console_file(given) if vendor.name == "google" else given
+    for name, value in plain.items():
+        if name not in vendor.known:
+            raise _unknown_field(vendor, name)
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise BackendConfigError(f"{name} must be a text.")
+    refuse_base_url({name: str(value) for name, value in plain.items()})
+    return vendor.fields(given, wish)
+
+
+def _unknown_field(vendor: Vendor, name: str) -> BackendConfigError:
+    near = difflib.get_close_matches(name, vendor.known, n=1)
+    meant = f"Did you mean {near[0]}? " if near else ""
+    return BackendConfigError(
+        f"A connection to {vendor.name} has no field {name[:80]!r}.",
+        hint=f"{meant}It may have: {', '.join(vendor.known)}.",
+    )
+
+
+def _without_console_file(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out what a JSON file of Google's console has."""
+    if given.get("type") == "service_account":
+        return {name: value for name, value in given.items() if name not in _SERVICE_ACCOUNT}
+    return {name: value for name, value in given.items() if name not in ("installed", "web")}
+
+
+# https://developers.google.com/workspace/guides/create-credentials#service-account
+_SERVICE_ACCOUNT = (
+    "type",
+    "project_id",
+    "private_key_id",
+    "private_key",
+    "client_email",
+    "client_id",
+    "auth_uri",
+    "token_uri",
+    "auth_provider_x509_cert_url",
+    "client_x509_cert_url",
+    "universe_domain",
+)
 
 
 def _texts(given: Mapping[str, Any], needed: Sequence[str], vendor: str) -> dict[str, str]:
@@ -100,13 +160,26 @@ _ACCOUNT = (
     Asked(name="user", question="User, often the mail address"),
     Asked(name="password", question="Password, or app password", is_secret=True),
 )
+
+
+def _refuse_port(text: str) -> None:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) < 65536):
+        raise BackendConfigError(f"{text[:40]!r} is no port.", hint="Give 1 to 65535.")
+
+
+def _refuse_tls(text: str) -> None:
+    if text not in ("ssl", "starttls", "none"):
+        raise BackendConfigError(f"{text[:40]!r} is none.", hint="Give ssl, starttls or none.")
+
+
+_TLS = "encryption: ssl, starttls or none"
 _HOSTS = (
     Asked(name="imap_host", question="IMAP server"),
-    Asked(name="imap_port", question="IMAP port", default="993"),
-    Asked(name="imap_tls", question="IMAP encryption: ssl, starttls or none", default="ssl"),
+    Asked(name="imap_port", question="IMAP port", default="993", check=_refuse_port),
+    Asked(name="imap_tls", question=f"IMAP {_TLS}", default="ssl", check=_refuse_tls),
     Asked(name="smtp_host", question="SMTP server"),
-    Asked(name="smtp_port", question="SMTP port", default="465"),
-    Asked(name="smtp_tls", question="SMTP encryption: ssl, starttls or none", default="ssl"),
+    Asked(name="smtp_port", question="SMTP port", default="465", check=_refuse_port),
+    Asked(name="smtp_tls", question=f"SMTP {_TLS}", default="ssl", check=_refuse_tls),
 )
 
 
@@ -125,20 +198,35 @@ def _ask_imap(person: Person) -> dict[str, str]:
 
 def _imap(given: Mapping[str, Any], _: Wish) -> dict[str, str]:
     usual = {asked.name: asked.default for asked in _HOSTS if asked.default}
-    return usual | _texts(given, ["user", "password", "imap_host", "smtp_host"], "imap")
+    fields = usual | _texts(given, ["user", "password", "imap_host", "smtp_host"], "imap")
+    for asked in _HOSTS:
+        asked.refuse(fields[asked.name])
+    return fields
 
 
-_CALDAV = (Asked(name="url", question="Address of the CalDAV server (https://...)"), *_ACCOUNT)
+def _refuse_address(text: str) -> None:
+    try:
+        address = urlsplit(text)
+        is_whole = address.scheme in ("https", "http") and address.hostname and address.port != 0
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise BackendConfigError("url: write the whole address, such as https://dav.example/.")
+    if address.username or address.password:
+        raise BackendConfigError("url: leave user and password out of the address.")
+
+
+_CALDAV = (
+    Asked(name="url", question="Address of the CalDAV server (https://...)", check=_refuse_address),
+    *_ACCOUNT,
+)
 
 
 def _caldav(given: Mapping[str, Any], _: Wish) -> dict[str, str]:
     fields = _texts(given, ["url", "user", "password"], "caldav")
+    _refuse_address(fields["url"])
     address = urlsplit(fields["url"])
-    if address.scheme not in ("https", "http") or not address.hostname:
-        raise BackendConfigError("url: write the whole address, such as https://dav.example/.")
-    if address.username or address.password:
-        raise BackendConfigError("url: leave user and password out of the address.")
-    if address.scheme == "http" and not _is_loopback(address.hostname):
+    if address.scheme == "http" and not is_loopback(address.hostname or ""):
         say(f"The address is http: the password goes to {address.hostname} in clear text.")
     return fields
 
@@ -147,14 +235,9 @@ def _caldav_whose(fields: Mapping[str, str], _: Probe) -> str:
     return f"{fields['user']} at {urlsplit(fields['url']).hostname}"
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
+_CLIENT = ("client_id", "client_secret", "refresh_token")
+_HOST_FIELDS = tuple(asked.name for asked in _HOSTS)
+_IMAP_MORE = ("smtp_user", "smtp_password", "addresses", "self_bcc", "allow_unencrypted")
 
 VENDORS: Mapping[str, Vendor] = {
     vendor.name: vendor
@@ -165,6 +248,8 @@ VENDORS: Mapping[str, Vendor] = {
             backends={"mail": "gmail", "calendars": "google"},
             ask=asked_google,
             fields=_google,
+            known=(*_CLIENT, "scopes", "service_account", "subject", "base_url"),
+            modules=("googleapiclient", "google_auth_httplib2", "google_auth_oauthlib"),
             serves=_google_serves,
         ),
         Vendor(
@@ -173,6 +258,8 @@ VENDORS: Mapping[str, Vendor] = {
             backends={"crm": "hubspot"},
             ask=asked_hubspot,
             fields=_hubspot,
+            known=("access_token", *_CLIENT, "base_url"),
+            modules=("hubspot",),
             whose=lambda _fields, _probe: "",  # the probe does not know which portal it is
         ),
         Vendor(
@@ -181,6 +268,8 @@ VENDORS: Mapping[str, Vendor] = {
             backends={"payments": "stripe"},
             ask=lambda person: person.answers(_STRIPE),
             fields=_stripe,
+            known=("api_key", "base_url"),
+            modules=("stripe", "httpx"),
             whose=_stripe_whose,
         ),
         Vendor(
@@ -189,6 +278,8 @@ VENDORS: Mapping[str, Vendor] = {
             backends={"mail": "imap"},
             ask=_ask_imap,
             fields=_imap,
+            known=("user", "password", *_HOST_FIELDS, *_IMAP_MORE),
+            modules=("imap_tools", "aiosmtplib"),
             whose=_imap_whose,
         ),
         Vendor(
@@ -197,6 +288,8 @@ VENDORS: Mapping[str, Vendor] = {
             backends={"calendars": "caldav"},
             ask=lambda person: person.answers(_CALDAV),
             fields=_caldav,
+            known=("url", "user", "password"),
+            modules=("icalendar",),
             whose=_caldav_whose,
         ),
     )

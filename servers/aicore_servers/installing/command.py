@@ -10,13 +10,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from aicore_servers._serve import data_home
+from aicore_servers._serve import ServeSettings, data_home, settings_in_process
 from aicore_servers._tooling import PROFILES
-from aicore_servers.business import server as business_server
+from aicore_servers.business import PROGRAM, backends_of, create
+from aicore_servers.connecting.vendors import VENDORS
 from aicore_servers.installing.clients import CLIENTS, Client, Place
 from aicore_servers.installing.merging import read_document, with_entry, without_entry
 from aicore_tools.connection_file import PASSPHRASE_VARIABLE
-from aicore_tools.connection_stores import secrets_home
+from aicore_tools.connection_stores import EnvironmentStore, open_stores, secrets_home
+from aicore_tools.connections import connect_command
 from aicore_tools.errors import BackendConfigError, ToolsError
 
 __all__ = ["main"]
@@ -57,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--remove", action="store_true", help="take our entry out again")
     parser.add_argument("--path", type=Path, metavar="FILE", help="the client's file")
     parser.add_argument("--servers", help="some of crm,mail,calendars,payments (default: all)")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the databases")
+    parser.add_argument("--data", metavar="DIR", help="folder of the databases")
     parser.add_argument("--tz", metavar="ZONE", help="time zone of the business, as in IANA")
     parser.add_argument("--profile", choices=PROFILES, help="which tools there are (default: all)")
     parser.add_argument(
@@ -80,7 +82,8 @@ def _run(options: argparse.Namespace, more: Sequence[str]) -> None:
         _remove(client, _path(options, client))
         return
     args = [*_arguments(options), *more]
-    business_server(*args)  # refuses what the program would refuse, before anything is written
+    settings = settings_in_process(PROGRAM, args)
+    create(settings)  # refuses what the program would refuse, before anything is written
     entry = _entry(client, args)
     if options.print:
         sys.stdout.write(json.dumps({client.section: {NAME: entry}}, indent=2) + "\n")
@@ -89,10 +92,39 @@ def _run(options: argparse.Namespace, more: Sequence[str]) -> None:
     document = read_document(path)
     is_new = document.replace(with_entry(document, client.section, NAME, entry))
     _say(f"{'Written to' if is_new else 'Already in'} {document.path}. {client.then}")
+    for note in _missing_connections(settings):
+        _say(note)
     if options.tz is None:
         _say("Times are UTC; say --tz for the time zone of the business.")
     if os.environ.get(PASSPHRASE_VARIABLE):
         _say(f"${PASSPHRASE_VARIABLE} was not written there: without it, connections stay locked.")
+
+
+def _missing_connections(settings: ServeSettings) -> Iterator[str]:
+    """Say which vendors have no connection where the program will look for it.
+
+    That is not the environment of this command: clients pass no variables on.
+    """
+    domains = backends_of(settings).items()
+    used = [
+        vendor.name
+        for vendor in VENDORS.values()
+        if any(vendor.backends.get(domain) == backend for domain, backend in domains)
+    ]
+    if not used:
+        return
+    stores = open_stores()
+    places = [*stores.given, *stores.writable]
+    places = [place for place in places if not isinstance(place, EnvironmentStore)]
+    try:
+        known = {name for place in places for name in place.known()}
+    except BackendConfigError as error:
+        yield f"Whether there are connections cannot be told. {error} {error.hint or ''}".rstrip()
+        return
+    for vendor in used:
+        if (vendor, settings.account) not in known:
+            command = connect_command(vendor, settings.account)
+            yield f"No connection {vendor} ({settings.account}) yet: run {command}."
 
 
 def _remove(client: Client, path: Path) -> None:
@@ -111,7 +143,9 @@ def _path(options: argparse.Namespace, client: Client) -> Path:
 
 def _arguments(options: argparse.Namespace) -> Iterator[str]:
     """Give the arguments of the program; paths are whole, as clients start it anywhere."""
-    data = options.data if options.data is not None else data_home()
+    if options.data is not None and not options.data.strip():
+        raise BackendConfigError("--data is empty. Name a folder, or leave it out.")
+    data = data_home() if options.data is None else Path(options.data)
     yield from ("--data", str(data.expanduser().absolute()))
     for name in ("tz", "profile", "servers", "account"):
         value = getattr(options, name)
