@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import keyring
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from keyring.backends import fail
 
 from aicore_servers.installing.clients import CLIENTS, Place
 from aicore_servers.installing.command import NAME, main
@@ -21,6 +23,8 @@ from aicore_servers.installing.merging import (
     with_entry,
     without_entry,
 )
+from aicore_tools.connection_stores import EncryptedFile
+from aicore_tools.connections import Connection
 from aicore_tools.errors import BackendConfigError
 
 OURS = {"command": "/opt/aicore/bin/aicore-business", "args": ["--data", "/data"]}
@@ -264,6 +268,7 @@ def test_a_file_that_changes_meanwhile_is_left(tmp_path: Path) -> None:
         (["--account", "../x"], "../x"),
         (["--", "--mail-address", "nobody"], "nobody"),
         (["--", "--nonsense"], "--nonsense"),
+        (["--data", ""], "--data"),
     ],
 )
 def test_what_the_program_would_refuse_is_not_written(
@@ -273,6 +278,26 @@ def test_what_the_program_would_refuse_is_not_written(
     assert main(["cursor", "--path", str(path), "--data", str(tmp_path), *words]) == 2
     assert word in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_connection_that_is_not_there_yet_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(keyring, "get_keyring", fail.Keyring)
+    monkeypatch.setenv("AICORE_SECRETS", str(tmp_path / "secrets"))
+    monkeypatch.setenv("AICORE_STRIPE_API_KEY", "of this shell alone")
+    words = ["--backend", "payments=stripe", "--account", "nope"]
+    installed(tmp_path / "config.json", "claude", *words)
+    command = "aicore connect stripe --account nope"
+    assert command in capsys.readouterr().out
+    file = EncryptedFile(tmp_path / "secrets")
+    file.save(Connection(vendor="stripe", account="nope", fields={"api_key": "k"}))
+    installed(tmp_path / "config.json", "claude", *words)
+    assert command not in capsys.readouterr().out
+    (tmp_path / "secrets" / "connections.key").unlink()
+    (tmp_path / "other.json").write_text("{}")
+    installed(tmp_path / "other.json", "claude", *words)
+    assert "connections.key" in capsys.readouterr().out
 
 
 def test_print_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """A server over HTTP: who gets in, what each may do, and what is never written down."""
 
+import base64
 import hashlib
 import json
 import subprocess
@@ -14,10 +15,11 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import INVALID_PARAMS
 
-from aicore_servers._serve import Program, in_process, serve
+from aicore_servers._serve import MAX_BODY_BYTES, Program, in_process, serve
 from aicore_servers.crm import PROGRAM as CRM
 from aicore_servers.http_access import Tokens, new_token
 from aicore_tools.errors import BackendConfigError
+from aicore_tools.mail.drafting import MAX_ATTACHMENT_BYTES
 
 Http = Callable[..., AbstractContextManager[tuple[str, subprocess.Popen[str]]]]
 
@@ -225,11 +227,22 @@ def test_an_open_stream_ends_with_its_token(http: Http, tmp_path: Path, era: str
 
 def test_a_body_that_is_too_long_is_refused(http: Http, tmp_path: Path) -> None:
     with http("crm", tmp_path) as (url, _):
-        long = b'{"a":"' + b"x" * (5 * 1024 * 1024) + b'"}'
+        long = b'{"a":"' + b"x" * MAX_BODY_BYTES + b'"}'
         headers = {**ACCEPT, "Content-Type": "application/json"}
         assert httpx2.post(url, content=long, headers=headers, timeout=10).status_code == 413
         parts = iter([long[:1000], long[1000:]])
         assert httpx2.post(url, content=parts, headers=headers, timeout=10).status_code == 413
+
+
+async def test_attachments_as_large_as_promised_fit(http: Http, tmp_path: Path) -> None:
+    largest = base64.b64encode(b"x" * MAX_ATTACHMENT_BYTES).decode()
+    mail: dict[str, Any] = {"to": ["ann@example.com"], "subject": "Plan", "body": "Here."}
+    with http("mail", tmp_path) as (url, _):
+        async with Client(url) as client:
+            for content, is_refused in ((largest, False), (f"{largest}eA==", True)):
+                mail["attachments"] = [{"name": "plan.bin", "base64": content}]
+                result = await client.call_tool("mail_draft", mail)
+                assert bool(result.is_error) is is_refused
 
 
 def test_neither_bodies_nor_tokens_are_logged(http: Http, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import sqlite3
 import subprocess
@@ -99,6 +100,9 @@ def test_on_stdio_a_damaged_database_is_said_in_one_sentence(run: Run, tmp_path:
         (["--http", "--host", "0.0.0.0"], "0.0.0.0"),
         (["--http", "--host", "nowhere.invalid"], "nowhere.invalid"),
         (["--http", "--port", "70000"], "70000"),
+        (["--port", "8000"], "--http"),
+        (["--host", "127.0.0.1"], "--http"),
+        (["--data", ""], "--data"),
     ],
 )
 def test_a_wrong_option_is_said_in_one_sentence(
@@ -118,6 +122,32 @@ def test_a_wrong_mail_address_is_said_in_one_sentence(
 def test_stdin_at_its_end_ends_a_stdio_server(run: Run, tmp_path: Path) -> None:
     done = run("crm", "--data", str(tmp_path))
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_in_a_terminal_an_interrupt_ends_it_without_another_line(
+    tmp_path: Path, repository: Path
+) -> None:
+    terminal, stdin = pty.openpty()
+    program = repository / "servers/aicore_servers/crm.py"
+    process = subprocess.Popen(
+        [sys.executable, str(program), "--data", str(tmp_path)],
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        os.write(terminal, b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
+        assert process.stdout.readline()  # it waits for the next line now
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 130
+    finally:
+        process.kill()
+        _, said = process.communicate()
+        os.close(terminal)
+        os.close(stdin)
+    assert said == ""
 
 
 def test_the_data_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
