@@ -179,6 +179,21 @@ def test_doctor_asks_a_server_of_ours(tmp_path: Path, repository: Path) -> None:
     assert "desk: aicore-calendars on local" in done.stdout
 
 
+def test_doctor_gives_the_words_of_a_server_in_process_that_cannot_start(tmp_path: Path) -> None:
+    written(
+        tmp_path,
+        "[provider]\nkind = 'flows'\nfile = 'ok.yaml'\n[servers.crm]\n"
+        "local = 'aicore_servers.crm:server'\n"
+        "args = ['--backend', 'hubspot', '--account', 'rev', '--data', 'data']\n",
+    )
+    (tmp_path / "ok.yaml").write_text(FLOW)
+    done = aicore(tmp_path, "doctor")
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert "BackendConfigError" not in line
+    assert "`aicore connect hubspot --account rev`" in line
+
+
 @pytest.mark.parametrize("command", ELSEWHERE)
 def test_commands_of_other_packages_are_handed_over(tmp_path: Path, command: str) -> None:
     done = aicore(tmp_path, command, "--help")

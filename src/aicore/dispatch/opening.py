@@ -93,6 +93,8 @@ def reason(error: BaseException) -> str:
         return fault[1] if fault else f"the server answered: {_cut(error.message)}"
     if isinstance(error, TimeoutError):
         return "the server no longer answers"
+    if hasattr(error, "hint"):  # a server in this process that says itself why it cannot start
+        return _cut(f"{error} {error.hint or ''}")
     return f"{type(error).__name__}: {_cut(str(error))}"
 
 
