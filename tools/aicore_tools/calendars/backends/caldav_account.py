@@ -11,7 +11,7 @@ import anyio
 
 from aicore_tools.calendars.backends.caldav_object import Context, EventName
 from aicore_tools.calendars.backends.caldav_times import zone_of
-from aicore_tools.calendars.backends.caldav_wire import Dav, Unauthorized
+from aicore_tools.calendars.backends.caldav_wire import Dav, Unauthorized, joined
 from aicore_tools.calendars.backends.caldav_xml import CALENDARS, HOME, PRINCIPAL, Found
 from aicore_tools.calendars.records import Calendar, CalendarId
 from aicore_tools.errors import (
@@ -80,7 +80,7 @@ async def read_account(dav: Dav, place: Place) -> Account:
     if principal:
         _, found = await dav.propfind(principal, HOME, depth=0)
         for one in found[:1]:
-            homes = [urljoin(principal, href) for href in one.hrefs("c:calendar-home-set")] or homes
+            homes = [joined(principal, href) for href in one.hrefs("c:calendar-home-set")] or homes
             told = one.hrefs("c:calendar-user-address-set")
             name = one.text("d:displayname")
     addresses = _addresses(place, told)
@@ -88,7 +88,7 @@ async def read_account(dav: Dav, place: Place) -> Account:
     schedules = False
     for home in homes:
         at, found = await dav.propfind(dav.beside(home), CALENDARS, depth=1)
-        listed += [(dav.beside(urljoin(at, one.href)), one) for one in found]
+        listed += [(dav.beside(joined(at, one.href)), one) for one in found]
         schedules = schedules or SCHEDULING in await dav.options(at)
     known = [
         _collection(url, one, place, addresses, schedules)
@@ -129,12 +129,12 @@ async def _principal(dav: Dav) -> tuple[str, list[str]]:
             refused = refused or error
             continue
         for one in found[:1]:
-            homes = [urljoin(at, href) for href in one.hrefs("c:calendar-home-set")]
+            homes = [joined(at, href) for href in one.hrefs("c:calendar-home-set")]
             if one.has("d:resourcetype", "c:calendar"):
                 return "", [at]
             principal = one.text("d:current-user-principal")
             if principal or homes:
-                return dav.beside(urljoin(at, principal)) if principal else "", homes
+                return dav.beside(joined(at, principal)) if principal else "", homes
     raise BackendConfigError(
         f"There is no CalDAV account at {urlsplit(dav.url).hostname}{urlsplit(dav.url).path}.",
         hint="Give the url that the calendar's provider names for CalDAV.",

@@ -30,7 +30,7 @@ from aicore_tools.errors import (
 )
 from aicore_tools.retries import Patience, patiently
 
-__all__ = ["Answered", "Dav", "Stale", "Unauthorized", "checked_url", "strong"]
+__all__ = ["Answered", "Dav", "Stale", "Unauthorized", "checked_url", "joined", "strong"]
 
 DEADLINE_S = 20.0
 MAX_ANSWER_BYTES = 20_000_000
@@ -185,7 +185,7 @@ class Dav:
                     if answered.status not in _REDIRECTS:
                         _check(answered, method)
                         return answered
-                    url = self.beside(urljoin(url, answered.headers.get("location", "")))
+                    url = self.beside(joined(url, answered.headers.get("location", "")))
         raise BackendConfigError(f"{_shown(asked)} sends in circles.")
 
     async def _send(
@@ -239,7 +239,14 @@ def checked_url(url: str) -> str:
     Raises:
         BackendConfigError: it is none, is not https, or holds a password itself.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # is read now to find that it is none
+    except ValueError as error:
+        raise BackendConfigError(
+            "The url of the calendar server cannot be read.",
+            hint="Give https://calendar.example.com/, as the calendar's provider names it.",
+        ) from error
     if not parts.hostname or parts.scheme not in ("http", "https") or parts.username:
         raise BackendConfigError(
             f"{_shown(url)} is no url of a calendar server.",
@@ -250,6 +257,18 @@ def checked_url(url: str) -> str:
             f"{_shown(url)} is not https: the password could be read on the way."
         )
     return url
+
+
+def joined(base: str, href: str) -> str:
+    """Give where the server points to from `base`.
+
+    Raises:
+        BackendConfigError: that is no url.
+    """
+    try:
+        return urljoin(base, href)
+    except ValueError as error:
+        raise BackendConfigError(f"{_shown(base)} points to what is no url.") from error
 
 
 def _is_loopback(host: str) -> bool:
@@ -274,6 +293,8 @@ def _translated(method: str, url: str) -> Iterator[None]:
         yield
     except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
         raise BackendUnavailable(f"The calendar server {host} cannot be reached.") from error
+    except httpx2.InvalidURL as error:
+        raise BackendConfigError(f"The calendar server {host} points to what is no url.") from error
     except (httpx2.RequestError, TimeoutError) as error:
         if method in _EFFECTS:
             raise OutcomeUnknown(
