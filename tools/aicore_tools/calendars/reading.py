@@ -34,6 +34,7 @@ CHANGEABLE = (
     "reminders",
     "repeat",
 )
+_ONE_LINE = ("title", "location")
 _LONGEST = timedelta(days=400)
 _MOST_ATTENDEES = 100
 _MOST_REMINDERS = 5
@@ -41,7 +42,7 @@ _FOUR_WEEKS_MIN = 40_320
 _LONGEST_ADDRESS = 254
 _ADDRESS = r"[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]+@[^\s<>()\[\]\\,;:@\"\x00-\x1f\x7f]+"
 _ATTENDEE = re.compile(
-    rf"(?:(?P<bare>{_ADDRESS})|(?P<name>[^<>@\x00-\x1f\x7f]*)<(?P<address>{_ADDRESS})>)\Z"
+    rf"(?:(?P<bare>{_ADDRESS})|(?P<name>[^<>@\x00-\x1f\x7f\x85\u2028\u2029]*)<(?P<address>{_ADDRESS})>)\Z"
 )
 
 
@@ -138,7 +139,7 @@ def read_text(text: str, name: str, *, required: bool = False) -> str:
 
     Raises:
         InvalidInput: it is longer than 8000 characters (a title: 300), holds what cannot be
-            stored, or is empty though `required`.
+            stored, is empty though `required`, or is a title or location of several lines.
     """
     text = text.strip()
     most = 300 if name == "title" else 8000
@@ -146,6 +147,11 @@ def read_text(text: str, name: str, *, required: bool = False) -> str:
         raise InvalidInput(f"{name} is empty.")
     if len(text) > most:
         raise InvalidInput(f"{name} is longer than {most} characters.")
+    if name in _ONE_LINE and len(text.splitlines()) > 1:
+        raise InvalidInput(
+            f"{name} holds a line break.",
+            hint="Write it on one line; several lines go into the description.",
+        )
     if "\0" in text or not _is_encodable(text):
         raise InvalidInput(f"{name} holds characters that cannot be stored.")
     return text
