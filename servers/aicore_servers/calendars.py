@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -309,6 +309,7 @@ def _update_shown(plan: UpdatePlan) -> Mapping[str, Any]:
 
 def _cancel_shown(plan: CancelPlan) -> Mapping[str, Any]:
     return {
+        "already_cancelled": plan.is_done or None,
         "event": _full(plan.event),
         "scope": plan.scope,
         "told": plan.told,
@@ -416,10 +417,10 @@ def create(settings: ServeSettings) -> MCPServer[CalendarService]:
     Raises:
         BackendConfigError: an option cannot be read.
     """
-    try:
+    with _naming(HOURS):
         hours = OpeningHours.read(HOURS.of(settings))
-    except InvalidInput as error:
-        raise BackendConfigError(f"--hours: {error.message}", hint=error.hint) from error
+    with _naming(INVITEES):
+        invitees = InviteeRules.read(INVITEES.of(settings))
     names = _listed(CALENDARS, settings)
     if len({name.casefold() for name in names}) < len(names):
         raise BackendConfigError("--calendars: give names that differ, such as main,anna,room-2.")
@@ -442,7 +443,7 @@ def create(settings: ServeSettings) -> MCPServer[CalendarService]:
                 opened,
                 zone=ZoneInfo(settings.time_zone),
                 hours=hours,
-                invitees=InviteeRules.read(INVITEES.of(settings)),
+                invitees=invitees,
             )
 
     return BusinessServer(
@@ -452,6 +453,15 @@ def create(settings: ServeSettings) -> MCPServer[CalendarService]:
         lifespan=lifespan,
         rules=settings.rules,
     )
+
+
+@contextmanager
+def _naming(option: Option) -> Iterator[None]:
+    """Let what cannot be read say which option it is of."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise BackendConfigError(f"--{option.name}: {error.message}", hint=error.hint) from error
 
 
 def _listed(option: Option, settings: ServeSettings) -> list[str]:

@@ -3,10 +3,21 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from aicore_tools.calendars import Agenda, Answer, Attendee, Event, Span, Terms, Timing
+from aicore_tools.calendars import (
+    Agenda,
+    Answer,
+    Attendee,
+    CalendarService,
+    Event,
+    OpeningHours,
+    Span,
+    Terms,
+    Timing,
+)
 from aicore_tools.calendars.records import (
     CalendarId,
     EventChange,
@@ -126,3 +137,53 @@ async def test_who_should_be_told_and_is_not_is_said(open_calendars: Open) -> No
         )
         quiet = await agenda.create(new(5, attendees=(ANN,)), Terms(), op())
         assert (quiet.result.told, quiet.result.warnings) == ((), ())
+
+
+def desk(agenda: Agenda) -> CalendarService:
+    return CalendarService(
+        agenda, zone=ZoneInfo("UTC"), hours=OpeningHours.read("Mon-Fri 09:00-17:00")
+    )
+
+
+async def test_a_message_that_is_not_sent_is_said_before_and_after(open_calendars: Open) -> None:
+    terms = Terms(notify="all", message="We are ill.")
+    async with open_calendars() as agenda:
+        service, event = desk(agenda), await book(agenda, attendees=(ANN,))
+        before = await service.plan_cancel(event.id, scope="this", terms=Terms(notify="all"))
+        plan = await service.plan_cancel(event.id, scope="this", terms=terms)
+        is_sent = (await agenda.calendars())[0].sends_messages
+        assert len(plan.warnings) == len(before.warnings) + (not is_sent)
+        gone = (await service.cancel(plan, op())).result
+        assert (gone.told, len(gone.warnings)) == (plan.told, len(plan.warnings))
+
+
+async def test_what_is_cancelled_already_is_not_cancelled_again(open_calendars: Open) -> None:
+    terms = Terms(notify="all", message="We are ill.")
+    async with open_calendars() as agenda:
+        service, tells = desk(agenda), (await agenda.calendars())[0].tells_attendees
+        await book(agenda, attendees=(ANN, ME), repeat="FREQ=DAILY;COUNT=3")
+        second = (await listed(agenda))[1]
+        plan = await service.plan_cancel(second.id, scope="this", terms=terms)
+        assert (plan.is_done, bool(plan.told)) == (False, tells)
+        await service.cancel(plan, op())
+        left = await listed(agenda)
+        again = await service.plan_cancel(second.id, scope="this", terms=terms)
+        assert (again.is_done, again.told, again.terms.message) == (True, (), "")
+        assert len(again.warnings) == 1
+        result = (await service.cancel(again, op())).result
+        assert (result.event.status, result.told) == ("cancelled", ())
+        assert result.warnings == again.warnings
+        assert await listed(agenda) == left
+        whole = await service.plan_cancel(second.id, scope="all", terms=terms)
+        assert not whole.is_done
+
+
+async def test_no_title_or_place_writes_into_the_event_around_it(open_calendars: Open) -> None:
+    text = "a\r\nATTENDEE:mailto:eve@example.com\rEND:VEVENT\nBEGIN:VEVENT\u2028\x85b"
+    async with open_calendars() as agenda:
+        event = await book(agenda, title=text, location=text)
+        assert event.attendees == ()
+        for said in (event.title, event.location):
+            assert "eve@example.com" in said
+            assert said.endswith("b")
+        assert await listed(agenda) == [event]

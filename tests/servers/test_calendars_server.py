@@ -208,6 +208,34 @@ async def test_a_cancellation_is_confirmed_as_it_was_shown(in_process: Connect) 
         assert gone["event"]["status"] == "cancelled"
 
 
+async def test_a_plan_says_that_the_message_is_not_sent(in_process: Connect) -> None:
+    async with in_process(create) as desk:
+        event = (await desk("calendar_create", title="Visit", **SLOT))["event"]["id"]
+        given = {"id": event, "message": "We are ill."}
+        silent = await desk("calendar_cancel", id=event)
+        assert "warnings" not in silent["plan"]
+        asked = await desk("calendar_cancel", **given)
+        assert len(asked["plan"]["warnings"]) == 1
+        gone = await desk("calendar_cancel", confirm=asked["confirm"], **given)
+        assert gone["warnings"] == asked["plan"]["warnings"]
+
+
+async def test_a_plan_says_that_there_is_nothing_to_cancel(in_process: Connect) -> None:
+    async with in_process(create, rules=Rules(confirm="never")) as desk:
+        given = {"title": "Visit", "attendees": ["ann@example.com"], **SLOT}
+        event = (await desk("calendar_create", **given))["event"]["id"]
+        first = await desk("calendar_cancel", id=event, dry_run=True)
+        assert "already_cancelled" not in first["plan"]
+        await desk("calendar_cancel", key="k1", id=event)
+        again = await desk("calendar_cancel", id=event, message="Sorry", dry_run=True)
+        assert (again["plan"]["already_cancelled"], again["plan"]["told"]) == (True, [])
+        assert "message" not in again["plan"]
+        assert len(again["plan"]["warnings"]) == 1
+        gone = await desk("calendar_cancel", key="k2", id=event, message="Sorry")
+        assert gone["warnings"] == again["plan"]["warnings"]
+        assert (gone["event"]["status"], "told" in gone.body) == ("cancelled", False)
+
+
 async def test_an_invitation_is_answered(in_process: Connect) -> None:
     options = {"address": "office@shop.example"}
     async with in_process(create, options=options) as desk:
@@ -281,6 +309,10 @@ async def test_errors_have_one_shape(in_process: Connect) -> None:
             ("invalid_input", "calendar_create", {"title": "x", **SLOT, "tz": "Mars/Olympus"}),
             ("invalid_input", "calendar_create", {"title": "x", **SLOT, "repeat": "FREQ=OFTEN"}),
             ("invalid_input", "calendar_create", {"title": "x", **BACKWARDS}),
+            ("invalid_input", "calendar_create", {"title": "x\r\ny", **SLOT}),
+            ("invalid_input", "calendar_create", {"title": "x", **SLOT, "location": "y\nz"}),
+            ("invalid_input", "calendar_update", {"id": event, "set": {"title": "x\ry"}}),
+            ("invalid_input", "calendar_update", {"id": event, "set": {"location": "y\nz"}}),
             ("invalid_input", "calendar_create", {"title": "x", **SLOT, "attendees": ["a\nb@c.d"]}),
             ("invalid_input", "calendar_create", {"title": "x", **SLOT, "attendees": ["Bob"]}),
             ("not_found", "calendar_create", {"title": "x", **SLOT, "calendar": "bob"}),
@@ -307,12 +339,21 @@ async def test_errors_have_one_shape(in_process: Connect) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    [["--hours", "late"], ["--hours", ""], ["--calendars", "a,"], ["--calendars", "a,A"]],
+    [
+        ["--hours", "late"],
+        ["--hours", ""],
+        ["--calendars", "a,"],
+        ["--calendars", "a,A"],
+        ["--invitees", "nonsense"],
+        ["--invitees", "*@example.com,ann@"],
+        ["--invitees", "*example.com"],
+    ],
 )
 def test_an_option_that_cannot_be_is_refused(option: list[str]) -> None:
     with pytest.raises(BackendConfigError) as refused:
         server(*option)
     assert option[0] in refused.value.message
+    assert option[0] == "--calendars" or refused.value.hint
 
 
 def test_the_settings_have_defaults() -> None:

@@ -464,6 +464,26 @@ async def test_a_plan_changes_nothing(tmp_path: Path) -> None:
         assert (await service.events(EventsAsked())).events == (first,)
 
 
+async def test_of_a_series_it_is_known_what_is_cancelled_already(tmp_path: Path) -> None:
+    async with opened(tmp_path) as service:
+        times = ("2026-11-24T09:00", "2026-11-24T10:00")
+        series = (await book(service, *times, repeat="FREQ=DAILY;COUNT=5")).result.event.id
+        _, second, third, *_ = (await service.events(EventsAsked())).events
+        await call_off(service, second.id)
+
+        async def is_done(event: str, scope: Any) -> bool:
+            return (await service.plan_cancel(event, scope=scope, terms=NONE)).is_done
+
+        assert await is_done(second.id, "this")
+        assert not await is_done(second.id, "following")
+        assert not await is_done(second.id, "all")
+        assert not await is_done(third.id, "this")
+        await service.cancel(await service.plan_cancel(series, scope="all", terms=NONE), op())
+        for scope in ("this", "following", "all"):
+            assert await is_done(series, scope)
+            assert await is_done(second.id, scope)
+
+
 async def test_a_plan_of_a_whole_series_names_what_any_of_it_clashes_with(tmp_path: Path) -> None:
     async with opened(tmp_path) as service:
         await book(service, "2026-11-24T09:00", "2026-11-24T10:00", repeat="FREQ=DAILY;COUNT=5")
@@ -485,7 +505,11 @@ async def test_a_plan_of_a_whole_series_names_what_any_of_it_clashes_with(tmp_pa
         ("*", True),
         ("*@example.com", True),
         ("bob@example.com, ANN@EXAMPLE.COM", True),
+        ("ann@*.com, *@*.org, ann@example.com", True),
         ("*@example.org", False),
+        ("*@*.example.com", False),
+        ("*@ample.com", False),
+        ("ann@example.co", False),
         ("", False),
     ],
 )

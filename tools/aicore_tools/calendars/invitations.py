@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 from aicore_tools.calendars.records import Attendee, Calendar, Event, Notify, Response, Terms
-from aicore_tools.errors import NotAllowed
+from aicore_tools.errors import InvalidInput, NotAllowed
 
 __all__ = [
     "EVERYBODY",
@@ -19,23 +19,42 @@ __all__ = [
     "notices",
     "own_attendee",
     "to_tell",
+    "unsent",
 ]
 
 NOBODY_TOLD = "Nobody is notified: this calendar sends no mail."
+_UNSENT = "The message is not sent: this calendar cannot pass it on. Write to them apart from it."
+_PATTERN = re.compile(r"\*|(?:\*|[^\s@*,<>]+)@(?:\*\.)?[^\s@*,<>]+")
 
 
 @dataclass(frozen=True, slots=True)
 class InviteeRules:
-    """The addresses that may be invited and written to: `patterns` such as `*@example.com`.
+    """The addresses that may be invited and written to.
 
-    `*` allows everybody; no pattern at all, nobody.
+    A pattern is an address, `*@example.com`, `*@*.example.com` (subdomains only) or `*`; no
+    pattern at all allows nobody.
+
+    Raises:
+        InvalidInput: a pattern is none of these.
     """
 
     patterns: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        for pattern in self.patterns:
+            if _PATTERN.fullmatch(pattern) is None:
+                raise InvalidInput(
+                    f"{pattern[:80]!r} is no pattern of addresses.",
+                    hint="Write ann@example.com, *@example.com, *@*.example.com, or * (everybody).",
+                )
+
     @classmethod
     def read(cls, text: str) -> InviteeRules:
-        """Read patterns separated by commas."""
+        """Read patterns separated by commas.
+
+        Raises:
+            InvalidInput: one is no pattern.
+        """
         return cls(tuple(part.strip().casefold() for part in text.split(",") if part.strip()))
 
     def check(self, addresses: Iterable[str]) -> None:
@@ -45,7 +64,7 @@ class InviteeRules:
             NotAllowed: with code `recipient_not_allowed`.
         """
         for address in addresses:
-            if not any(fnmatchcase(address.casefold(), pattern) for pattern in self.patterns):
+            if not any(_matches(address.casefold(), pattern) for pattern in self.patterns):
                 raise NotAllowed(
                     f"{address[:100]} is not among the people who may be invited here.",
                     hint="Leave them out, or ask a person of the business (--invitees).",
@@ -124,6 +143,21 @@ def notices(
     if left := [address for address in wanted if address not in told]:
         warnings.append(f"The calendar server did not invite and does not tell {', '.join(left)}.")
     return told, tuple(warnings)
+
+
+def unsent(terms: Terms, calendar: Calendar) -> tuple[str, ...]:
+    """Warn of the message of a cancellation where the backend does not send it along."""
+    return (_UNSENT,) if terms.message and not calendar.sends_messages else ()
+
+
+def _matches(address: str, pattern: str) -> bool:
+    if pattern in ("*", address):
+        return True
+    local, _, domain = address.rpartition("@")
+    wanted_local, _, wanted = pattern.rpartition("@")
+    if wanted_local not in ("*", local):
+        return False
+    return domain.endswith(wanted[1:]) if wanted.startswith("*.") else domain == wanted
 
 
 def _domain(address: str) -> str:

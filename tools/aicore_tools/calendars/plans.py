@@ -100,11 +100,15 @@ class UpdatePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelPlan:
-    """A cancellation, and whom the backend would tell."""
+    """A cancellation, and whom the backend would tell.
+
+    `is_done`: all that it is about was cancelled before; there is nothing to do.
+    """
 
     event: Event
     scope: Scope
     terms: Terms
+    is_done: bool = False
     told: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 

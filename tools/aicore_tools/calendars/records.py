@@ -64,7 +64,8 @@ class Calendar:
     can only be read. `address` is the e-mail address of its owner, empty where that is not known.
     `tells_attendees`: the backend itself mails invitations, changes and cancellations.
     `keeps_telling`: whom it invited it tells of every change and of the end, whatever is asked,
-    and of the end nobody else. `makes_video`: it can make a video room for an event.
+    and of the end nobody else. `sends_messages`: it sends the message of a cancellation along.
+    `makes_video`: it can make a video room for an event.
     """
 
     id: CalendarId
@@ -75,6 +76,7 @@ class Calendar:
     address: str = ""
     tells_attendees: bool = False
     keeps_telling: bool = False
+    sends_messages: bool = False
     makes_video: bool = False
 
 

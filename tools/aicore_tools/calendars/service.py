@@ -14,7 +14,13 @@ from aicore_tools.calendars.changes import applied, continued, moved_timing, wal
 from aicore_tools.calendars.clashing import clashing, spans_of
 from aicore_tools.calendars.cursors import from_cursor, to_cursor
 from aicore_tools.calendars.hours import OpeningHours
-from aicore_tools.calendars.invitations import EVERYBODY, InviteeRules, notices, own_attendee
+from aicore_tools.calendars.invitations import (
+    EVERYBODY,
+    InviteeRules,
+    notices,
+    own_attendee,
+    unsent,
+)
 from aicore_tools.calendars.plans import (
     Booking,
     CancelPlan,
@@ -51,7 +57,7 @@ from aicore_tools.calendars.records import (
 )
 from aicore_tools.calendars.recurrence import checked_rule
 from aicore_tools.connections import Probe
-from aicore_tools.errors import Conflict, InvalidInput, NotAllowed
+from aicore_tools.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from aicore_tools.operations import Effect, Operation
 from aicore_tools.times import read_when
 
@@ -59,6 +65,7 @@ __all__ = ["CalendarService"]
 
 MAX_EVENTS = 250
 _DEFAULT_WINDOW = timedelta(days=30)
+_DONE = "It is cancelled already: nothing is done, and nobody is told."
 _LIKELY_SAME = 0.7  # the ratio at which @cocal/google-calendar-mcp 2.6.3 warns
 
 
@@ -230,7 +237,7 @@ class CalendarService:
             raise await self._with_next_free(error, plan.before.calendar, timing) from error
 
     async def plan_cancel(self, event: str, *, scope: Scope, terms: Terms) -> CancelPlan:
-        """Plan a cancellation. What is cancelled already stays so.
+        """Plan a cancellation. What is cancelled already stays so, and nobody is told again.
 
         Raises:
             InvalidInput: `this` is asked of a whole series, or the message cannot be read.
@@ -239,11 +246,17 @@ class CalendarService:
         """
         present = await self._agenda.get(EventId(event))
         calendar = await self._writable(present.calendar)
-        _refuse_whole_series(present, scope)
         terms = replace(terms, message=read_text(terms.message, "message"))
+        if await self._is_cancelled(present, scope):
+            terms = replace(terms, message="")
+            return CancelPlan(
+                event=present, scope=scope, terms=terms, is_done=True, warnings=(_DONE,)
+            )
+        _refuse_whole_series(present, scope)
         told, untold = notices(present.attendees, terms, calendar, before=present, is_end=True)
         self._invitees.check(told)
-        return CancelPlan(event=present, scope=scope, terms=terms, told=told, warnings=untold)
+        warnings = (*untold, *unsent(terms, calendar))
+        return CancelPlan(event=present, scope=scope, terms=terms, told=told, warnings=warnings)
 
     async def cancel(self, plan: CancelPlan, operation: Operation) -> Effect[Booked]:
         """Cancel what was planned.
@@ -251,6 +264,8 @@ class CalendarService:
         Raises:
             Conflict: it was changed meanwhile.
         """
+        if plan.is_done:
+            return Effect(result=Booked(event=plan.event, warnings=plan.warnings))
         return await self._agenda.cancel(
             plan.event.id,
             scope=plan.scope,
@@ -313,6 +328,20 @@ class CalendarService:
                 f"The calendar {calendar} can only be read.", hint="Choose another calendar."
             )
         return found
+
+    async def _is_cancelled(self, present: Event, scope: Scope) -> bool:
+        """Say whether all that `scope` means is cancelled already.
+
+        Of `following` that is known where the whole series is.
+        """
+        if present.status != "cancelled":
+            return False
+        if scope == "this" or present.series is None:
+            return True
+        try:
+            return (await self._agenda.get(present.series)).status == "cancelled"
+        except NotFound:
+            return True
 
     async def _clashes(
         self, calendar: CalendarId, spans: Sequence[Span], own: EventId | None

@@ -37,7 +37,7 @@ from aicore_tools.calendars.backends.caldav_times import Unreadable
 from aicore_tools.calendars.backends.caldav_wire import Dav, strong
 from aicore_tools.calendars.backends.caldav_xml import Found, calendar_query, free_busy_query
 from aicore_tools.calendars.clashing import clashing, spans_of
-from aicore_tools.calendars.invitations import is_own, marked, notices
+from aicore_tools.calendars.invitations import is_own, marked, notices, unsent
 from aicore_tools.calendars.plain import booked_from_json, event_to_json
 from aicore_tools.calendars.records import (
     Answer,
@@ -66,7 +66,6 @@ __all__ = ["CalDavAgenda", "Place"]
 _MOST_PARSED = 4000
 _DAY = timedelta(days=1)
 _ORGANIZER_UNTOLD = "The organizer was not told: this server sends no mail. Tell them yourself."
-_OWN_WORDS = "The message was not sent: the calendar server tells them in its own words."
 _log = logging.getLogger(__name__)
 
 
@@ -232,8 +231,8 @@ class CalDavAgenda:
             named.collection, named.event.attendees, terms, before=named.event, is_end=True
         )
         cancelling(recipe, named, scope)
-        if terms.message and noticed.told:
-            noticed = replace(noticed, warnings=(*noticed.warnings, _OWN_WORDS))
+        untold = unsent(terms, named.collection.calendar)
+        noticed = replace(noticed, warnings=(*noticed.warnings, *untold))
         return await self._effect(operation, recipe, Terms(on_clash="ignore"), noticed)
 
     async def respond(

@@ -42,6 +42,7 @@ from aicore_tools.calendars.invitations import (
     marked,
     notices,
     own_attendee,
+    unsent,
 )
 from aicore_tools.calendars.plain import booked_from_json, booked_to_json
 from aicore_tools.calendars.records import (
@@ -206,7 +207,11 @@ class LocalAgenda:
             found = find(connection, self._business, event)
             if found.event.status == "confirmed":
                 _refuse_stale(found, etag)
-            return self._noticed(self._cancelled(connection, found, scope), terms)
+            if _is_cancelled(found, scope):
+                return Booked(event=found.event)
+            booked = self._noticed(self._cancelled(connection, found, scope), terms)
+            untold = (*booked.warnings, *unsent(terms, self._calendars[0]))
+            return replace(booked, warnings=untold)
 
         return await self._effect(operation, apply)
 
@@ -371,6 +376,13 @@ def _refuse_stale(found: Found, etag: str) -> None:
 def _refuse_cancelled(found: Found) -> None:
     if found.event.status == "cancelled":
         raise Conflict(f"The event {found.event.id} is cancelled.", code="cancelled")
+
+
+def _is_cancelled(found: Found, scope: Scope) -> bool:
+    """Say whether all that `scope` means was cancelled before."""
+    if found.event.status != "cancelled" or scope == "this" or found.series is None:
+        return found.event.status == "cancelled"
+    return found.series.event.status == "cancelled"
 
 
 def _refuse_whole_series(found: Found) -> None:
