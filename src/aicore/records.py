@@ -16,6 +16,7 @@ __all__ = [
     "ApprovalId",
     "Conversation",
     "ConversationId",
+    "DataClass",
     "Message",
     "OperationKey",
     "Prefix",
@@ -36,6 +37,8 @@ OperationKey = NewType("OperationKey", str)
 Role = Literal["user", "assistant", "tool"]
 PrincipalKind = Literal["customer", "staff", "owner", "system"]
 Outcome = Literal["done", "none", "unknown"]
+DataClass = Literal["public", "internal", "personal", "sensitive"]
+"""How far a text may go, from the least to the most careful. Health, money and faith: sensitive."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,12 @@ from typing import Any
 import anyio
 import pytest
 
+from aicore.databases import sqlite_file
+from aicore.databases.sqlite_file import SQLiteFile
 from aicore.errors import AicoreError, ConfigError, CustomerError, StoreBusy, StoreError
-from aicore.log import SQLiteLog, sqlite_file
+from aicore.log import SQLiteLog
 from aicore.log.events import MessageReceived, ReplySent
-from aicore.log.sqlite_file import APPLICATION_ID, VERSION
+from aicore.log.sqlite_schema import SCHEMA
 from aicore.records import ConversationId, Principal
 
 SHOP = ConversationId("web:1")
@@ -102,8 +104,8 @@ def _foreign_crashed(path: Path) -> None:
 def _newer(path: Path) -> None:
     with other_connection(path) as connection:
         connection.execute("CREATE TABLE event (id)")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+        connection.execute(f"PRAGMA application_id = {SCHEMA.application_id}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
 
 
 @pytest.mark.parametrize(
@@ -213,8 +215,8 @@ async def test_a_file_nobody_else_can_read_and_nothing_beside_it_after_closing(p
     assert _names(path.parent) == ["log.db"]
     with other_connection(path) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert connection.execute("PRAGMA application_id").fetchone() == (SCHEMA.application_id,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA.version,)
 
 
 async def test_an_empty_file_is_taken(path: Path) -> None:
@@ -303,7 +305,7 @@ async def _limit_pages(log: SQLiteLog, pages: int) -> None:
 
 
 def sqlite_job(statement: str) -> Any:
-    from aicore.log.sqlite_thread import Job
+    from aicore.databases.sqlite_thread import Job
 
     return Job(lambda connection: connection.execute(statement).fetchall())
 
@@ -483,7 +485,7 @@ async def test_a_new_file_that_another_log_is_just_switching_only_delays(path: P
     def switch() -> None:
         with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
             connection.set_trace_callback(tried)
-            sqlite_file._use_wal(connection, path)
+            sqlite_file._use_wal(connection, SQLiteFile(path, SCHEMA))
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
     with other_connection(path) as other, anyio.fail_after(5):

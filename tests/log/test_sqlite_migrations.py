@@ -2,13 +2,14 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aicore.errors import StoreError
-from aicore.log import SQLiteLog, sqlite_file
+from aicore.log import SQLiteLog, sqlite_schema
 from aicore.records import ConversationId
 
 SHOP = ConversationId("web:1")
@@ -25,9 +26,9 @@ def facts(path: Path) -> tuple[int, set[str]]:
 
 def know(monkeypatch: pytest.MonkeyPatch, *more: tuple[str, ...]) -> None:
     """Make this the program of a later version."""
-    migrations = (*sqlite_file._MIGRATIONS[:1], *more)
-    monkeypatch.setattr(sqlite_file, "_MIGRATIONS", migrations)
-    monkeypatch.setattr(sqlite_file, "VERSION", len(migrations))
+    schema = sqlite_schema.SCHEMA
+    later = replace(schema, migrations=(*schema.migrations, *more))
+    monkeypatch.setattr(sqlite_schema, "SCHEMA", later)
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from aicore.log.events import Event
 from aicore.log.memory import MemoryLog
-from aicore.log.port import Claim, EventLog, OpenTurn, Received
+from aicore.log.port import Claim, EventLog, OpenTurn, Received, Stored
 
 if TYPE_CHECKING:
     from aicore.log.sqlite import SQLiteLog
 
-__all__ = ["Claim", "Event", "EventLog", "MemoryLog", "OpenTurn", "Received", "SQLiteLog"]
+__all__ = ["Claim", "Event", "EventLog", "MemoryLog", "OpenTurn", "Received", "SQLiteLog", "Stored"]
 
 
 def __getattr__(name: str) -> object:

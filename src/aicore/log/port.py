@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
 from aicore.log.events import Body, Event, MessageReceived
 from aicore.records import ConversationId
 
-__all__ = ["Claim", "EventLog", "OpenTurn", "Received"]
+__all__ = ["Claim", "EventLog", "OpenTurn", "Received", "Stored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,15 @@ class Received:
 class Claim:
     """The right to write a conversation's turns, until somebody else claims it.
 
-    `head` is the last event number the holder has accounted for.
+    `head` is the last event number the holder has accounted for. `born_ms` is when the
+    conversation's first event came (0: no event yet, or not known): another number under the
+    same id is another conversation, because the earlier one was erased.
     """
 
     conversation: ConversationId
     epoch: int
     head: int
+    born_ms: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,16 @@ class OpenTurn:
 
     conversation: ConversationId
     turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A conversation that the log holds: its last event number, its epoch and its birth."""
+
+    conversation: ConversationId
+    head: int
+    epoch: int
+    born_ms: int
 
 
 class EventLog(Protocol):
@@ -88,8 +101,31 @@ class EventLog(Protocol):
     ) -> AsyncIterator[tuple[ConversationId, Event]]:
         """Events appended from now on, of one conversation or of all.
 
-        The subscription starts with the first `anext`. Covers this process's appends. Not a
-        queue: a consumer that needs every event reads from its last seq first.
+        Appends of other processes on the same store are told too, within a second. The
+        subscription starts with the first `anext`. Not a queue: a consumer that needs every
+        event reads from its last seq first.
+        """
+
+    async def conversations(
+        self, after: ConversationId | None = None, limit: int = 1000
+    ) -> Sequence[Stored]:
+        """Conversations in the order of their ids, from the first behind `after`; a page."""
+
+    async def restore(self, stored: Stored, events: Sequence[Event]) -> None:
+        """Write events exactly as another log had them: how history moves between stores.
+
+        `events` follow the head that this log has for the conversation, without a gap. Inbound
+        ids and open turns come with them; the epoch becomes the higher of the two. Doing it
+        again with the same events changes nothing. All or none.
+        Raises: StoreError when this log has other events under these numbers, or there is a gap.
+        """
+
+    async def erase(self, claim: Claim) -> None:
+        """Delete a conversation for good: events, inbound ids, open turns, and its own row.
+
+        Nothing of it can be found in the store's files or tables afterwards, except where the
+        docs of the store say otherwise. The id is unknown from then on; a later message begins
+        a new conversation. Raises: Fenced when the claim does not hold.
         """
 
     async def __aenter__(self) -> Self: ...

@@ -12,13 +12,14 @@ from typing import Self
 
 import anyio
 
+from aicore.databases.sqlite_file import SQLiteFile
+from aicore.databases.sqlite_thread import Job, SQLiteThread, commit_together, one_by_one
 from aicore.errors import AicoreError, ConfigError, NotOpenError, StoreError
+from aicore.log import sqlite_schema
 from aicore.log.events import Body, Event, MessageReceived, decode, encode, turn_left_open
 from aicore.log.fanout import Fanout, Subscription
 from aicore.log.port import Claim, OpenTurn, Received
-from aicore.log.sqlite_file import open_reader, open_writer
 from aicore.log.sqlite_lease import Leases
-from aicore.log.sqlite_thread import Job, SQLiteThread, commit_together, one_by_one
 from aicore.records import ConversationId
 
 __all__ = ["SQLiteLog"]
@@ -229,15 +230,16 @@ class _Open:
     """What an open log has: two threads, and leases."""
 
     def __init__(self, path: Path, leases: Leases) -> None:
-        self.writer = SQLiteThread(path, commit_together)
-        self.reader = SQLiteThread(path, one_by_one)
+        self._file = SQLiteFile(path, sqlite_schema.SCHEMA)
+        self.writer = SQLiteThread(self._file, commit_together)
+        self.reader = SQLiteThread(self._file, one_by_one)
         self.leases = leases
 
     async def start(self) -> None:
         """Open the file. Raises StoreError and StoreBusy."""
         try:
-            await self.writer.start(open_writer)
-            await self.reader.start(open_reader)
+            await self.writer.start(self._file.open_writer)
+            await self.reader.start(self._file.open_reader)
         except BaseException:
             self.reader.abandon()
             self.writer.abandon()

@@ -7,14 +7,13 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 import anyio
 
+from aicore.databases.sqlite_file import SQLiteFile
 from aicore.errors import AicoreError, NotOpenError
-from aicore.log.sqlite_file import translate
 
 __all__ = ["Job", "SQLiteThread", "commit_together", "one_by_one"]
 
@@ -124,17 +123,17 @@ def _set_sync(connection: sqlite3.Connection, *, must_sync: bool) -> None:
 class SQLiteThread:
     """Runs jobs in a thread of its own, so that the event loop never waits for the disk."""
 
-    def __init__(self, path: Path, perform: Perform) -> None:
-        self._path = path
+    def __init__(self, file: SQLiteFile, perform: Perform) -> None:
+        self._file = file
         self._perform = perform
         self._jobs: SimpleQueue[Job[Any] | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._closed = anyio.Event()
 
-    async def start(self, connect: Callable[[Path], sqlite3.Connection]) -> None:
+    async def start(self, connect: Callable[[], sqlite3.Connection]) -> None:
         """Start the thread and open its connection. Raises as `connect` does."""
         opening = Job(lambda _: None)
-        name = f"aicore-log-{self._path.name}"
+        name = f"aicore-{self._file.schema.what}-{self._file.path.name}"
         threading.Thread(target=self._main, args=(connect, opening), name=name, daemon=True).start()
         await opening.ended.wait()
         if opening.error is not None:
@@ -147,7 +146,9 @@ class SQLiteThread:
         later. Raises NotOpenError in another event loop than the thread was started in.
         """
         if asyncio.get_running_loop() is not self._loop:
-            raise NotOpenError("The log was opened in another event loop. Open it in this one.")
+            raise NotOpenError(
+                f"The {self._file} was opened in another event loop. Open it in this one."
+            )
         self._jobs.put(job)
         try:
             await job.ended.wait()
@@ -170,9 +171,9 @@ class SQLiteThread:
         """Ask the thread to end when it has done what is queued, without waiting for that."""
         self._jobs.put(None)
 
-    def _main(self, connect: Callable[[Path], sqlite3.Connection], opening: Job[None]) -> None:
+    def _main(self, connect: Callable[[], sqlite3.Connection], opening: Job[None]) -> None:
         try:
-            connection = connect(self._path)
+            connection = connect()
         except Exception as exc:  # noqa: BLE001  # boundary: goes to the caller of `start`
             opening.error = exc
             self._call_loop(_end, (opening,))
@@ -190,7 +191,7 @@ class SQLiteThread:
                 self._perform(connection, group)
                 for job in group:
                     if job.error is not None:
-                        job.error = translate(job.error, self._path)
+                        job.error = self._file.translate(job.error)
                 is_wanted &= self._call_loop(_end, group)
 
     def _next_group(self) -> tuple[list[Job[Any]], bool]:

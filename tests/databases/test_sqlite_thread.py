@@ -11,16 +11,17 @@ from typing import Any
 import anyio
 import pytest
 
+from aicore.databases.sqlite_file import SQLiteFile
+from aicore.databases.sqlite_thread import Job, SQLiteThread, commit_together, one_by_one
 from aicore.errors import Fenced, NotOpenError, StoreError
-from aicore.log.sqlite_file import open_reader, open_writer
-from aicore.log.sqlite_thread import Job, SQLiteThread, commit_together, one_by_one
+from aicore.log.sqlite_schema import SCHEMA
 
 Work = Callable[[sqlite3.Connection], Any]
 
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Any:
-    connection = open_writer(tmp_path / "log.db")
+    connection = SQLiteFile(tmp_path / "log.db", SCHEMA).open_writer()
     connection.execute("CREATE TABLE t (number INTEGER PRIMARY KEY) STRICT")
     yield connection
     connection.close()
@@ -119,8 +120,9 @@ async def test_a_commit_waits_for_the_disk_if_one_of_its_jobs_must(
 
 
 async def _started(path: Path) -> SQLiteThread:
-    thread = SQLiteThread(path, commit_together)
-    await thread.start(open_writer)
+    file = SQLiteFile(path, SCHEMA)
+    thread = SQLiteThread(file, commit_together)
+    await thread.start(file.open_writer)
     return thread
 
 
@@ -186,8 +188,9 @@ async def test_stopping_does_first_what_was_asked_before(tmp_path: Path) -> None
 
 async def test_a_reading_thread_goes_on_after_an_error(tmp_path: Path) -> None:
     writer = await _started(tmp_path / "log.db")
-    reader = SQLiteThread(tmp_path / "log.db", one_by_one)
-    await reader.start(open_reader)
+    file = SQLiteFile(tmp_path / "log.db", SCHEMA)
+    reader = SQLiteThread(file, one_by_one)
+    await reader.start(file.open_reader)
     with pytest.raises(StoreError):
         await reader.run(Job(lambda c: c.execute("SELECT * FROM nowhere")))
     with pytest.raises(StoreError):
@@ -206,11 +209,13 @@ def test_a_thread_whose_loop_is_gone_ends_by_itself(tmp_path: Path) -> None:
             closed.append(True)
             super().close()
 
-    def connect(path: Path) -> sqlite3.Connection:
+    path = tmp_path / "forgotten.db"
+
+    def connect() -> sqlite3.Connection:
         return sqlite3.connect(path, factory=Seen, isolation_level=None)
 
     async def forget() -> SQLiteThread:
-        thread = SQLiteThread(tmp_path / "forgotten.db", commit_together)
+        thread = SQLiteThread(SQLiteFile(path, SCHEMA), commit_together)
         await thread.start(connect)
         return thread
 

@@ -1,0 +1,1 @@
+"""What is remembered of customers and of the business, beyond one conversation."""

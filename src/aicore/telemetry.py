@@ -1,0 +1,1 @@
+"""Names of spans, metrics and attributes, in one place."""
