@@ -253,7 +253,9 @@ def test_only_a_process_that_certainly_ended_counts_as_dead(
     assert other.is_dead() is is_dead
 
 
-@pytest.mark.parametrize(("pid", "is_dead"), [(os.getpid(), False), (2**22 + 1, True)])
+@pytest.mark.parametrize(
+    ("pid", "is_dead"), [(os.getpid(), False), (2**22 + 1, True)], ids=["this", "none"]
+)
 def test_a_process_that_the_system_hides_is_asked_for_by_number(
     monkeypatch: pytest.MonkeyPatch, pid: int, is_dead: bool
 ) -> None:
