@@ -4,6 +4,7 @@ The guards act on this process; programs that a test starts inherit the emptied 
 This file imports nothing of ours, so that a broken package fails its tests and not all of them.
 """
 
+import importlib.util
 import ipaddress
 import os
 import shutil
@@ -176,3 +177,18 @@ def sandbox() -> Iterator[Callable[[str], Sandbox]]:
             return Sandbox(stack.enter_context(running(vendor)))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A PostgreSQL server: see `PostgresServer` in postgres_server.py. One a session, or worker."""
+    path = Path(__file__).with_name("postgres_server.py")
+    spec = importlib.util.spec_from_file_location("postgres_server", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with module.running_postgres() as server:
+        request.config.pluginmanager.register(server)
+        yield server
+        request.config.pluginmanager.unregister(server)
