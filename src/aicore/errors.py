@@ -2,6 +2,7 @@
 
     AicoreError
     ├── ModelError              the model: its answer cannot be used; asking again may help
+    │   └── ContextOverflow     the request is longer than the model can read
     ├── CustomerError           the customer: something is missing or malformed
     ├── StaffError              a person of the business decides or takes over
     │   ├── LimitReached        the turn used up what it was given
@@ -29,6 +30,7 @@ __all__ = [
     "AicoreError",
     "ApprovalError",
     "ConfigError",
+    "ContextOverflow",
     "CostLimitReached",
     "CredentialError",
     "CustomerError",
@@ -65,6 +67,12 @@ class ModelError(AicoreError):
     """A model's answer cannot be used (empty, refused, or over its own limit)."""
 
     code = "model"
+
+
+class ContextOverflow(ModelError):
+    """A request is longer than the model can read: it must become shorter."""
+
+    code = "context_overflow"
 
 
 class CustomerError(AicoreError):

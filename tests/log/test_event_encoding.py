@@ -90,7 +90,15 @@ bodies = st.one_of(
     st.builds(ReplySent, text=any_text),
     st.builds(TurnFailed, code=any_text, message=any_text),
     st.just(TurnRetried()),
-    st.builds(Summarized, text=any_text, covers_seq=st.integers(0)),
+    st.builds(
+        Summarized,
+        text=any_text,
+        covers_seq=st.integers(0),
+        carries=st.lists(st.integers(1)).map(tuple),
+        digest=any_json,
+        provider=any_text,
+        usage=st.none() | usages,
+    ),
 )
 
 
@@ -152,3 +160,9 @@ def test_the_last_opening_or_closing_body_decides(history: list[Body]) -> None:
         if type(body) in OPENING | CLOSING:
             expected = type(body) in OPENING
     assert turn_left_open(history) is expected
+
+
+def test_a_summary_of_an_earlier_version_is_read() -> None:
+    assert decode("summarized", '{"text":"so far","covers_seq":3}') == Summarized(
+        text="so far", covers_seq=3
+    )

@@ -133,10 +133,19 @@ class TurnRetried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summarized:
-    """`text` stands for all turns up to and including the event `covers_seq`."""
+    """`text` stands for the turns up to the event `covers_seq`, but for those in `carries`.
+
+    `carries` are turns that began up to there and stay in view: at least every one that was open
+    or waited for a person. `digest` is what the next summary takes over from this one, plain
+    JSON. `provider` made the text, "" if it was made by rule; `usage` is what that took.
+    """
 
     text: str
     covers_seq: int
+    carries: Sequence[int] = ()
+    digest: Any = None
+    provider: str = ""
+    usage: Usage | None = None
 
 
 Body = (
@@ -269,6 +278,20 @@ def _request_from_json(data: dict[str, Any]) -> ApprovalRequested:
     return ApprovalRequested(**data)
 
 
+def _summary_to_json(body: Summarized) -> dict[str, Any]:
+    data = _fields_of(body)
+    if body.usage is not None:
+        data["usage"] = _usage_to_json(body.usage)
+    return data
+
+
+def _summary_from_json(data: dict[str, Any]) -> Summarized:
+    data["carries"] = tuple(data.get("carries", ()))
+    if data.get("usage") is not None:
+        data["usage"] = _usage_from_json(data["usage"])
+    return Summarized(**data)
+
+
 def _waiting_from_json(data: dict[str, Any]) -> TurnWaiting:
     data["approval_ids"] = tuple(data["approval_ids"])
     return TurnWaiting(**data)
@@ -279,12 +302,14 @@ _TO_JSON: dict[type[Any], Callable[[Any], dict[str, Any]]] = {
     MessageReceived: _message_to_json,
     ModelReplied: _reply_to_json,
     ApprovalRequested: _request_to_json,
+    Summarized: _summary_to_json,
 }
 _FROM_JSON: dict[str, Callable[[dict[str, Any]], Body]] = {
     "message_received": _message_from_json,
     "model_replied": _reply_from_json,
     "approval_requested": _request_from_json,
     "turn_waiting": _waiting_from_json,
+    "summarized": _summary_from_json,
 }
 _to_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _to_ascii = json.JSONEncoder(separators=(",", ":")).encode

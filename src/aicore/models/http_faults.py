@@ -14,6 +14,7 @@ from typing import Any
 from aicore.errors import (
     AicoreError,
     ConfigError,
+    ContextOverflow,
     CredentialError,
     ModelError,
     OperatorError,
@@ -110,12 +111,10 @@ def _error(
 def _model_error(status: int, found: Mapping[str, Any], backend: Backend, said: str) -> ModelError:
     is_overflow = found.get("code") in _OVERFLOW_CODES or found.get("type") in _OVERFLOW_CODES
     if is_overflow or _OVERFLOW_TEXT.search(said):
-        error = ModelError(
+        return ContextOverflow(
             f"The conversation is longer than the context of {backend.model!r}. "
             f"Shorten it, or use a model with a larger context{said}"
         )
-        error.code = "context_overflow"
-        return error
     return ModelError(f"{backend.model!r} cannot take this request (HTTP {status}){said}")
 
 
