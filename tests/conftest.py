@@ -179,16 +179,29 @@ def sandbox() -> Iterator[Callable[[str], Sandbox]]:
         yield start
 
 
-@pytest.fixture(scope="session")
-def postgres(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A PostgreSQL server: see `PostgresServer` in postgres_server.py. One a session, or worker."""
-    path = Path(__file__).with_name("postgres_server.py")
-    spec = importlib.util.spec_from_file_location("postgres_server", path)
+def _beside(name: str) -> Any:
+    """Load a module of this folder, which is on no path."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    with module.running_postgres() as server:
+    return module
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A PostgreSQL server: see `PostgresServer` in postgres_server.py. One a session, or worker."""
+    with _beside("postgres_server").running_postgres() as server:
+        request.config.pluginmanager.register(server)
+        yield server
+        request.config.pluginmanager.unregister(server)
+
+
+@pytest.fixture(scope="session")
+def valkey(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A Valkey server: see `ValkeyServer` in valkey_server.py. One a session, or worker."""
+    with _beside("valkey_server").running_valkey() as server:
         request.config.pluginmanager.register(server)
         yield server
         request.config.pluginmanager.unregister(server)
