@@ -8,7 +8,9 @@ accepts, with a stable prefix:
 - every call is followed by exactly one result. A call that waits for approval, or was cut off,
   gets a placeholder; its true result later appears as a second call and result of its own (a
   customer can forge text, but never that);
-- nothing that was once shown is changed, except by a summary.
+- nothing that was once shown is changed, except by a summary. That takes whole segments away
+  (a segment is what one turn showed without another in between), never part of one; turns that
+  it carries stay, so that what comes late finds its call.
 
 Only events change a transcript, so one that was kept and one that is read from the log again
 are the same.
@@ -16,10 +18,12 @@ are the same.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from aicore.agent.tokens import estimate_message
 from aicore.log.events import (
     Event,
     MessageReceived,
@@ -33,7 +37,7 @@ from aicore.log.events import (
 )
 from aicore.records import Message, Tail, ToolCall
 
-__all__ = ["Transcript", "short_id"]
+__all__ = ["Segment", "Transcript", "short_id"]
 
 _WAITS = "Not done yet: a colleague must approve this call first. The outcome will follow."
 _STOPPED = "Not finished: the turn was stopped. Do not assume that it was done."
@@ -45,7 +49,9 @@ _IN_DOUBT = (
 
 def short_id(identity: str) -> str:
     """An id of nine letters and digits, always the same for the same identity."""
-    return hashlib.sha256(identity.encode()).hexdigest()[:9]
+    digest = hashlib.sha256(identity.encode()).digest()
+    # Two letters stand for more than one value each, which costs nothing that matters here.
+    return base64.b64encode(digest, b"Aa")[:9].decode("ascii")
 
 
 class _Round:
@@ -58,26 +64,39 @@ class _Round:
         self.results: dict[str, Message] = {}
 
 
-class _Start(NamedTuple):
-    """Where the message of a turn was shown: by which event, and at which index."""
+class Segment(NamedTuple):
+    """What one turn showed without another in between.
+
+    `seq` is the event that began it, `at` and `end` are indices of messages. Calls and their
+    results are never in different segments.
+    """
 
     seq: int
     turn: int
     at: int
+    end: int
 
 
 class Transcript:
-    """Messages in the order a provider reads them, and the summary before them."""
+    """Messages in the order a provider reads them, and the summary before them.
+
+    `summarized` is the event that the summary comes from; `tokens` is about how many the
+    messages have, `summary_tokens` those of the summary.
+    """
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.summary: Message | None = None
+        self.summarized: Summarized | None = None
+        self.tokens = 0
+        self.summary_tokens = 0
+        self._seq = 0
         self._joined: dict[str, tuple[int, bytes]] = {}
         self._ahead: Message | None = None
         self._unanswered: dict[int, Message] = {}
         self._shown: set[int] = set()
         self._in_view: set[int] = set()
-        self._starts: list[_Start] = []
+        self._starts: list[tuple[int, int, int]] = []
         self._round: _Round | None = None
         self._placeheld: dict[str, ToolCall] = {}
 
@@ -91,9 +110,16 @@ class Transcript:
             return Tail(self.messages, self._joined)
         return Tail((*self.messages, opening), self._joined)
 
+    def segments(self) -> list[Segment]:
+        """The messages by turn, in the order in which they are shown."""
+        bounds = [*(at for _, _, at in self._starts), len(self.messages)]
+        ends = bounds[1:]
+        return [Segment(*start, end) for start, end in zip(self._starts, ends, strict=True)]
+
     def apply(self, event: Event) -> None:
         """Take in the next event of the conversation."""
         body = event.body
+        self._seq = event.seq
         if isinstance(body, MessageReceived):
             self._unanswered[event.turn] = Message(role="user", text=body.text)
             return
@@ -109,18 +135,21 @@ class Transcript:
         elif isinstance(body, TurnWaiting):
             self._settle(_WAITS)
             if body.text:
-                self._show(Message(role="assistant", text=body.text))
+                self._show(event.turn, Message(role="assistant", text=body.text))
         elif isinstance(body, TurnFailed):
             self._failed(event)
         elif isinstance(body, ReplySent):
             self._unanswered.pop(event.turn, None)
             self._shown.discard(event.turn)
 
-    def _show(self, *messages: Message) -> None:
+    def _show(self, turn: int, *messages: Message) -> None:
         if self._ahead is not None and messages[0] is not self._ahead:
             self._joined = {}
         self._ahead = None
+        if not self._starts or self._starts[-1][1] != turn:
+            self._starts.append((self._seq, turn, len(self.messages)))
         self.messages.extend(messages)
+        self.tokens += sum(map(estimate_message, messages))
 
     def _opening(self, turn: int) -> Message | None:
         """The turn's message, where a model would not see it, or not since its last answer."""
@@ -132,20 +161,20 @@ class Transcript:
         if opening is not None:
             self._shown.add(event.turn)
             self._in_view.add(event.turn)
-            self._starts.append(_Start(event.seq, event.turn, len(self.messages)))
-            self._show(opening)
+            self._show(event.turn, opening)
 
     def _replied(self, event: Event, body: ModelReplied) -> None:
         self._settle(_STOPPED)
         self._begin(event)
         self._show(
+            event.turn,
             Message(
                 role="assistant",
                 text=body.text,
                 calls=body.calls,
                 provider=body.provider,
                 state=body.state,
-            )
+            ),
         )
         self._in_view = {event.turn}
         if body.calls:
@@ -168,7 +197,7 @@ class Transcript:
             call_id = short_id(f"{late.id} again")
             again = ToolCall(call_id, late.name, late.arguments)
             self._settle(_STOPPED)
-            self._show(Message(role="assistant", calls=(again,)), _result(body, call_id))
+            self._show(turn, Message(role="assistant", calls=(again,)), _result(body, call_id))
             self._in_view.add(turn)
         elif self._round is not None:
             self._round.results[body.call_id] = _result(body, body.call_id)
@@ -189,19 +218,26 @@ class Transcript:
         self._close_round(self._round)
 
     def _close_round(self, closed: _Round) -> None:
-        self._show(*(closed.results[call.id] for call in closed.calls))
+        self._show(closed.turn, *(closed.results[call.id] for call in closed.calls))
         self._round = None
 
     def _summarize(self, body: Summarized) -> None:
         self._settle(_STOPPED)
-        kept = [start for start in self._starts if start.seq > body.covers_seq]
-        first = kept[0].at if kept else len(self.messages)
-        del self.messages[:first]
+        messages: list[Message] = []
+        starts = []
+        for seq, turn, at, end in self.segments():
+            if seq > body.covers_seq or turn in body.carries:
+                starts.append((seq, turn, len(messages)))
+                messages += self.messages[at:end]
+        self.messages = messages
+        self.tokens = sum(map(estimate_message, messages))
+        self._starts = starts
         self._joined = {}
-        self._starts = [_Start(start.seq, start.turn, start.at - first) for start in kept]
-        self._shown.intersection_update(start.turn for start in kept)
+        self._shown.intersection_update(turn for _, turn, _ in starts)
         self._in_view &= self._shown
+        self.summarized = body
         self.summary = Message(role="user", text=body.text)
+        self.summary_tokens = estimate_message(self.summary)
 
 
 def _result(body: ToolFinished, call_id: str) -> Message:
