@@ -1,0 +1,133 @@
+"""Ranks entries by their words, BM25 with the figures of one namespace, over packed postings.
+
+A namespace has its own figures, so that no customer's words change what another one finds, and
+so that a search reads what belongs to one customer and nothing else. Entries are numbered within
+their namespace. The posting of an entry under a word is its number and a weight that is worked
+out once, when it is added: BM25's share of the entry, from how often the word is in it and how
+long it is, https://doi.org/10.1561/1500000019. What is left for the search is to add up weights.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import sys
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from aicore.memory.words import words_of
+
+__all__ = ["BLOCK", "best", "number_of", "pack", "unpack", "without", "word_weights"]
+
+BLOCK = 2048
+"""How many numbers share a row of postings, so that adding an entry rewrites little."""
+
+_TEXT = 2.0
+_CONTEXT = 1.0
+# Where more of the same word no longer counts, and how much a long text is held against itself.
+_SATURATION = 1.2
+_LENGTH = 0.4
+# In place of the mean of all entries, which would change every weight with every entry.
+_USUAL_LENGTH = 60.0
+_SCALE = 65_535
+_FEW = 2_000
+
+
+def word_weights(text: str, context: str) -> dict[str, int]:
+    """Give the weight, 1 to 65535, of every word of an entry."""
+    counts: Counter[str] = Counter()
+    length = 0.0
+    for words, share in ((words_of(text), _TEXT), (words_of(context), _CONTEXT)):
+        length += share * len(words)
+        for word, count in Counter(words).items():
+            counts[word] += share * count  # type: ignore[assignment]  # counts of halves
+    damping = _SATURATION * (1 - _LENGTH + _LENGTH * length / _USUAL_LENGTH)
+    return {
+        word: max(1, round(_SCALE * count / (count + damping))) for word, count in counts.items()
+    }
+
+
+def pack(postings: Iterable[tuple[int, int]]) -> bytes:
+    """Pack (number, weight) pairs of one block, in the order of their numbers."""
+    packed = array("I", [(number % BLOCK) << 16 | weight for number, weight in postings])
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def unpack(packed: bytes) -> array[int]:
+    """Give back what was packed: place in the block times 65536, plus weight."""
+    postings = array("I")
+    postings.frombytes(packed)
+    if sys.byteorder == "big":
+        postings.byteswap()
+    return postings
+
+
+def number_of(block: int, posting: int) -> int:
+    """Give the number of an entry from its block and its posting."""
+    return block * BLOCK + (posting >> 16)
+
+
+def without(packed: bytes, block: int, numbers: frozenset[int]) -> bytes:
+    """Leave out the postings of these numbers."""
+    kept = [(posting >> 16, posting & 0xFFFF) for posting in unpack(packed)]
+    return pack(pair for pair in kept if block * BLOCK + pair[0] not in numbers)
+
+
+class _Word:
+    """The postings of one looked-for word, and what it is worth at most."""
+
+    def __init__(self, blocks: Mapping[int, bytes], total: int) -> None:
+        self._blocks = {block: unpack(packed) for block, packed in blocks.items()}
+        self.count = sum(map(len, self._blocks.values()))
+        known = max(total, self.count)
+        self.worth = math.log(1 + (known - self.count + 0.5) / (self.count + 0.5)) / _SCALE
+        self.most = self.worth * _SCALE
+
+    def add_all(self, scores: dict[int, float]) -> None:
+        worth = self.worth
+        for block, postings in self._blocks.items():
+            first = block * BLOCK
+            for posting in postings:
+                number = first + (posting >> 16)
+                scores[number] = scores.get(number, 0.0) + (posting & 0xFFFF) * worth
+
+    def add_to(self, scores: dict[int, float]) -> None:
+        """Add to the scores that are there, and make no new ones."""
+        for number, score in scores.items():
+            block, place = divmod(number, BLOCK)
+            postings = self._blocks.get(block)
+            if postings is None:
+                continue
+            at = bisect_left(postings, place << 16)
+            if at < len(postings) and postings[at] >> 16 == place:
+                scores[number] = score + (postings[at] & 0xFFFF) * self.worth
+
+
+def best(words: Sequence[Mapping[int, bytes]], total: int, count: int) -> list[tuple[int, float]]:
+    """Give the numbers with the highest scores, best first, at most `count`.
+
+    `words`: for each looked-for word its packed postings by block. `total`: how many entries
+    there are. Rare words first; when what the rest is worth cannot lift a new entry among the
+    best, only those that can still be among them are looked up (MaxScore,
+    https://doi.org/10.1016/0306-4573(95)00020-H).
+    """
+    ranked = sorted((_Word(blocks, total) for blocks in words), key=lambda word: -word.most)
+    left = sum(word.most for word in ranked)
+    scores: dict[int, float] = {}
+    is_settled = False
+    for word in ranked:
+        if not is_settled and word.count > _FEW and len(scores) >= count:
+            least = heapq.nlargest(count, scores.values())[-1]
+            if least >= left:
+                is_settled = True
+                scores = {number: s for number, s in scores.items() if s + left >= least}
+        if is_settled:
+            word.add_to(scores)
+        else:
+            word.add_all(scores)
+        left -= word.most
+    return heapq.nsmallest(count, scores.items(), key=lambda item: (-item[1], -item[0]))
