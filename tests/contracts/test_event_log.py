@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from aicore.errors import Fenced, HeadMoved, NotOpenError
-from aicore.log import Claim, EventLog, OpenTurn
+from aicore.log import Claim, EventLog, OpenTurn, Stored
 from aicore.log.events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -455,6 +455,9 @@ async def _calls(log: EventLog) -> list[Callable[[], Any]]:
         lambda: log.read(SHOP),
         log.open_turns,
         subscribe,
+        log.conversations,
+        lambda: log.restore(Stored(SHOP, 0, 1, 1), ()),
+        lambda: log.erase(claim),
     ]
 
 

@@ -25,6 +25,7 @@ from aicore.log.events import (
 )
 from aicore.records import ApprovalId, ConversationId, OperationKey, Principal
 
+Claims = tuple[Claim, Claim]
 CONVERSATIONS = tuple(ConversationId(name) for name in ("web:1", "web:2"))
 WORKING = st.builds(
     ToolStarted, call_id=st.text(), tool=st.text(), operation_key=st.just(OperationKey("k"))
@@ -52,7 +53,7 @@ MESSAGES = st.builds(
 class TwoLogs(RuleBasedStateMachine):
     """Does everything to both, and compares."""
 
-    claims: Bundle[Claim] = Bundle("claims")
+    claims: Bundle[Claims] = Bundle("claims")
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,6 +78,15 @@ class TwoLogs(RuleBasedStateMachine):
         assert ours == model
         return ours
 
+    def both_with(self, method: str, claim: Claims, *arguments: Any) -> Any:
+        """The same for a call with a claim: each log gets its own, as births differ."""
+        ours, model = (
+            self.outcome(log, method, (one, *arguments))
+            for log, one in zip((self.sqlite, self.memory), claim, strict=True)
+        )
+        assert ours == model
+        return ours, model
+
     def outcome(self, log: EventLog, method: str, arguments: tuple[Any, ...]) -> Any:
         try:
             return self.run(getattr(log, method)(*arguments))
@@ -89,7 +99,7 @@ class TwoLogs(RuleBasedStateMachine):
 
     @rule(target=claims, conversation=st.sampled_from(CONVERSATIONS))
     def claim(self, conversation: ConversationId) -> Any:
-        return self.both("claim", conversation)
+        return tuple(self.run(log.claim(conversation)) for log in (self.sqlite, self.memory))
 
     @rule(
         target=claims,
@@ -98,19 +108,31 @@ class TwoLogs(RuleBasedStateMachine):
         work=st.lists(WORKING, max_size=2),
         rest=st.lists(RESTING, max_size=1),
     )
-    def append(self, claim: Claim, data: Any, work: list[Body], rest: list[Body]) -> Any:
+    def append(self, claim: Claims, data: Any, work: list[Body], rest: list[Body]) -> Any:
         """Go on with a turn as an agent does: one at rest is opened again first."""
-        events = self.run(self.memory.read(claim.conversation))
+        events = self.run(self.memory.read(claim[0].conversation))
         turns = sorted({event.turn for event in events}) or [1]
         turn = data.draw(st.sampled_from(turns), label="turn")
         last = [type(event.body) for event in events if event.turn == turn][-1:]
         opening = [data.draw(REOPENING)] if set(last) & CLOSING or not last else []
-        outcome = self.both("append", claim, turn, [*opening, *work, *rest])
-        return outcome if isinstance(outcome, Claim) else claim
+        outcome = self.both_with("append", claim, turn, [*opening, *work, *rest])
+        return outcome if isinstance(outcome[0], Claim) else claim
 
     @rule(claim=consumes(claims))
-    def release(self, claim: Claim) -> None:
-        self.both("release", claim)
+    def release(self, claim: Claims) -> None:
+        self.both_with("release", claim)
+
+    @rule(claim=claims)
+    def erase(self, claim: Claims) -> None:
+        self.both_with("erase", claim)
+
+    @invariant()
+    def same_conversations(self) -> None:
+        ours, model = (
+            [(one.conversation, one.head, one.epoch) for one in self.run(log.conversations())]
+            for log in (self.sqlite, self.memory)
+        )
+        assert ours == model
 
     @rule()
     def reopen(self) -> None:

@@ -270,7 +270,9 @@ async def test_an_owner_written_in_an_unknown_form_counts_as_alive(tmp_path: Pat
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             for number, text in enumerate(["?", "[1]", "7", '["a","b","c","x","e","f"]']):
                 row = (f"c{number}", text, int(time.time() * 1000) + 60_000)
-                connection.execute("INSERT INTO conversation VALUES ('main', ?, 0, 1, ?, ?)", row)
+                connection.execute(
+                    "INSERT INTO conversation VALUES ('main', ?, 0, 1, ?, ?, 0)", row
+                )
         for number in range(4):
             with pytest.raises(StoreBusy):
                 await log.claim(ConversationId(f"c{number}"))

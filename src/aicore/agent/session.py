@@ -6,7 +6,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import anyio
@@ -238,7 +238,7 @@ class Journal:
     async def _reread(self) -> None:
         session = self._session
         session.apply(await self._log.read(session.conversation, session.seq))
-        self._claim = Claim(session.conversation, self._claim.epoch, session.seq)
+        self._claim = replace(self._claim, head=session.seq)
 
     async def append(self, turn: int, *bodies: Body) -> None:
         """Write `bodies` in one durable step.

@@ -63,6 +63,18 @@ class SQLiteFile:
         except sqlite3.Error as exc:
             raise self.translate(exc) from exc
 
+    def empty_wal(self) -> bool:
+        """Move the write-ahead log into the file and cut it to nothing.
+
+        What was deleted with `secure_delete` is then in no byte of either. Waits up to 5 s for
+        readers that still see an older state; False when one stays. Raises as `open_writer` does.
+        """
+        try:
+            with contextlib.closing(_connect(self.path, "mode=rw")) as connection:
+                return _empty_wal(connection)
+        except (sqlite3.Error, OSError) as exc:
+            raise self.translate(exc) from exc
+
     def translate(self, exc: Exception) -> Exception:
         """Give the error to raise for one of SQLite's or the system's; others come back as is."""
         error = _meaning(exc, self)
@@ -88,6 +100,17 @@ def _open_writer(file: SQLiteFile) -> sqlite3.Connection:
 def _connect(path: Path, how: str) -> sqlite3.Connection:
     address = f"{path.absolute().as_uri()}?{how}"
     return sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None)
+
+
+def _empty_wal(connection: sqlite3.Connection) -> bool:
+    give_up_s = time.monotonic() + _BUSY_S
+    while True:
+        # The first column is 0 when all was done: https://www.sqlite.org/pragma.html#pragma_wal_checkpoint
+        # Where another connection does the same just now, SQLite says so at once, without waiting.
+        is_blocked = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] != 0
+        if not is_blocked or time.monotonic() > give_up_s:
+            return not is_blocked
+        time.sleep(0.01)
 
 
 def _check_place(file: SQLiteFile) -> None:

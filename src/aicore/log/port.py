@@ -26,8 +26,9 @@ class Claim:
     """The right to write a conversation's turns, until somebody else claims it.
 
     `head` is the last event number the holder has accounted for. `born_ms` is when the
-    conversation's first event came (0: no event yet, or not known): another number under the
-    same id is another conversation, because the earlier one was erased.
+    conversation began, with its first message or claim (0: not known, in stores made before
+    it was kept). Another number under the same id is another conversation, because the earlier
+    one was erased: it is part of the fence, and no store gives one number to both.
     """
 
     conversation: ConversationId
@@ -46,7 +47,7 @@ class OpenTurn:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A conversation that the log holds: its last event number, its epoch and its birth."""
+    """A conversation that the log holds: its last event number, its epoch and when it began."""
 
     conversation: ConversationId
     head: int
@@ -82,9 +83,9 @@ class EventLog(Protocol):
     async def append(self, claim: Claim, turn: int, bodies: Sequence[Body]) -> Claim:
         """Append events of a turn, numbered after `claim.head`, all or none.
 
-        Returns the claim with its new head. Raises Fenced when the epoch moved, HeadMoved when
-        only the head did; then nothing was written. When the last of them closes the turn,
-        another process may claim at once.
+        Returns the claim with its new head. Raises Fenced when the epoch moved or the
+        conversation was erased, HeadMoved when only the head moved; then nothing was written.
+        When the last of them closes the turn, another process may claim at once.
         """
 
     async def release(self, claim: Claim) -> None:
@@ -109,15 +110,18 @@ class EventLog(Protocol):
     async def conversations(
         self, after: ConversationId | None = None, limit: int = 1000
     ) -> Sequence[Stored]:
-        """Conversations in the order of their ids, from the first behind `after`; a page."""
+        """A page of at most `limit`, in the order of their ids (by code point), behind `after`."""
 
     async def restore(self, stored: Stored, events: Sequence[Event]) -> None:
         """Write events exactly as another log had them: how history moves between stores.
 
-        `events` follow the head that this log has for the conversation, without a gap. Inbound
-        ids and open turns come with them; the epoch becomes the higher of the two. Doing it
-        again with the same events changes nothing. All or none.
-        Raises: StoreError when this log has other events under these numbers, or there is a gap.
+        `events` are some or all of the conversation's: they begin at or before the number behind
+        this log's head and have no gap, so a long one is restored in several steps. What this
+        log has already must be the same. Inbound ids and open turns come with them, `born_ms`
+        is taken over and the epoch becomes the higher of the two; `stored.head` is not looked
+        at. Doing it again with the same events changes nothing. All or none.
+        Raises: StoreError when this log has other events under these numbers, another
+        conversation under this id, or one of the message ids elsewhere; or when there is a gap.
         """
 
     async def erase(self, claim: Claim) -> None:
@@ -125,7 +129,8 @@ class EventLog(Protocol):
 
         Nothing of it can be found in the store's files or tables afterwards, except where the
         docs of the store say otherwise. The id is unknown from then on; a later message begins
-        a new conversation. Raises: Fenced when the claim does not hold.
+        a new conversation. Events that came since the claim go too.
+        Raises: Fenced when the claim does not hold, or the conversation was erased before.
         """
 
     async def __aenter__(self) -> Self: ...

@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,11 +15,12 @@ import anyio
 
 from aicore.databases.sqlite_file import SQLiteFile
 from aicore.databases.sqlite_thread import Job, SQLiteThread, commit_together, one_by_one
-from aicore.errors import AicoreError, ConfigError, NotOpenError, StoreError
+from aicore.errors import AicoreError, ConfigError, NotOpenError, StoreBusy
 from aicore.log import sqlite_schema
-from aicore.log.events import Body, Event, MessageReceived, decode, encode, turn_left_open
+from aicore.log.events import Body, Event, MessageReceived, encode, turn_left_open
 from aicore.log.fanout import Fanout, Subscription
-from aicore.log.port import Claim, OpenTurn, Received
+from aicore.log.port import Claim, OpenTurn, Received, Stored
+from aicore.log.sqlite_history import ADD_EVENT, ADD_INBOUND, CLOSE_TURN, OPEN_TURN, History
 from aicore.log.sqlite_lease import Leases
 from aicore.records import ConversationId
 
@@ -29,21 +31,8 @@ _CLOSE_S = 30.0
 
 _EARLIER = "SELECT seq FROM inbound WHERE business = ? AND channel = ? AND message_id = ?"
 _ADVANCE = """
-    INSERT INTO conversation (business, id, head, epoch) VALUES (?, ?, 1, 0)
+    INSERT INTO conversation (business, id, head, epoch, born_ms) VALUES (?, ?, 1, 0, ?)
     ON CONFLICT DO UPDATE SET head = head + 1 RETURNING head
-"""
-_ADD_INBOUND = """
-    INSERT INTO inbound (business, channel, message_id, conversation, seq) VALUES (?, ?, ?, ?, ?)
-"""
-_ADD_EVENT = """
-    INSERT INTO event (business, conversation, seq, turn, kind, at_ms, data)
-    VALUES (?, ?, ?, ?, ?, ?, ?)
-"""
-_OPEN_TURN = "INSERT OR IGNORE INTO open_turn (business, conversation, turn) VALUES (?, ?, ?)"
-_CLOSE_TURN = "DELETE FROM open_turn WHERE business = ? AND conversation = ? AND turn = ?"
-_READ = """
-    SELECT seq, turn, at_ms, kind, data FROM event
-    WHERE business = ? AND conversation = ? AND seq > ? ORDER BY seq
 """
 _OPEN_TURNS = """
     SELECT conversation, turn FROM open_turn WHERE business = ? ORDER BY conversation, turn
@@ -79,6 +68,7 @@ class SQLiteLog:
         self._path = Path(path)
         self._clock = clock
         self._fanout = Fanout()
+        self._history = History(self._path, business)
         self._entering = anyio.Lock()
         self._entered = 0
         self._open: _Open | None = None
@@ -98,12 +88,12 @@ class SQLiteLog:
                 if earlier is not None:
                     return Received(earlier[0], False), 0
             place = (self.business, conversation)
-            [(seq,)] = connection.execute(_ADVANCE, place).fetchall()
             at_ms = self._now_ms()
+            [(seq,)] = connection.execute(_ADVANCE, (*place, at_ms)).fetchall()
             if message.message_id is not None:
-                connection.execute(_ADD_INBOUND, (*key, conversation, seq))
-            connection.execute(_ADD_EVENT, (*place, seq, seq, data[0], at_ms, data[1]))
-            connection.execute(_OPEN_TURN, (*place, seq))
+                connection.execute(ADD_INBOUND, (*key, conversation, seq))
+            connection.execute(ADD_EVENT, (*place, seq, seq, data[0], at_ms, data[1]))
+            connection.execute(OPEN_TURN, (*place, seq))
             return Received(seq, True), at_ms
 
         def then(done: tuple[Received, int]) -> None:
@@ -139,9 +129,9 @@ class SQLiteLog:
                 (*place, seq, turn, kind, at_ms, data)
                 for seq, (kind, data) in enumerate(encoded, claim.head + 1)
             ]
-            connection.executemany(_ADD_EVENT, rows)
+            connection.executemany(ADD_EVENT, rows)
             if is_open is not None:
-                connection.execute(_OPEN_TURN if is_open else _CLOSE_TURN, (*place, turn))
+                connection.execute(OPEN_TURN if is_open else CLOSE_TURN, (*place, turn))
             return at_ms
 
         def then(at_ms: int) -> None:
@@ -151,7 +141,7 @@ class SQLiteLog:
                 self._fanout.publish(claim.conversation, added)
 
         await opened.writer.run(Job(work, then=then))
-        return Claim(claim.conversation, claim.epoch, claim.head + len(bodies))
+        return replace(claim, head=claim.head + len(bodies))
 
     async def release(self, claim: Claim) -> None:
         """Let another process claim at once; see EventLog."""
@@ -166,8 +156,7 @@ class SQLiteLog:
         """Events with seq > `after`, in order."""
 
         def work(connection: sqlite3.Connection) -> list[Event]:
-            rows = connection.execute(_READ, (self.business, conversation, after)).fetchall()
-            return [self._event(*row) for row in rows]
+            return self._history.read(connection, conversation, after)
 
         return await self._opened().reader.run(Job(work))
 
@@ -184,6 +173,51 @@ class SQLiteLog:
         """Events appended by this log from the first `anext` on; see Subscription."""
         self._opened()
         return Subscription(self._fanout, conversation)
+
+    async def conversations(
+        self, after: ConversationId | None = None, limit: int = 1000
+    ) -> Sequence[Stored]:
+        """A page of what the file holds of this business; see EventLog."""
+
+        def work(connection: sqlite3.Connection) -> list[Stored]:
+            return self._history.conversations(connection, after, limit)
+
+        return await self._opened().reader.run(Job(work))
+
+    async def restore(self, stored: Stored, events: Sequence[Event]) -> None:
+        """Write events exactly as another log had them; see EventLog."""
+
+        def work(connection: sqlite3.Connection) -> Sequence[Event]:
+            return self._history.restore(connection, stored, events)
+
+        def then(added: Sequence[Event]) -> None:
+            self._fanout.publish(stored.conversation, added)
+
+        await self._opened().writer.run(Job(work, then=then))
+
+    async def erase(self, claim: Claim) -> None:
+        """Delete a conversation, and every trace of it in the file and beside it.
+
+        Raises: StoreBusy when somebody reads the file for so long that traces had to stay in
+        its write-ahead log; they go with the next erasure, or when the last user closes the file.
+        """
+        opened = self._opened()
+
+        def work(connection: sqlite3.Connection) -> None:
+            opened.leases.check(connection, claim)
+            self._history.erase(connection, claim.conversation)
+
+        if self._now_ms() == claim.born_ms:
+            await anyio.sleep(0.001)  # the next conversation of this id must have another birth
+        await opened.writer.run(Job(work))
+        with anyio.CancelScope(shield=True):
+            is_clean = await anyio.to_thread.run_sync(opened.file.empty_wal)
+        if not is_clean:
+            raise StoreBusy(
+                "The conversation is erased, but another program reads the file, so that traces "
+                f"stay in {self._path}-wal. Close that program, or try again.",
+                retry_after_s=10.0,
+            )
 
     async def __aenter__(self) -> Self:
         async with self._entering:
@@ -216,30 +250,21 @@ class SQLiteLog:
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
 
-    def _event(self, seq: int, turn: int, at_ms: int, kind: str, data: str) -> Event:
-        try:
-            return Event(seq, turn, at_ms, decode(kind, data))
-        except (ArithmeticError, KeyError, TypeError, ValueError) as exc:
-            raise StoreError(
-                f"Event {seq} ({kind}) in {self._path} cannot be understood: a newer version of "
-                "aicore wrote it, or it is damaged. Upgrade aicore, or restore a backup."
-            ) from exc
-
 
 class _Open:
     """What an open log has: two threads, and leases."""
 
     def __init__(self, path: Path, leases: Leases) -> None:
-        self._file = SQLiteFile(path, sqlite_schema.SCHEMA)
-        self.writer = SQLiteThread(self._file, commit_together)
-        self.reader = SQLiteThread(self._file, one_by_one)
+        self.file = SQLiteFile(path, sqlite_schema.SCHEMA)
+        self.writer = SQLiteThread(self.file, commit_together)
+        self.reader = SQLiteThread(self.file, one_by_one)
         self.leases = leases
 
     async def start(self) -> None:
         """Open the file. Raises StoreError and StoreBusy."""
         try:
-            await self.writer.start(self._file.open_writer)
-            await self.reader.start(self._file.open_reader)
+            await self.writer.start(self.file.open_writer)
+            await self.reader.start(self.file.open_reader)
         except BaseException:
             self.reader.abandon()
             self.writer.abandon()

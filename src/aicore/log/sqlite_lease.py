@@ -17,20 +17,25 @@ LEASE_MS = 120_000
 
 # A lease that ends later than any lease can was given before the clock was set back.
 _CLAIM = """
-    INSERT INTO conversation (business, id, head, epoch, owner, lease_until_ms)
-    VALUES (:business, :id, 0, 1, :owner, :now + :lease)
+    INSERT INTO conversation (business, id, head, epoch, owner, lease_until_ms, born_ms)
+    VALUES (:business, :id, 0, 1, :owner, :now + :lease, :now)
     ON CONFLICT DO UPDATE SET epoch = epoch + 1, owner = :owner, lease_until_ms = :now + :lease
     WHERE owner IS NULL OR owner IN (:owner, :dead)
         OR lease_until_ms <= :now OR lease_until_ms > :now + 2 * :lease
-    RETURNING epoch, head
+    RETURNING epoch, head, born_ms
 """
 _HOLDER = "SELECT owner, lease_until_ms FROM conversation WHERE business = ? AND id = ?"
 _ADVANCE = """
     UPDATE conversation SET head = head + ?, lease_until_ms = ?
-    WHERE business = ? AND id = ? AND epoch = ? AND head = ?
+    WHERE business = ? AND id = ? AND epoch = ? AND born_ms = ? AND head = ?
 """
-_EPOCH = "SELECT epoch FROM conversation WHERE business = ? AND id = ?"
-_RELEASE = "UPDATE conversation SET owner = NULL WHERE business = ? AND id = ? AND epoch = ?"
+_HOLDS = """
+    SELECT 1 FROM conversation WHERE business = ? AND id = ? AND epoch = ? AND born_ms = ?
+"""
+_RELEASE = """
+    UPDATE conversation SET owner = NULL
+    WHERE business = ? AND id = ? AND epoch = ? AND born_ms = ?
+"""
 _RELEASE_ALL = "UPDATE conversation SET owner = NULL WHERE business = ? AND id = ? AND owner = ?"
 
 
@@ -58,8 +63,8 @@ class Leases:
             values["dead"] = self._dead_holder(connection, conversation)
             row = connection.execute(_CLAIM, values).fetchone()
         self._held.add(conversation)
-        epoch, head = row
-        return Claim(conversation, epoch, head)
+        epoch, head, born_ms = row
+        return Claim(conversation, epoch, head, born_ms)
 
     def advance(
         self, connection: sqlite3.Connection, claim: Claim, count: int, *, is_at_rest: bool
@@ -71,26 +76,30 @@ class Leases:
         Raises: Fenced, HeadMoved.
         """
         now_ms = self._now_ms()
-        place = (self._business, claim.conversation)
         lease_until_ms = now_ms if is_at_rest else now_ms + LEASE_MS
-        values = (count, lease_until_ms, *place, claim.epoch, claim.head)
+        values = (count, lease_until_ms, *self._key(claim), claim.head)
         if not connection.execute(_ADVANCE, values).rowcount:
-            row = connection.execute(_EPOCH, place).fetchone()
-            if row is None or row[0] != claim.epoch:
-                raise Fenced("Another worker has claimed this conversation.")
+            self.check(connection, claim)
             raise HeadMoved("Events were added since the claim; read them and append again.")
         return now_ms
 
+    def check(self, connection: sqlite3.Connection, claim: Claim) -> None:
+        """Raise Fenced unless the claim holds."""
+        if connection.execute(_HOLDS, self._key(claim)).fetchone() is None:
+            raise Fenced("Another worker has claimed this conversation, or it was erased.")
+
     def release(self, connection: sqlite3.Connection, claim: Claim) -> None:
         """Give a conversation back, if the claim still holds."""
-        key = (self._business, claim.conversation, claim.epoch)
-        if connection.execute(_RELEASE, key).rowcount:
+        if connection.execute(_RELEASE, self._key(claim)).rowcount:
             self._held.discard(claim.conversation)
 
     def release_all(self, connection: sqlite3.Connection) -> None:
         """Give back every conversation that this log holds."""
         rows = [(self._business, conversation, self._owner) for conversation in self._held]
         connection.executemany(_RELEASE_ALL, rows)
+
+    def _key(self, claim: Claim) -> tuple[str, str, int, int]:
+        return self._business, claim.conversation, claim.epoch, claim.born_ms
 
     def _dead_holder(self, connection: sqlite3.Connection, conversation: ConversationId) -> str:
         """Give the holder of a conversation if its process has ended. Raises StoreBusy if not."""

@@ -54,9 +54,18 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) STRICT, WITHOUT ROWID
         """,
     ),
-    # When the conversation's first event came: another number under the same id is another
-    # conversation, because the earlier one was erased.
-    ("ALTER TABLE conversation ADD COLUMN born_ms INTEGER NOT NULL DEFAULT 0",),
+    # When the conversation began: another number under the same id is another conversation,
+    # because the earlier one was erased.
+    (
+        "ALTER TABLE conversation ADD COLUMN born_ms INTEGER NOT NULL DEFAULT 0",
+        """
+        UPDATE conversation SET born_ms = coalesce((
+            SELECT at_ms FROM event
+            WHERE event.business = conversation.business
+                AND event.conversation = conversation.id AND seq = 1
+        ), 0)
+        """,
+    ),
 )
 
 SCHEMA = Schema(what="log", application_id=0x6169_6C67, migrations=_MIGRATIONS)  # "ailg"
