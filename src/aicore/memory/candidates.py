@@ -1,0 +1,57 @@
+"""What a message says that may become a fact, however it was found."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from aicore.records import DataClass
+
+__all__ = ["Candidate", "fact_text", "is_same_value", "simplified", "value_of"]
+
+_NO_WORD = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One thing that somebody says of themselves.
+
+    `topic` is what it is about (see Entry), `value` what is said of it, in a few words.
+    `is_end`: it says that this no longer holds, whatever the value or, where there is one, if
+    the value is this one.
+    """
+
+    topic: str
+    value: str
+    data_class: DataClass = "personal"
+    is_end: bool = False
+
+
+def simplified(text: str) -> str:
+    """Letters and digits alone, without case and accents: what two texts are compared by."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return _NO_WORD.sub(" ", "".join(c for c in decomposed if not unicodedata.combining(c))).strip()
+
+
+def fact_text(candidate: Candidate) -> str:
+    """How a fact reads: its topic, without what only tells several of a kind apart, and value."""
+    label = candidate.topic.partition(": ")
+    kind = candidate.topic if label[0] == "preference" else label[0]
+    text = f"{kind[:1].upper()}{kind[1:]}: {candidate.value}"
+    return f"No longer: {text}" if candidate.is_end else text
+
+
+def value_of(text: str) -> str:
+    """The value in the text of a fact."""
+    return text.rpartition(": ")[2]
+
+
+def is_same_value(topic: str, held: str, said: str) -> bool:
+    """Whether somebody says again what is held. A town is the same as an address in it."""
+    one, other = simplified(held), simplified(said)
+    if topic == "phone":
+        return one.replace(" ", "") == other.replace(" ", "")
+    if topic == "address":
+        return f" {other} " in f" {one} "
+    return one == other

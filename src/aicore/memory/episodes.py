@@ -1,0 +1,129 @@
+"""From the events of a conversation to what was said in it, as entries of the memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aicore.log.events import Event, MessageReceived, ReplySent
+from aicore.memory.port import Entry, Source
+from aicore.memory.sensitive import data_class_of
+from aicore.records import ConversationId, Principal
+
+__all__ = ["Utterance", "entry_id", "episodes_of", "subject_of", "utterances"]
+
+_PIECE_CHARS = 4_000
+_PIECES = 64
+_NEIGHBOUR_CHARS = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """One thing that was said: a message, or the reply of a turn.
+
+    `subject` is the principal of the turn, as text: whose memory it belongs to. `said_by` is the
+    kind of the principal, or "assistant".
+    """
+
+    seq: int
+    at_ms: int
+    subject: str
+    said_by: str
+    text: str
+
+    def source(self, conversation: ConversationId) -> Source:
+        """Where it can be read in the log."""
+        return Source(said_by=self.said_by, conversation=conversation, seq=self.seq)
+
+
+def subject_of(principal: Principal) -> str | None:
+    """Whose memory a principal's is; None for one without an id, who could be anybody."""
+    return str(principal) if principal.id else None
+
+
+def utterances(events: Sequence[Event]) -> list[Utterance]:
+    """What was said in these events, in order. A reply whose message is not there is left out."""
+    subjects: dict[int, str | None] = {}
+    said: list[Utterance] = []
+    for event in events:
+        body = event.body
+        if isinstance(body, MessageReceived):
+            subjects[event.turn] = subject_of(body.principal)
+            said_by: str = body.principal.kind
+        elif isinstance(body, ReplySent):
+            said_by = "assistant"
+        else:
+            continue
+        subject = subjects.get(event.turn)
+        if subject is not None and body.text.strip():
+            said.append(
+                Utterance(
+                    seq=event.seq,
+                    at_ms=event.at_ms,
+                    subject=subject,
+                    said_by=said_by,
+                    text=body.text,
+                )
+            )
+    return said
+
+
+def entry_id(letter: str, conversation: ConversationId, said: Utterance, what: str) -> str:
+    """An id that is always the same for the same thing said, and sorts by when it was.
+
+    The time of the event tells a conversation from an erased one that had its id. What was said
+    is no part of it: an id outlives what was forgotten.
+    """
+    identity = f"{len(conversation)} {conversation} {said.seq} {said.at_ms} {what}"
+    digest = hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()
+    return f"{letter}{max(said.at_ms, 0):011x}-{digest[:12]}"
+
+
+def episodes_of(
+    conversation: ConversationId,
+    said: Utterance,
+    before: Utterance | None,
+    after: Utterance | None,
+) -> list[Entry]:
+    """The entries of one utterance, between its neighbours of the same subject.
+
+    A long text becomes several entries. What is sensitive in a neighbour stays out of the
+    context of an entry that is not, which may be sent further.
+    """
+    data_class = data_class_of(said.text)
+    nearby = [
+        text
+        for text in (
+            before.text[-_NEIGHBOUR_CHARS:] if before else "",
+            after.text[:_NEIGHBOUR_CHARS] if after else "",
+        )
+        if text and (data_class == "sensitive" or data_class_of(text) != "sensitive")
+    ]
+    return [
+        Entry(
+            id=entry_id("e", conversation, said, f"piece {number}"),
+            kind="episode",
+            text=piece,
+            source=said.source(conversation),
+            at_ms=said.at_ms,
+            data_class=data_class,
+            context="\n".join(nearby),
+            valid_from_ms=said.at_ms,
+        )
+        for number, piece in enumerate(_pieces(said.text))
+    ]
+
+
+def _pieces(text: str) -> list[str]:
+    """Cut a text where words end, into as many pieces as are worth searching."""
+    pieces: list[str] = []
+    rest = text.encode(errors="replace").decode().strip()
+    while rest and len(pieces) < _PIECES:
+        end = len(rest)
+        if end > _PIECE_CHARS:
+            space = rest.rfind(" ", _PIECE_CHARS // 2, _PIECE_CHARS)
+            end = space if space > 0 else _PIECE_CHARS
+        pieces.append(rest[:end].strip())
+        rest = rest[end:].lstrip()
+    return [piece for piece in pieces if piece]

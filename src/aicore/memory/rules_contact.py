@@ -1,0 +1,266 @@
+"""Rules for how somebody can be reached and wants to be called, in four languages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from aicore.memory.candidates import Candidate
+from aicore.memory.sentences import Sentence
+
+__all__ = ["contacts_answered", "contacts_stated", "name_in"]
+
+_EMAIL = (
+    r"(?P<email>(?<![\w.+@-])[\w+'-]{1,64}(?:\.[\w+'-]{1,64}){0,5}@"
+    r"(?:[^\W_](?:[\w-]{0,60}[^\W_])?\.){1,5}[^\W\d_]{2,18})(?![\w@])"
+)
+_PHONE = r"(?P<phone>(?:\+|00|\(?0|\b[1-9])[\d\s()/.\u2011-]{5,22}\d)(?!\w)"
+_MINE = (
+    r"(?:my|meine|mein|mon|ma|mi)(?:\s+(?:new|current|private|neue|neuer|nouveau|nouvelle|nuevo|"
+    r"nueva|e))?"
+)
+_MAIL_WORD = (
+    r"(?:e-?mail|mail|adresse (?:e-?)?mail|adresse électronique|courriel|correo(?: electrónico)?)"
+    r"(?:[- ]?(?:address|adresse|id))?(?:\s+(?:now|jetzt))?"
+)
+_PHONE_WORD = (
+    r"(?:(?:mobile|cell|cell ?phone|phone|telephone|contact|handy|telefon|mobil|whatsapp)?[- ]?"
+    r"(?:number|nummer|no\.?)|phone|mobile|cell|handy|telefon|rufnummer|"
+    r"numéro(?: de (?:téléphone|portable|mobile))?|téléphone|portable|"
+    r"número(?: de (?:teléfono|móvil|celular))?|teléfono|móvil|celular)"
+)
+_IS = (
+    r"(?:\s+(?:is|ist|lautet|est|es)(?:\s+(?:now|jetzt|maintenant|ahora))?|'s|\s*:|"
+    r"\s*=)\s*:?\s*(?:the |die |le |el )?"
+)
+_REACH = (
+    r"(?:(?:you can |please |best |to )?(?:reach|call|contact|ring|phone|text|e-?mail|"
+    r"write(?: to)?)"
+    r" me (?:at|on|under|via|by \w+ at)|(?:ihr|sie|du) (?:können|kannst|könnt) mich (?:unter|auf)|"
+    r"(?:sie|du) erreich(?:en|st) mich (?:unter|auf|über)|(?:bin|ich bin)(?: \w+)? (?:unter|auf)|"
+    r"(?:vous pouvez )?me (?:joindre|contacter|appeler) (?:au|à|sur)|"
+    r"(?:puede[ns]? |puedes )?(?:contactarme|llamarme|escribirme|localizarme) (?:al|en|a))"
+    r"(?:\s+(?:this|my|meiner?|der|mon|mi|el)\s+(?:\w+\s+)?(?:number|nummer|numéro|"
+    r"número))?\s*:?\s*"
+)
+_MAIL_LEAD = rf"(?:\b{_MINE}\s+{_MAIL_WORD}{_IS}|\b{_REACH})"
+_PHONE_LEAD = rf"(?:\b{_MINE}\s+{_PHONE_WORD}{_IS}|\b{_REACH})"
+_MAIL_STATED = re.compile(_MAIL_LEAD + _EMAIL, re.IGNORECASE)
+_PHONE_STATED = re.compile(_PHONE_LEAD + _PHONE, re.IGNORECASE)
+_MAIL_ONLY = re.compile(
+    rf"\W*(?:it'?s|it is|sure|yes|ja|oui|sí|das ist|c'est|es)?\W*{_EMAIL}\W*", re.I
+)
+_PHONE_ONLY = re.compile(
+    rf"[^\w+(]*(?:it'?s|it is|sure|yes|ja|oui|sí|das ist|c'est|es)?[^\w+(]*{_PHONE}\W*", re.I
+)
+_END = re.compile(
+    r"no longer|any ?more|not .*\bvalid|doesn't work|nicht mehr|keine .* mehr|n'est plus|ne .* plus"
+    r"|ya no|dejó de",
+    re.IGNORECASE,
+)
+_MY_PHONE = re.compile(rf"\b(?:{_MINE}|my old)\s+{_PHONE_WORD}", re.IGNORECASE)
+_MY_MAIL = re.compile(rf"\b(?:{_MINE}|my old)\s+{_MAIL_WORD}", re.IGNORECASE)
+_ANY_EMAIL = re.compile(_EMAIL)
+_ANY_PHONE = re.compile(_PHONE)
+OTHERS = re.compile(
+    r"\b(?:sister|brother|mother|father|mum|mom|dad|friend|colleague|coworker|boss|neighbou?r|wife|"
+    r"husband|partner|son|daughter|child|kid|aunt|uncle|cousin|secretary|assistant|"
+    r"schwester|bruder|mutter|vater|mama|papa|freund|freundin|kollegin?|kollegen|chefin?|"
+    r"nachbarin?|"
+    r"ehefrau|ehemann|mann|frau|partnerin|sohn|tochter|kind|tante|onkel|"
+    r"sœur|soeur|frère|mère|père|amie?|collègue|patronne?|voisine?|femme|mari|fils|fille|enfant|"
+    r"hermana|hermano|madre|padre|amig[oa]|colega|jef[ea]|vecin[oa]|esposa|esposo|marido|mujer|"
+    r"hij[oa]|his|her|their|seine|ihre|leur|su)\b",
+    re.IGNORECASE,
+)
+_ASKED = {
+    "email": re.compile(r"\b(?:e-?mail|mail|courriel|correo)", re.IGNORECASE),
+    "phone": re.compile(
+        r"\b(?:phone|number|mobile|telefon|nummer|handy|téléphone|numéro|teléfono|número|móvil)",
+        re.IGNORECASE,
+    ),
+    "name": re.compile(
+        r"\b(?:your (?:full )?name|(?:ihr|dein)(?:en)? (?:vollständige[rn]? )?name|"
+        r"hei(?:ß|ss)en sie|hei(?:ß|ss)t du|(?:votre|ton) nom|(?:su|tu) nombre|se llama|te llamas)",
+        re.IGNORECASE,
+    ),
+}
+_LETTERS = r"[^\W\d_](?:[^\W\d_]|['.-](?=[^\W\d_]))*"
+_NAME_WORD = rf"(?:(?:Dr|Prof|Mr|Mrs|Ms)\.|{_LETTERS})"
+_NAME = rf"(?P<name>{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,4}})"
+_NAME_STATED = re.compile(
+    r"\b(?:my (?:full |real )?name(?: is|'s)(?: now)?|mein (?:voller )?name (?:ist|"
+    r"lautet)(?: jetzt)?|"
+    r"ich hei(?:ß|ss)e(?: jetzt)?|je m'appelle|je me nomme|mon nom est|me llamo|"
+    r"mi nombre es)\s*:?\s*" + _NAME,
+    re.IGNORECASE,
+)
+_CALL_ME = re.compile(
+    r"\b(?:(?:please )?(?:call|address) me(?: as)?|nennen sie mich|nenn mich|"
+    r"sprechen sie mich (?:bitte )?"
+    r"mit|appelez-moi|appelle-moi|ll[áa]meme|llámame|díganme)\s+(?:bitte |please )?" + _NAME,
+    re.IGNORECASE,
+)
+_TITLES = {"ms", "mr", "mrs", "miss", "mx", "dr", "doctor", "prof", "professor", "herr", "frau"}
+_TITLES |= {"madame", "monsieur", "mme", "m", "señor", "señora", "sr", "sra", "don", "doña"}
+_PARTICLES = {
+    "van",
+    "von",
+    "de",
+    "der",
+    "den",
+    "la",
+    "le",
+    "du",
+    "da",
+    "di",
+    "del",
+    "zu",
+    "bin",
+    "al",
+}
+_NO_NAME_WORDS = """
+not on in under the a an misspelled misspelt wrong spelled spelt correct right still also at and
+but or for from of to with please here back later tomorrow today now when if any anytime after
+before as soon asap by my your it this that about again is was nicht falsch auf im in und aber
+richtig bitte morgen heute später zurück an ab unter dem der die das mit so wie nur pas sur et
+mais demain plus tard quand dès ce cet cette y pero mañana luego cuando en el lo con no ne thanks
+danke merci gracias ein eine une un una anders different private known used
+"""
+_NO_NAMES = frozenset(_NO_NAME_WORDS.split())
+_ADDRESS = re.compile(
+    r"\b(?:my (?:new |home |postal |current )*address (?:is|'s)(?: now)?|"
+    r"meine (?:neue )?(?:adresse|anschrift)"
+    r" (?:ist|lautet)(?: jetzt)?|mon adresse (?:postale )?est|mi dirección es|"
+    r"i(?:'ve| have)?(?: just| recently| now)? moved to|i(?: now)? live (?:now )?(?:in|at)|"
+    r"i'm living (?:now )?in|ich wohne (?:jetzt )?(?:in|an der|am)|"
+    r"ich bin (?:jetzt |gerade |neulich |vor kurzem )?(?:nach) (?=.*(?:gezogen|umgezogen))|"
+    r"j'habite (?:maintenant )?(?:à|au|en)|j'ai déménagé (?:à|au|en)|vivo (?:ahora )?en|"
+    r"me (?:he )?mud(?:é|ado) a)\s*:?\s*(?P<address>[^\n;!]{2,120})",
+    re.IGNORECASE,
+)
+_ADDRESS_END = re.compile(
+    r"\b(?:i (?:no longer|don't|do not) live (?:in|at) |ich wohne nicht mehr (?:in|an der|am) |"
+    r"je n'habite plus (?:à|au|en) |ya no vivo en |i(?:'ve| have)? moved away from )"
+    r"(?P<address>[^\n,;!.]{2,80})",
+    re.IGNORECASE,
+)
+_CUT = re.compile(
+    r"\s*(?:\.(?=\s*$)|\.\s+(?=[A-Z])|,?\s+\b(?:and|und|et|y|but|aber|mais|pero|since|seit|depuis|"
+    r"desde|because|weil|now|jetzt|any ?more|umgezogen|gezogen|last|this year|in (?:january|"
+    r"february|"
+    r"march|april|may|june|july|august|september|october|november|december)|with|mit|so|please|"
+    r"near)\b).*$",
+    re.IGNORECASE,
+)
+_NO_PLACE = re.compile(
+    r"^(?:the|a|an|my|your|another|different|wrong|below|above|next|near|here|there|same|correct|"
+    r"fear|"
+    r"peace|hope|meiner|meinem|einer|einem|der|dem|falsch|la même|una|un|casa)\b",
+    re.IGNORECASE,
+)
+
+
+def contacts_stated(sentence: Sentence) -> Iterator[Candidate]:
+    """Contact details, name and address that a sentence states, or says to be past."""
+    text = sentence.text
+    if sentence.is_denial:
+        yield from _ends(text)
+        return
+    if not OTHERS.search(text):
+        yield from _reached(text)
+        if (match := _NAME_STATED.search(text)) and (name := name_in(match["name"])):
+            yield Candidate(topic="name", value=name)
+    if (match := _CALL_ME.search(text)) and (name := name_in(match["name"], is_strict=True)):
+        yield Candidate(topic="preference: form of address", value=name)
+    if match := _ADDRESS.search(text):
+        yield from _placed(match["address"])
+
+
+def contacts_answered(text: str, asked: str) -> Iterator[Candidate]:
+    """What a message of nothing but a contact detail gives, if it was `asked` for just before."""
+    question = asked[asked.rstrip().rfind(".", 0, -1) + 1 :] if asked.rstrip().endswith("?") else ""
+    if not question or OTHERS.search(question):
+        return
+    if _ASKED["email"].search(question) and (match := _MAIL_ONLY.fullmatch(text.strip())):
+        yield Candidate(topic="email", value=match["email"].lower())
+    elif _ASKED["phone"].search(question) and (match := _PHONE_ONLY.fullmatch(text.strip())):
+        yield from _numbered(match["phone"])
+    elif _ASKED["name"].search(question) and len(text.split()) <= 4:
+        name = name_in(text.strip(" .!"), is_strict=True)
+        if name and len(name.split()) == len(text.split()):
+            yield Candidate(topic="name", value=name)
+
+
+def name_in(words: str, *, is_strict: bool = False) -> str | None:
+    """The name at the start of some words, None if there is none.
+
+    With capitals it goes as far as they do; without, two words. `is_strict`: capitals or a title.
+    """
+    kept: list[str] = []
+    has_capitals = words[:1].isupper()
+    for word in words.split():
+        plain = word.lower().strip(".")
+        if plain in _NO_NAMES and not (kept and plain in _PARTICLES):
+            break
+        if has_capitals and not word[0].isupper() and plain not in _PARTICLES:
+            break
+        kept.append(word)
+    while kept and kept[-1].lower() in _PARTICLES:
+        kept.pop()
+    is_titled = bool(kept) and kept[0].lower().strip(".") in _TITLES and len(kept) > 1
+    if not kept or (not has_capitals and (len(kept) > 2 or (is_strict and not is_titled))):
+        return None
+    name = " ".join(kept).rstrip(".")
+    return name if has_capitals else name.title()
+
+
+def _reached(text: str) -> Iterator[Candidate]:
+    if match := _MAIL_STATED.search(text):
+        yield Candidate(topic="email", value=match["email"].lower())
+    if match := _PHONE_STATED.search(text):
+        yield from _numbered(match["phone"])
+
+
+def _placed(written: str) -> Iterator[Candidate]:
+    place = _CUT.sub("", written.strip()).strip(" ,.")
+    has_capital = re.search(r"(?:^|\s)[A-ZÀ-ÞŁŚŻ]", place) is not None
+    if place and has_capital and not _NO_PLACE.match(place) and len(place.split()) <= 14:
+        yield Candidate(topic="address", value=place)
+
+
+def _ends(text: str) -> Iterator[Candidate]:
+    if match := _ADDRESS_END.search(text):
+        place = _CUT.sub("", match["address"]).strip(" ,.")
+        if place:
+            yield Candidate(topic="address", value=place, is_end=True)
+    if OTHERS.search(text) or not _END.search(text):
+        return
+    if _MY_MAIL.search(text) or "my e" in text.lower():
+        if match := _ANY_EMAIL.search(text):
+            yield Candidate(topic="email", value=match["email"].lower(), is_end=True)
+    elif _MY_PHONE.search(text) and (match := _ANY_PHONE.search(text)):
+        yield from _numbered(match["phone"], is_end=True)
+
+
+def _numbered(written: str, *, is_end: bool = False) -> Iterator[Candidate]:
+    if number := _phone(written):
+        yield Candidate(topic="phone", value=number, is_end=is_end)
+
+
+def _phone(written: str) -> str | None:
+    """A number in E.164 where it has its country, else as it was written."""
+    import phonenumbers  # slow to load: only where somebody gives a number
+
+    plain = re.sub(r"[^\d+]", "", re.sub(r"^00", "+", re.sub(r"\(0\)", "", written)))
+    if not 6 <= len(plain.lstrip("+")) <= 15:
+        return None
+    if not plain.startswith("+"):
+        return plain
+    try:
+        number = phonenumbers.parse(plain)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))

@@ -1,0 +1,309 @@
+"""Rules for what people tell of themselves: preferences, health, family, dates; four languages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from aicore.memory.candidates import Candidate, simplified
+from aicore.memory.sensitive import data_class_of
+from aicore.memory.sentences import Sentence, is_denial
+
+__all__ = ["appointment_told", "stated"]
+
+_I = re.IGNORECASE
+_ALLERGY = re.compile(
+    r"\b(?:i(?:'m| am)|ich bin|je (?:ne )?suis|soy)\s+(?P<not>[\w' ]{0,24}?)\s*(?:allergic to|"
+    r"allergisch "
+    r"(?:gegen|auf)|allergique (?:à la |à l'|à|aux|au)|al[ée]rgic[oa] (?:a la |a los |a las |al |"
+    r"a))"
+    r"\s*(?P<what>[^\n.,;!()]{2,60})"
+    r"|\bi (?:have|suffer from) (?:an? )?(?:\w+ly |severe |strong |"
+    r"bad )?(?:allergy to (?P<to>[^\n.,;!()]{2,60})"
+    r"|(?P<kind>[\w-]{3,20}(?: [\w-]{3,12})?) allergy)"
+    r"|\bich habe eine (?:\w+e )?(?P<allergie>[\w]{3,24}?)-?allergie\b"
+    r"|\btengo alergia a(?:l| la| los| las)? (?P<alergia>[^\n.,;!()]{2,60})",
+    _I,
+)
+_ENDED = re.compile(
+    r"\b(?:no longer|not [\w ]*any ?more|n't [\w ]*any ?more|nicht mehr|kein\w* [\w ]*mehr|"
+    r"plus|ya no|not a)\b|n'(?:est|suis) plus",
+    _I,
+)
+_AND = re.compile(r"\s*(?:,|/|\band\b|\bund\b|\bet\b|\by\b|\boder\b|\bor\b|&)\s*", _I)
+_ARTICLE = re.compile(
+    r"^(?:the|any|some|all|all kinds of|all types of|la|le|les|l'|los|las|el|die|der|das|den)\s+",
+    _I,
+)
+_TRAILING = re.compile(
+    r"\s+\b(?:so|but|since|which|that|because|and i|please|too|as well|also|aber|also|und ich|"
+    r"bitte|"
+    r"donc|mais|s'il|pero|así que|por favor|for|when|though|by the way|unfortunately|leider|"
+    r"anymore|"
+    r"any more|mehr)\b.*$",
+    _I,
+)
+_VAGUE = re.compile(
+    r"^(?:(?:no|any|kein\w*|aucun\w*|ningun\w*)\b.*|it|this|that|them|these|those|something|"
+    r"anything|nothing|everything|dagegen|etwas|nichts|"
+    r"ça|cela|rien|eso|esto|nada|work|early mornings|mondays|bullshit|stupidity)$",
+    _I,
+)
+_AM = (
+    r"\b(?:i(?:'m| am)|ich bin|je suis|soy|estoy|bin)\s+(?:now |also |a |an |eine? |jetzt |auch |"
+    r"une? |ahora |aussi )*"
+)
+_HAVE = (
+    r"\b(?:i (?:have|suffer from|was diagnosed with)|ich (?:habe|leide an|leide unter)|j'ai|"
+    r"je souffre d[e'] ?|tengo|sufro de)\s+(?:an? |eine?n? |du |de la |l'|la |el )*"
+)
+_DIETS: Mapping[str, str] = {
+    "vegetarian": r"vegetarian|vegetarier(?:in)?|vegetarisch|végétarien(?:ne)?|vegetarian[oa]",
+    "vegan": r"vegan(?:er(?:in)?)?|végan(?:e)?|végétalien(?:ne)?|vegan[oa]",
+    "pescatarian": r"pescatarian|pescetarian|pescetarier(?:in)?|pescétarien(?:ne)?|pescetarian[oa]",
+}
+_HEALTH_AM: Mapping[str, str] = {
+    "pregnant": r"pregnant|schwanger|enceinte|embarazada",
+    "diabetic": r"diabetic|diabetiker(?:in)?|diabétique|diabétic[oa]|zuckerkrank",
+    "asthmatic": r"asthmatic|asthmatiker(?:in)?|asthmatique|asmátic[oa]",
+    "epileptic": r"epileptic|epileptiker(?:in)?|épileptique|epiléptic[oa]",
+    "lactose intolerant": (
+        r"lactose[- ]intolerant|laktoseintolerant|intolérante? au lactose|"
+        r"intolerante a la lactosa"
+    ),
+    "coeliac": r"co?eliac|celiac|gluten[- ]intolerant|cœliaque|celíac[oa]|intolerante al gluten",
+    "in a wheelchair": (
+        r"in a wheelchair|auf einen rollstuhl angewiesen|en fauteuil roulant|en silla de ruedas"
+    ),
+}
+_HEALTH_HAVE: Mapping[str, str] = {
+    "diabetic": r"(?:type [12] )?diabetes|diabète|diabetes",
+    "asthmatic": r"asthma|asthme|asma",
+    "epileptic": r"epilepsy|epilepsie|épilepsie|epilepsia",
+    "high blood pressure": (
+        r"high blood pressure|hypertension|bluthochdruck|hohen blutdruck|hypertension|"
+        r"hipertensión|tensión alta"
+    ),
+    "pacemaker": r"pacemaker|herzschrittmacher|pacemaker|marcapasos",
+    "lactose intolerant": (
+        r"lactose intolerance|laktoseintoleranz|intolérance au lactose|intolerancia a la lactosa"
+    ),
+    "coeliac": r"co?eliac disease|zöliakie|maladie cœliaque|celiaquía",
+}
+_DAYTIMES: Mapping[str, str] = {
+    "mornings": (
+        r"mornings?|in the morning|morgens|vormittags?|am vormittag|am morgen|le matin|"
+        r"les matins|matinée|(?:por )?la mañana|las mañanas|mornings only"
+    ),
+    "afternoons": (
+        r"afternoons?|in the afternoon|nachmittags?|am nachmittag|l'après-midi|les après-midis|"
+        r"(?:por )?la tarde|las tardes"
+    ),
+    "evenings": (
+        r"evenings?|in the evening|abends|am abend|le soir|les soirs|(?:por )?la noche|las noches"
+    ),
+}
+_CONTACTS: Mapping[str, str] = {
+    "by phone": (
+        r"(?:a )?(?:phone|phone calls?|calls?|by phone|telefon(?:isch)?|anrufe?|téléphone|"
+        r"teléfono|llamadas?)"
+    ),
+    "by e-mail": (
+        r"(?:an )?e-?mails?|per e-?mail|courriel|par (?:e-?)?mail|"
+        r"(?:por )?correo(?: electrónico)?"
+    ),
+    "by text message": r"(?:a )?(?:text messages?|texts?|sms)|mensajes? de texto",
+    "by WhatsApp": r"whats ?app",
+}
+_LANGUAGES: Mapping[str, str] = {
+    "English": r"english|englisch|(?:l')?anglais|inglés",
+    "German": r"german|deutsch|(?:l')?allemand|alemán",
+    "French": r"french|französisch|(?:le )?français|francés",
+    "Spanish": r"spanish|spanisch|(?:l')?espagnol|español",
+}
+_PREFER = (
+    r"(?:\bi(?:'d)?(?: would| always| usually| generally| really| also| do| much|"
+    r" strongly)* (?:prefer|rather have|like .{0,20} best)|"
+    r"\bich (?:\w+ )?(?:bevorzuge|ziehe|hätte am liebsten|hätte gern|möchte am liebsten)|"
+    r"\bmir (?:passt|passen|ist) es? ?(?:am besten|besser|lieber)?|"
+    r"\bam liebsten(?: ist mir| sind mir)?|\bje préf[éè]re(?:rais)?|\bprefiero|\bpreferiría)"
+)
+_WITH = (
+    r"\s+(?:\w+\s+){0,3}?(?:to be (?:contacted|called|reached)\s+|contact\s+)?(?:by |per |via |"
+    r"par |por |on |in |am |en |le |los |las )?"
+)
+_TO_ME = (
+    r"\b(?:please (?:write|speak|answer|reply|talk)(?: to me)?(?: only)? in|"
+    r"bitte (?:schreiben sie|sprechen sie|"
+    r"antworten sie|antworte|schreib|sprich)?(?: mir| mit mir)?(?: nur)? ?(?:auf)?|"
+    r"(?:veuillez )?(?:m'écrire|écrivez-moi|répondez(?:-moi)?|parlez(?:-moi)?) en|"
+    r"(?:por favor )?(?:escríbame|respóndame|hábleme|responda|escriba) en|i only speak|"
+    r"ich spreche nur|je ne parle que|solo hablo)\s+"
+)
+_MONTHS = (
+    r"(?:jan\w*|feb\w*|mar[a-z]*|märz?|apr\w*|ma[iy]o?|jun\w*|jul\w*|aug\w*|sep\w*|oct\w*|okt\w*|"
+    r"nov\w*|dec\w*|dez\w*|"
+    r"janv\w*|févr\w*|mars|avr\w*|juin|juil\w*|août|déc\w*|ene\w*|abr\w*|ago\w*|dic\w*)"
+)
+_DATE = (
+    rf"(?P<date>(?:\d{{1,2}}(?:st|nd|rd|th|er|\.)?\s*(?:of |de )?{_MONTHS}\.?(?:,?\s*(?:de |"
+    rf"del )?\d{{4}})?"
+    rf"|{_MONTHS}\s+\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s*\d{{4}})?|"
+    rf"\d{{1,2}}[./]\s?\d{{1,2}}(?:[./]\s?\d{{2,4}})?|\d{{4}}-\d\d-\d\d))"
+)
+_BIRTHDAY = re.compile(
+    r"\b(?:my birthday is(?: on)?(?: the)?|i was born on(?: the)?|my date of birth is|"
+    r"mein geburtstag ist(?: am| der)?|"
+    r"mein geburtsdatum ist(?: der)?|ich bin am|ich wurde am|ich habe am|mon anniversaire (?:est|"
+    r"c'est) le|je suis née? le|"
+    r"mi cumpleaños es(?: el)?|nací el|"
+    rf"mi fecha de nacimiento es(?: el)?)\s*:?\s*{_DATE}(?P<rest>.*)",
+    _I,
+)
+_NAME = r"(?P<name>(?-i:[A-ZÀ-Þ])[\w'-]{1,24})"
+_PETS = (
+    r"(?P<pet>dog|cat|puppy|kitten|rabbit|hamster|horse|parrot|hund|hündin|katze|kater|kaninchen|"
+    r"pferd|chien|chienne|chat|chatte|lapin|cheval|perr[oa]|gat[oa]|conejo|caballo)"
+)
+_CHILDREN = r"(?P<child>son|daughter|sohn|tochter|fils|fille|hij[oa])"
+_PARTNER = r"(?P<partner>husband|wife|mann|frau|ehemann|ehefrau|mari|femme|marido|esposo|esposa)"
+_ONE = rf"(?:{_PETS}|{_CHILDREN}|{_PARTNER})"
+_CALLED = re.compile(
+    rf"\b(?:my|our|meine?|unsere?|mon|ma|notre|mi|nuestr[oa])\s+(?:\w+\s+)?{_ONE}(?:'s name is|"
+    rf" is called| is named|\s+hei(?:ß|ss)t|\s+s'appelle|\s+se llama)\s+{_NAME}"
+    r"|\b(?:i have|we have|ich habe|wir haben|j'ai|tengo)\s+(?:an?|eine?n?|"
+    rf"une?)\s+(?:\w+\s+)?{_ONE.replace('?P<', '?P<has_')}\s+(?:called|named|namens|nommée?|"
+    rf"appelée?|llamad[oa]|que se llama)\s+{_NAME.replace('?P<', '?P<has_')}",
+    _I,
+)
+_KINDS = {"pet": "pet", "child": "child", "partner": "partner"}
+_WORK = re.compile(
+    r"\b(?:i work as an?|i'm working as an?|ich arbeite als|je travaille comme|trabajo (?:como|"
+    r"de))\s+(?P<work>[^\n.,;!]{3,50})",
+    _I,
+)
+_WHEN = (
+    r"(?P<when>(?:on |am |le |el |for |für |the |den |pour |para |at |um |à |a )*"
+    r"(?:(?:next |nächsten? |this |diesen? )?(?:mon|tues|wednes|thurs|fri|satur|sun)days?|"
+    r"(?:nächsten? |kommenden? )?(?:montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag)"
+    r"|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|miércoles|jueves|"
+    rf"viernes|sábado|domingo|tomorrow|morgen|demain|mañana|{_DATE.replace('?P<date>', '?:')})"
+    r"[^\n.;!]{0,60})"
+)
+_MINE_IS = re.compile(
+    r"\b(?:(?:my|our|mein|mon|ma|mi)(?: next| nächster| prochain| prochaine|"
+    r" próxima)? (?:appointment|booking|reservation|termin|rendez-vous|cita|reserva) (?:is|ist|"
+    r"est|es)|"
+    r"i(?:'ve| have)(?: got)?(?: already)?(?: booked)? (?:an|my) (?:appointment|booking)|"
+    r"ich habe(?: schon| bereits)? (?:einen|meinen) termin|j'ai (?:un |mon )?rendez-vous|"
+    r"tengo (?:una |mi )?cita)"
+    r"(?: already| with [\w. ]{2,30}?| bei [\w. ]{2,30}?| avec [\w. ]{2,30}?|"
+    r" con [\w. ]{2,30}?)?\s+" + _WHEN,
+    _I,
+)
+_YOURS_IS = re.compile(
+    r"\b(?:your|ihr|dein|votre|ton|su|tu)(?: next| nächster| prochain| próxima)? (?:appointment|"
+    r"booking|reservation|termin|rendez-vous|cita|reserva) "
+    r"(?:is|ist|est|es)(?: now| confirmed| booked| bestätigt| confirmé| confirmada)*\s+" + _WHEN,
+    _I,
+)
+
+
+def stated(sentence: Sentence) -> Iterator[Candidate]:
+    """What a sentence states of its writer, or says to be past."""
+    text = sentence.text
+    yield from _allergies(text)
+    yield from _conditions(text, is_denied=sentence.is_denial)
+    if sentence.is_denial:
+        return
+    yield from _preferences(text)
+    yield from _family(text)
+    if (match := _BIRTHDAY.search(text)) and _is_birthday(match):
+        yield Candidate(topic="birthday", value=match["date"].strip(" ."))
+    if match := _WORK.search(text):
+        work = _TRAILING.sub("", match["work"]).strip()
+        yield Candidate(topic="work", value=work, data_class=data_class_of(work))
+    if match := _MINE_IS.search(text):
+        yield _appointment(match["when"])
+
+
+def appointment_told(sentence: Sentence) -> Iterator[Candidate]:
+    """An appointment of the customer's that staff name: "your appointment is on ..."."""
+    if not sentence.is_denial and (match := _YOURS_IS.search(sentence.text)):
+        yield _appointment(match["when"])
+
+
+def _appointment(when: str) -> Candidate:
+    value = _TRAILING.sub("", when).strip(" ,")
+    return Candidate(topic=f"appointment: {simplified(value)}", value=value)
+
+
+def _is_birthday(match: re.Match[str]) -> bool:
+    lead = match[0].lower()
+    needed = {"ich habe am": "geburtstag", "ich bin am": "geboren", "ich wurde am": "geboren"}
+    return all(
+        word in match["rest"].lower() for start, word in needed.items() if lead.startswith(start)
+    )
+
+
+def _allergies(text: str) -> Iterator[Candidate]:
+    match = _ALLERGY.search(text)
+    if match is None or is_denial(text[: match.start()].replace("ya no", "")):
+        return
+    is_end = is_denial(match["not"] or "") or text[: match.start()].lower().endswith("ya no ")
+    listed = next(filter(None, (match[n] for n in ("what", "to", "kind", "allergie", "alergia"))))
+    for one in _AND.split(_TRAILING.sub("", listed)):
+        what = _ARTICLE.sub("", one.strip()).strip()
+        if 2 < len(what) <= 40 and len(what.split()) <= 4 and not _VAGUE.match(what):
+            yield Candidate(
+                topic=f"allergy: {simplified(what)}",
+                value=what,
+                data_class="sensitive",
+                is_end=is_end,
+            )
+
+
+def _conditions(text: str, *, is_denied: bool) -> Iterator[Candidate]:
+    is_end = is_denied and _ENDED.search(text) is not None
+    if is_denied and not is_end:
+        return
+    lead = (
+        r"\b(?:i(?:'m| am)|ich bin|je ne suis|soy|estoy|ya no soy|ya no estoy)\b[^.,;!]{0,30}?\b"
+        if is_end
+        else _AM
+    )
+    for value, pattern in _DIETS.items():
+        if re.search(
+            rf"{lead}(?:{pattern})(?![\w-])(?!\s+(?:restaurant|food|dish|menu))", text, _I
+        ):
+            yield Candidate(topic="diet", value=value, is_end=is_end)
+    for patterns, before in ((_HEALTH_AM, lead), (_HEALTH_HAVE, _HAVE)):
+        if is_end and patterns is _HEALTH_HAVE:
+            return
+        for value, pattern in patterns.items():
+            if re.search(rf"{before}(?:{pattern})(?![\w-])", text, _I):
+                yield Candidate(
+                    topic=f"health: {value}", value=value, data_class="sensitive", is_end=is_end
+                )
+
+
+def _preferences(text: str) -> Iterator[Candidate]:
+    for topic, values in (("time of day", _DAYTIMES), ("contact", _CONTACTS)):
+        for value, pattern in values.items():
+            if re.search(rf"{_PREFER}{_WITH}(?:{pattern})(?!\w)", text, _I):
+                yield Candidate(topic=f"preference: {topic}", value=value)
+                break
+    for language, pattern in _LANGUAGES.items():
+        if re.search(rf"(?:{_TO_ME}|{_PREFER}{_WITH})(?:{pattern})(?!\w)", text, _I):
+            yield Candidate(topic="preference: language", value=language)
+            break
+
+
+def _family(text: str) -> Iterator[Candidate]:
+    for match in _CALLED.finditer(text):
+        for kind in _KINDS:
+            for prefix in ("", "has_"):
+                if word := match[f"{prefix}{kind}"]:
+                    name = match[f"{prefix}name"]
+                    topic = kind if kind == "partner" else f"{kind}: {simplified(name)}"
+                    yield Candidate(topic=topic, value=f"{name} ({word.lower()})")

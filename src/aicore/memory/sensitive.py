@@ -1,0 +1,59 @@
+"""Which texts are sensitive: health, money, faith and their like, by the words in them.
+
+It errs on the careful side: a text that is called sensitive without need is only kept from
+managed providers. It knows words of English, German, French and Spanish, no meaning.
+"""
+
+from __future__ import annotations
+
+import re
+
+from aicore.records import DataClass
+
+__all__ = ["data_class_of"]
+
+_HEALTH = """
+allerg alérg medic[ai] medikament médicament diabet zuckerkrank pregnan schwanger enceinte embaraz
+asthma asthme asma epilep épilep cancer krebs cáncer tumou?r depress dépress depres anxiety angstst
+ansiedad hiv aids hepatit surger operier chirurg cirug cirujan diagnos prescri prescript rezeptpfl
+ordonnance receta illness disease krank malad[ei] enferm disab behinder handicap discapac
+blood\\s?pressure blutdruck bluthochdruck therap psych addict[ie] süchtig abhängig toxico
+dialy pacemaker
+herzschrittmacher marcapasos infarct infarkt infarto stroke schlaganfall intoleran unverträglich
+intolér coeliac celiac zöliak cœliaq celíac insulin antibiot penicil miscarr fehlgeb symptom
+chemotherap chimioth quimiot vaccin geimpft impfung vacuna rollstuhl wheelchair wehtut migr[aäá]n
+migraine
+"""
+_MONEY = """
+iban kontonummer bank\\s?account bankverbindung compte\\s+bancaire cuenta\\s+bancaria sort\\s?code
+credit\\s?card kreditkart carte\\s+(?:de\\s+crédit|bancaire) tarjeta\\s+de\\s+crédito cvv cvc
+salary gehalt salaire salario insolven bankrupt schulden schuldner endett debt überschuldet
+"""
+_FAITH = """
+muslim christian\\b christlich jewish jüdisch juif judío hindu buddhis bouddhis atheis church\\b
+kirche mosque moschee synagog halal kosher koscher casher religio gewerkschaft trade\\s?union
+syndicat sindicato sexual gay\\b lesbi transgender trans-?sex homosex
+"""
+_WORDS = re.compile(
+    r"(?<![^\W\d_])(?:" + "|".join(f"{_HEALTH} {_MONEY} {_FAITH}".split()) + ")", re.IGNORECASE
+)
+_CARD = re.compile(r"(?<![\d+])\d(?:[ -]?\d){12,18}(?!\d)")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
+_LOOKED_AT_CHARS = 200_000
+
+
+def data_class_of(text: str) -> DataClass:
+    """How careful to be with what a person said: "sensitive", else "personal".
+
+    A text too long to be looked at is sensitive.
+    """
+    if len(text) > _LOOKED_AT_CHARS or _WORDS.search(text) or _IBAN.search(text):
+        return "sensitive"
+    return "sensitive" if any(_is_card(one[0]) for one in _CARD.finditer(text)) else "personal"
+
+
+def _is_card(number: str) -> bool:
+    """Whether digits pass the check that card numbers pass (ISO/IEC 7812-1, Luhn)."""
+    digits = [int(char) for char in reversed(number) if char.isdigit()]
+    doubled = (2 * digit - 9 * (digit > 4) for digit in digits[1::2])
+    return (sum(digits[::2]) + sum(doubled)) % 10 == 0

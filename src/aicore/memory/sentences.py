@@ -1,0 +1,140 @@
+"""A message as sentences in which somebody states something of themselves, and nothing else.
+
+What is quoted, asked, supposed or reported is taken out here, before any rule looks for facts:
+a fact that is missed can be told again, a wrong one is believed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from aicore.memory.candidates import simplified
+
+__all__ = ["Sentence", "is_denial", "statements"]
+
+_LOOKED_AT_CHARS = 20_000
+_SENTENCE_CHARS = 400
+_ECHO_CHARS = 12
+_LAST_CHARS = 16
+
+
+class Sentence(NamedTuple):
+    """A sentence without quotations, and whether it denies something."""
+
+    text: str
+    is_denial: bool
+
+
+_REPLY_HEAD = re.compile(
+    r"^(?:>|-{3,}|_{5,}|(?:on|am|le|el)\b.{5,120}\b(?:wrote|schrieb|écrit|escribió)\b.{0,80}:\s*$"
+    r"|(?:from|von|de|gesendet|sent|enviado|envoyé)\s*:\s.*@)",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"“[^”]*”|„[^“”]*[“”]|«[^»]*»|»[^«]*«|\"[^\"]*\"|`[^`]*`|(?<!\w)'[^']*'(?!\w)")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:dr|mr|mrs|ms|st|prof|nr|no|tel|bzw|hr|fr|av|ave|rd|apt|sr|sra|mme|mlle|ca|ext|approx)"
+    r"|str|\b[^\W\d_]|\bz\.\s?b|\be\.g|\bi\.e|(?<!\d)\d{1,2})\.$",
+    re.IGNORECASE,
+)
+_STOP = re.compile(r"(?<=[.!?…;])\s+|\n+|(?<=[.!?])(?=[^\W\d_]{3,}\s)")
+
+_POLITE = re.compile(
+    r"\b(?:if (?:possible|at all possible|you don't mind|that's ok(?:ay)?)|wenn möglich|"
+    r"falls möglich"
+    r"|si possible|si es posible|si'l vous plaît|s'il vous plaît|s'il te plaît|would prefer"
+    r"|would rather|'d prefer|'d rather|würde (?=\w+ bevorzugen)|hätte (?=(?:lieber|am liebsten)))",
+    re.IGNORECASE,
+)
+_SUPPOSED = re.compile(
+    r"\b(?:if|unless|suppose|supposing|imagine|pretend|would|wouldn't|could|might|maybe|perhaps|"
+    r"let's say|lets say|for example|for instance|e\.g|in case|whether|wish|hope|hypothetically|"
+    r"wenn|falls|angenommen|würde|würden|wäre|wären|hätte|hätten|könnte|vielleicht|ob|"
+    r"zum beispiel|beispielsweise|"
+    r"si|supposons|imaginons|imaginez|serais|serait|aurais|aurait|pourrait|peut-être|par exemple|"
+    r"quand|ojalá|supongamos|imagina|sería|tendría|podría|quizás|quizá|tal vez|por ejemplo|"
+    r"cuando)\b"
+    r"|\bz\.\s?b\.",
+    re.IGNORECASE,
+)
+_REPORTED = re.compile(
+    r"\b(?:said|says|saying|told|tells|wrote|writes|asked|asks|claims?|claimed|according to|"
+    r"apparently|joking|kidding|quote|pretending|thinks?|believes?|guess|"
+    r"sagt|sagte|sagen|meint|meinte|schrieb|schreibt|erzählt|erzählte|behauptet|laut|angeblich|"
+    r"glaube|glaubt|denke|denkt|"
+    r"dit|disait|a écrit|prétend|selon|raconte|pense|croit|crois|"
+    r"dice|dijo|decía|escribió|según|afirma|creo|cree|piensa)\b",
+    re.IGNORECASE,
+)
+_QUESTION = re.compile(
+    r"^\W*(?:and |so |but |und |aber |et |y )?(?:¿|(?:can|could|do|does|did|is|are|am i|was|were|"
+    r"will|"
+    r"would|should|may (?:i|we|he|she|they)|have you|has|what|which|who|whose|when|where|why|how|"
+    r"don't|isn't|aren't|"
+    r"kannst|können|könnten|haben sie|hast du|ist|sind|war|wird|werden|soll|darf|was|welche[rs]?|"
+    r"wer|wann|wo|warum|wie|wieso|bin ich|stimmt|"
+    r"est-ce|pouvez|peux|avez|as-tu|quel|quelle|quels|qui|où|pourquoi|comment|suis-je|"
+    r"puedo|puede|puedes|tiene|tienes|cuál|qué|quién|cuándo|dónde|cómo)\b)",
+    re.IGNORECASE,
+)
+_CORRECTION = re.compile(r"^\W*(?:no|nein|nee|non|nope|sorry)\b[\s,.!:\u2013-]+", re.IGNORECASE)
+_DENIAL = re.compile(
+    r"\b(?:not|no|never|none|cannot|neither|nor|without|nicht|kein|keine|keinen|keinem|keiner|nie|"
+    r"niemals|weder|ohne|ne|pas|plus|jamais|aucun|aucune|ni|sans|nunca|jamás|ningún|ninguna|"
+    r"tampoco|sin|dejé|gave up|quit|stopped|stop|former|formerly|previous|my old|meine? alte|"
+    r"frühere|"
+    r"ehemalige|ancien|ancienne|antigu[oa]|anterior|ex)\b|n't\b|\bn'",
+    re.IGNORECASE,
+)
+
+
+def is_denial(text: str) -> bool:
+    """Whether there is a word in it that denies."""
+    return _DENIAL.search(text) is not None
+
+
+def statements(text: str, said_before: tuple[str, ...] = ()) -> Iterator[Sentence]:
+    """The sentences in which the writer states something.
+
+    `said_before` is what the assistant said shortly before: a sentence that repeats some of it
+    is the assistant's, not the customer's.
+    """
+    echoes = [simplified(one) for one in said_before]
+    for raw in _sentences(text):
+        is_asked = raw.rstrip().endswith("?") or _QUESTION.search(raw) is not None
+        if is_asked or len(raw) > _SENTENCE_CHARS:
+            continue
+        plain = simplified(raw)
+        if len(plain) >= _ECHO_CHARS and any(plain in echo for echo in echoes):
+            continue
+        if _SUPPOSED.search(_POLITE.sub(" ", raw)) or _REPORTED.search(raw):
+            continue
+        stated = _CORRECTION.sub("", raw)
+        yield Sentence(stated, is_denial(stated))
+
+
+def _sentences(text: str) -> Iterator[str]:
+    own = _own_lines(text[:_LOOKED_AT_CHARS].replace("\u2019", "'"))
+    pending = ""
+    for part in _STOP.split(_QUOTED.sub("□", own)):
+        joined = f"{pending} {part}".strip() if pending else part.strip()
+        pending = ""
+        if len(joined) <= _SENTENCE_CHARS and _ABBREVIATION.search(joined[-_LAST_CHARS:]):
+            pending = joined
+        elif joined:
+            yield joined
+    if pending:
+        yield pending
+
+
+def _own_lines(text: str) -> str:
+    """Without the lines that a mail program quotes, and all that follows them."""
+    kept = []
+    for line in text.splitlines():
+        if _REPLY_HEAD.match(line.strip()):
+            if line.lstrip().startswith(">"):
+                continue
+            break
+        kept.append(line)
+    return "\n".join(kept)
