@@ -1,0 +1,271 @@
+"""What is kept of turns that leave the view: lines by rule, of bounded length, no model.
+
+A digest is plain JSON that travels in the `Summarized` event. The next one takes it over, so that
+summaries are folded into each other and never stacked. Whatever the turns held, each line is one
+line, and nothing in it looks like a tag or ends a quotation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from aicore.agent.references import references_in, references_of
+from aicore.agent.tokens import estimate
+from aicore.log.events import (
+    ApprovalDecided,
+    ApprovalRequested,
+    Body,
+    Event,
+    MessageReceived,
+    ModelReplied,
+    ReplySent,
+    ToolFinished,
+    ToolStarted,
+    TurnFailed,
+)
+from aicore.records import ToolCall
+
+__all__ = ["IDENTIFYING", "Digest", "cut", "one_line"]
+
+_SHARES: dict[str, tuple[str, float]] = {
+    "contacts": ("Names and contact details that were given", 0.10),
+    "unclear": ("Effects whose outcome is not known: look up before repeating", 0.08),
+    "done": ("Effects, oldest first", 0.30),
+    "decided": ("Decisions of staff on single calls, all in the past", 0.08),
+    "promised": ("Promised by the assistant", 0.09),
+    "open": ("Messages that got no answer", 0.06),
+    "seen": ("Identifiers that came up", 0.09),
+    "asked": ("What was asked and answered", 0.20),
+}
+"""Sections in the order they are shown, their headings, and their parts of the whole."""
+
+IDENTIFYING = ("contacts", "unclear", "done", "seen")
+"""Sections that stay beside a summary that a model wrote."""
+
+_CONTROLS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
+_LONGEST_READ = 100_000
+_EMAIL = re.compile(r"[\w.+'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
+_PHONE = re.compile(r"(?<![\w.:/-])(?:\+|00?)[1-9][\d ()/.-]{5,18}\d(?![\w:])")
+_PROMISE = re.compile(
+    r"\b(?:(?:i|we)(?:['\u2019]ll| will| shall| am going to| are going to)"
+    r"|(?:ich|wir) (?:werden?|melden? (?:mich|uns)|rufen?|schicken?|senden?|kümmern?)"
+    r"|je vais|nous allons|je vous (?:rappelle|envoie|tiens)"
+    r"|voy a|vamos a|le (?:llamar|enviar)\w*)\b",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile("[^.!?\u3002\uff01\uff1f\n]{3,400}[.!?\u3002\uff01\uff1f]?")
+
+
+def one_line(text: str, characters: int) -> str:
+    """A text as one line without line breaks, tags or quotation marks, cut to a length."""
+    text = _CONTROLS.sub(" ", text[: 4 * characters + 200]).strip()
+    text = text.replace("<", "\u2039").replace(">", "\u203a").replace('"', "'")
+    return text if len(text) <= characters else text[: characters - 1].rstrip() + "…"
+
+
+def cut(text: str, tokens: int) -> str:
+    """A text cut to about so many tokens."""
+    while (found := estimate(text)) > max(tokens, 1):
+        text = text[: int(len(text) * 0.95 * tokens / found)].rstrip()
+    return text
+
+
+@dataclass(slots=True)
+class Digest:
+    """Lines by section, oldest first, and how many were left out of each for their length.
+
+    `turns` counts the turns it stands for, `until_ms` is when the last of them was, `notes` is
+    what a model wrote of them, if one did.
+    """
+
+    turns: int = 0
+    until_ms: int = 0
+    notes: str = ""
+    lines: dict[str, list[str]] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: Any) -> Digest:
+        """Rebuild from `to_json`; anything else gives an empty one."""
+        try:
+            return cls(
+                turns=int(value["turns"]),
+                until_ms=int(value["until_ms"]),
+                notes=str(value.get("notes", "")),
+                lines={
+                    name: [str(one) for one in value["lines"].get(name, ())] for name in _SHARES
+                },
+                left_out={name: int(count) for name, count in value["left_out"].items()},
+            )
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return cls()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        lines = {name: found for name, found in self.lines.items() if found}
+        return {
+            "turns": self.turns,
+            "until_ms": self.until_ms,
+            "notes": self.notes,
+            "lines": lines,
+            "left_out": {name: count for name, count in self.left_out.items() if count},
+        }
+
+    def take_in(self, events: Sequence[Event]) -> None:
+        """Add whole turns."""
+        turns: dict[int, list[Event]] = {}
+        for event in events:
+            turns.setdefault(event.turn, []).append(event)
+        for turn in turns.values():
+            _Turn(self).read(turn)
+        self.turns += len(turns)
+        self.until_ms = max([self.until_ms, *(event.at_ms for event in events)])
+
+    def add(self, section: str, line: str) -> None:
+        """Add a line as the newest of its section; one that was there moves."""
+        lines = self.lines.setdefault(section, [])
+        if line in lines:
+            lines.remove(line)
+        lines.append(line)
+
+    def shorten(self, tokens: int) -> None:
+        """Leave out the oldest lines of each section until all fit into `tokens` together.
+
+        Notes are cut to half of that, and what they need is taken from the lines.
+        """
+        self.notes = cut(self.notes, tokens // 2)
+        tokens -= estimate(self.notes)
+        for section, (_, share) in _SHARES.items():
+            lines = self.lines.get(section, [])
+            room = int(tokens * share)
+            kept = 0
+            for line in reversed(lines):
+                room -= estimate(line) + 1
+                if room < 0:
+                    break
+                kept += 1
+            gone = len(lines) - kept
+            if gone:
+                self.lines[section] = lines[gone:]
+                self.left_out[section] = self.left_out.get(section, 0) + gone
+
+    def render(self, sections: Iterable[str] = tuple(_SHARES)) -> str:
+        """The notes, and the lines under their headings."""
+        parts = [self.notes, ""] if self.notes else []
+        for section in sections:
+            lines = self.lines.get(section)
+            gone = self.left_out.get(section, 0)
+            if lines or gone:
+                more = f" ({gone} earlier ones left out)" if gone else ""
+                parts.append(f"{_SHARES[section][0]}{more}:")
+                parts += [f"- {line}" for line in lines or ()]
+        return "\n".join(parts)
+
+
+class _Turn:
+    """Reads one turn into a digest."""
+
+    def __init__(self, digest: Digest) -> None:
+        self._digest = digest
+        self._calls: dict[str, ToolCall] = {}
+        self._started: set[str] = set()
+        self._asked: dict[str, ToolCall] = {}
+        self._question = ""
+        self._answer: str | None = None
+        self._failure = ""
+        self._day = ""
+
+    def read(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._day = f"{datetime.fromtimestamp(event.at_ms / 1000, UTC):%Y-%m-%d}"
+            body = event.body
+            match body:
+                case MessageReceived():
+                    self._message(body)
+                case ApprovalRequested():
+                    self._asked[body.approval_id] = body.call
+                case ApprovalDecided():
+                    self._decided(body)
+                case ReplySent():
+                    self._answered(body.text)
+                case TurnFailed():
+                    self._failure = f" (failed: {one_line(body.code, 40)})"
+                case _:
+                    self._acted(body)
+        if self._answer is not None:
+            self._add("asked", f'{self._question} - assistant: "{one_line(self._answer, 110)}"')
+        elif self._question:
+            self._add("open", f"{self._question}{self._failure}")
+
+    def _acted(self, body: Body) -> None:
+        match body:
+            case ModelReplied():
+                self._calls.update((call.id, call) for call in body.calls)
+            case ToolStarted():
+                self._started.add(body.call_id)
+            case ToolFinished():
+                self._finished(body)
+
+    def _add(self, section: str, line: str) -> None:
+        self._digest.add(section, f"{self._day} {line}")
+
+    def _message(self, body: MessageReceived) -> None:
+        text, who = body.text[:_LONGEST_READ], body.principal.kind
+        if len(body.text) > _LONGEST_READ:
+            who = f"{who}, in a message of {len(body.text):,} characters"
+        self._question = f'{who}: "{one_line(text, 110)}"'
+        if body.principal.kind != "system":
+            self._contacts(text, body.principal.kind)
+        self._seen(body.principal.kind, references_in(text))
+
+    def _contacts(self, text: str, who: str) -> None:
+        # Imported late: it brings the rules of the flows with it.
+        from aicore.flows.contacts import name_in
+
+        found = [*_EMAIL.findall(text)[:3], *_PHONE.findall(text)[:3]]
+        if name := name_in(text[:500]):
+            found.insert(0, name)
+        for one in found:
+            self._digest.add("contacts", f"{who}: {one_line(one, 80)}")
+
+    def _answered(self, text: str) -> None:
+        self._answer = text
+        promises = [one for one in _SENTENCE.findall(text[:_LONGEST_READ]) if _PROMISE.search(one)]
+        for promise in promises[:2]:
+            self._add("promised", f'"{one_line(promise, 140)}"')
+        self._seen("assistant", references_in(text[:_LONGEST_READ]))
+
+    def _finished(self, body: ToolFinished) -> None:
+        found = references_of(body.structured, (body.full_text or body.text)[:_LONGEST_READ])
+        call = self._calls.get(body.call_id)
+        if body.outcome == "unknown":
+            self._add("unclear", f"{_shown(call, body.tool)}: {one_line(body.text, 120)}")
+        elif body.call_id not in self._started:
+            if not body.is_error:
+                self._seen(body.tool, found)
+        elif body.is_error:
+            self._add("done", f"{_shown(call, body.tool)}: failed, {one_line(body.text, 80)}")
+        else:
+            gave = f" ({', '.join(found)})" if found else ""
+            self._add("done", f"{_shown(call, body.tool)}: done{gave}")
+
+    def _decided(self, body: ApprovalDecided) -> None:
+        shown = _shown(self._asked.get(body.approval_id), "a call")
+        how = "approved" if body.is_approved else "refused"
+        why = f': "{one_line(body.reason, 80)}"' if body.reason else ""
+        self._add("decided", f"{how} by {one_line(body.by, 40)}: {shown}{why}")
+
+    def _seen(self, source: str, found: Sequence[str]) -> None:
+        for one in found[:6]:
+            self._digest.add("seen", f"{one_line(source, 64)}: {one}")
+
+
+def _shown(call: ToolCall | None, tool: str) -> str:
+    if call is None:
+        return one_line(tool, 64)
+    arguments = ", ".join(f"{key}={value}" for key, value in call.arguments.items())
+    return f"{one_line(call.name, 64)}({one_line(arguments, 120)})"
