@@ -69,6 +69,9 @@ class Entry:
 
     `id` is made from its source, so that the same thing added twice is one entry.
     `text` is what is recalled, `context` its neighbours: searched with less weight, never shown.
+    Make it with `neighbours.join_context`, of what is one and what is two utterances away. The
+    day, month and year of `at_ms` are searched as well, but for passages. NUL and halves of
+    surrogate pairs in texts come back as U+FFFD.
     `topic` of a fact is what it is about, such as "phone" or "preference: time of day"; at most
     one fact of a topic holds at a time. It holds from `valid_from_ms` until `valid_to_ms`
     (None: still), after which `superseded_by` names the entry that took its place, if any.

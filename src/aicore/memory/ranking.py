@@ -14,9 +14,13 @@ import math
 import sys
 from array import array
 from bisect import bisect_left
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
+from aicore.memory.neighbours import split_context
+from aicore.memory.port import Entry
+from aicore.memory.stems import MONTHS
 from aicore.memory.words import words_of
 
 __all__ = ["BLOCK", "best", "number_of", "pack", "unpack", "without", "word_weights"]
@@ -24,8 +28,11 @@ __all__ = ["BLOCK", "best", "number_of", "pack", "unpack", "without", "word_weig
 BLOCK = 2048
 """How many numbers share a row of postings, so that adding an entry rewrites little."""
 
+# How often a word counts: in the text itself, one utterance away, two away, as its date.
 _TEXT = 2.0
-_CONTEXT = 1.0
+_NEAR = 1.0
+_FAR = 0.5
+_DATE = 1.0
 # Where more of the same word no longer counts, and how much a long text is held against itself.
 _SATURATION = 1.2
 _LENGTH = 0.4
@@ -35,18 +42,31 @@ _SCALE = 65_535
 _FEW = 2_000
 
 
-def word_weights(text: str, context: str) -> dict[str, int]:
-    """Give the weight, 1 to 65535, of every word of an entry."""
-    counts: Counter[str] = Counter()
+def word_weights(entry: Entry) -> dict[str, int]:
+    """Give the weight, 1 to 65535, of every word of an entry, of its neighbours and its date."""
+    near, far = split_context(entry.context)
+    shares = ((entry.text, _TEXT), (near, _NEAR), (far, _FAR), (_date(entry), _DATE))
+    counts: defaultdict[str, float] = defaultdict(float)
     length = 0.0
-    for words, share in ((words_of(text), _TEXT), (words_of(context), _CONTEXT)):
-        length += share * len(words)
-        for word, count in Counter(words).items():
-            counts[word] += share * count  # type: ignore[assignment]  # counts of halves
+    for text, share in shares:
+        for word in words_of(text):
+            counts[word] += share
+            length += share
     damping = _SATURATION * (1 - _LENGTH + _LENGTH * length / _USUAL_LENGTH)
     return {
         word: max(1, round(_SCALE * count / (count + damping))) for word, count in counts.items()
     }
+
+
+def _date(entry: Entry) -> str:
+    """Give when it was said, in words; when a document was read says nothing about it."""
+    if entry.kind == "passage":
+        return ""
+    try:
+        at = datetime.fromtimestamp(entry.at_ms / 1000, UTC)
+    except (OSError, OverflowError, ValueError):
+        return ""
+    return f"{at.day} {MONTHS[at.month - 1]} {at.year}"
 
 
 def pack(postings: Iterable[tuple[int, int]]) -> bytes:

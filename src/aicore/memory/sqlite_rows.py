@@ -136,7 +136,7 @@ def _add_postings(
     postings: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
     for key, entry in rows:
         number = key % NUMBERS
-        for word, weight in word_weights(entry.text, entry.context).items():
+        for word, weight in word_weights(entry).items():
             postings[word, number // BLOCK].append((number, weight))
     connection.executemany(
         _ADD_POSTINGS,
