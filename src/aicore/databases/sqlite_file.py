@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aicore.errors import CustomerError, StoreBusy, StoreError
 
-__all__ = ["SQLiteFile", "Schema"]
+__all__ = ["SQLiteFile", "Schema", "scrub"]
 
 _BUSY_S = 5.0
 _SHORTEST_PAGE = 512
@@ -63,18 +63,6 @@ class SQLiteFile:
         except sqlite3.Error as exc:
             raise self.translate(exc) from exc
 
-    def empty_wal(self) -> bool:
-        """Move the write-ahead log into the file and cut it to nothing.
-
-        What was deleted with `secure_delete` is then in no byte of either. Waits up to 5 s for
-        readers that still see an older state; False when one stays. Raises as `open_writer` does.
-        """
-        try:
-            with contextlib.closing(_connect(self.path, "mode=rw")) as connection:
-                return _empty_wal(connection)
-        except (sqlite3.Error, OSError) as exc:
-            raise self.translate(exc) from exc
-
     def translate(self, exc: Exception) -> Exception:
         """Give the error to raise for one of SQLite's or the system's; others come back as is."""
         error = _meaning(exc, self)
@@ -102,7 +90,16 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
     return sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None)
 
 
-def _empty_wal(connection: sqlite3.Connection) -> bool:
+def scrub(connection: sqlite3.Connection) -> bool:
+    """Rewrite a file without what was deleted from it, and empty its write-ahead log.
+
+    Outside a transaction. Nothing of what was deleted is in any byte of either then. Waits up to
+    5 s for readers that still see an older state; False when one stays. Needs free space of
+    twice the file's size, and time by it.
+    """
+    # `secure_delete` alone is not enough: where SQLite splits a page it leaves old bytes in the
+    # unused part of it, and deletes the rows elsewhere.
+    connection.execute("VACUUM")
     give_up_s = time.monotonic() + _BUSY_S
     while True:
         # The first column is 0 when all was done: https://www.sqlite.org/pragma.html#pragma_wal_checkpoint

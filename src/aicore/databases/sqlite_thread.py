@@ -28,10 +28,11 @@ class Job(Generic[T]):
     `work` runs in the thread and may run twice (the first time is then rolled back); an
     AicoreError is raised before it writes anything. `then` runs on the event loop when the work
     is committed, even if nobody waits any more. `must_sync` is False for work that may be
-    forgotten when the machine loses power.
+    forgotten when the machine loses power. `is_alone` work runs once, by itself, without a
+    transaction around it.
     """
 
-    __slots__ = ("_ticket", "ended", "error", "must_sync", "result", "then", "work")
+    __slots__ = ("_ticket", "ended", "error", "is_alone", "must_sync", "result", "then", "work")
 
     def __init__(
         self,
@@ -39,10 +40,12 @@ class Job(Generic[T]):
         *,
         then: Callable[[T], None] | None = None,
         must_sync: bool = True,
+        is_alone: bool = False,
     ) -> None:
         self.work = work
         self.then = then
         self.must_sync = must_sync
+        self.is_alone = is_alone
         self.ended = anyio.Event()
         self.result: T
         self.error: Exception | None = None
@@ -70,6 +73,13 @@ def commit_together(connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) ->
 
     One commit is one wait for the disk, so writers that come together share it.
     """
+    _commit(connection, [job for job in jobs if not job.is_alone])
+    one_by_one(connection, [job for job in jobs if job.is_alone])
+
+
+def _commit(connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
+    if not jobs:
+        return
     try:
         _transact(connection, jobs)
     except Exception as exc:  # noqa: BLE001  # boundary: goes to the caller of the job
@@ -79,7 +89,7 @@ def commit_together(connection: sqlite3.Connection, jobs: Sequence[Job[Any]]) ->
             return
         for job in jobs:
             job.error = None
-            commit_together(connection, (job,))
+            _commit(connection, (job,))
 
 
 class _NotBegunError(Exception):

@@ -13,7 +13,7 @@ from typing import Self
 
 import anyio
 
-from aicore.databases.sqlite_file import SQLiteFile
+from aicore.databases.sqlite_file import SQLiteFile, scrub
 from aicore.databases.sqlite_thread import Job, SQLiteThread, commit_together, one_by_one
 from aicore.errors import AicoreError, ConfigError, NotOpenError, StoreBusy
 from aicore.log import sqlite_schema
@@ -207,11 +207,10 @@ class SQLiteLog:
             opened.leases.check(connection, claim)
             self._history.erase(connection, claim.conversation)
 
-        if self._now_ms() == claim.born_ms:
-            await anyio.sleep(0.001)  # the next conversation of this id must have another birth
-        await opened.writer.run(Job(work))
+        await anyio.sleep(0.001)  # the next conversation of this id must have another birth
         with anyio.CancelScope(shield=True):
-            is_clean = await anyio.to_thread.run_sync(opened.file.empty_wal)
+            await opened.writer.run(Job(work))
+            is_clean = await opened.scrub()
         if not is_clean:
             raise StoreBusy(
                 "The conversation is erased, but another program reads the file, so that traces "
@@ -255,20 +254,33 @@ class _Open:
     """What an open log has: two threads, and leases."""
 
     def __init__(self, path: Path, leases: Leases) -> None:
-        self.file = SQLiteFile(path, sqlite_schema.SCHEMA)
-        self.writer = SQLiteThread(self.file, commit_together)
-        self.reader = SQLiteThread(self.file, one_by_one)
+        self._file = SQLiteFile(path, sqlite_schema.SCHEMA)
+        self.writer = SQLiteThread(self._file, commit_together)
+        self.reader = SQLiteThread(self._file, one_by_one)
         self.leases = leases
+        self._scrubbing = anyio.Lock()
+        self._scrubs_begun = 0
+        self._was_clean = True
 
     async def start(self) -> None:
         """Open the file. Raises StoreError and StoreBusy."""
         try:
-            await self.writer.start(self.file.open_writer)
-            await self.reader.start(self.file.open_reader)
+            await self.writer.start(self._file.open_writer)
+            await self.reader.start(self._file.open_reader)
         except BaseException:
             self.reader.abandon()
             self.writer.abandon()
             raise
+
+    async def scrub(self) -> bool:
+        """Rewrite the file without what is deleted; see `scrub`. Those who wait share the next."""
+        begun_before = self._scrubs_begun
+        async with self._scrubbing:
+            if self._scrubs_begun == begun_before:
+                self._scrubs_begun += 1
+                self._was_clean = False
+                self._was_clean = await self.writer.run(Job(scrub, is_alone=True))
+            return self._was_clean
 
     async def stop(self) -> None:
         """Do what is queued, give back the leases, and close the file."""
