@@ -66,6 +66,20 @@ async def test_nothing_of_what_was_removed_or_erased_is_in_any_file(
         assert len(await index.nearest(BOB, vector(5003), 100)) == 20
 
 
+async def test_files_of_others_hold_nothing_of_what_was_in_memory(tmp_path: Path) -> None:
+    """HNSW files are written with what malloc gave, which was another customer's before."""
+    async with ChromaVectors(tmp_path / "c", model="m") as index:
+        await index.put(ANN, many(0, 300))
+        for number in range(30):
+            await index.put(Namespace("main", f"customer:{number}"), many(5000 + number, 1))
+        await index.erase(ANN)
+
+    files = [path.read_bytes() for path in tmp_path.rglob("*.bin")]
+    assert len(files) >= 30
+    packed = [array.array("f", vector(number)).tobytes() for number in range(300)]
+    assert [one for one in packed if any(one in data for data in files)] == []
+
+
 async def test_the_names_of_customers_are_in_no_file(tmp_path: Path) -> None:
     async with ChromaVectors(tmp_path / "c", model="m") as index:
         await index.put(Namespace("main", "customer:+4915112345678"), many(0, 2))

@@ -2,17 +2,20 @@
 
 Everything here blocks and belongs to one thread. What was measured of chromadb 1.5.9: `delete`
 leaves a vector's bytes in the HNSW file, `delete_collection` leaves the files of the collection,
-and freed pages of chroma.sqlite3 keep what was on them. So an erase writes anew what stays,
-deletes the files that belong to nothing, and compacts the database while Chroma is closed (a
-second SQLite in the process that opens the file would drop Chroma's locks on it,
-https://www.sqlite.org/howtocorrupt.html section 2.2.1).
+freed pages of chroma.sqlite3 keep what was on them, and HNSW files are written with whatever was
+in memory behind their last element: vectors of other namespaces. So an erase writes anew what
+stays, deletes the files that belong to nothing, clears the ends of the others and compacts the
+database, while Chroma is closed (a second SQLite in the process that opens the file would drop
+Chroma's locks on it, https://www.sqlite.org/howtocorrupt.html section 2.2.1).
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
+import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
@@ -33,6 +36,11 @@ _MARK = "aicore.sqlite3"
 _SHAPE = {"hnsw": {"space": "cosine"}}
 _ANEW = "-anew"
 _BATCH = 1000
+
+# Of chroma-hnswlib's header.bin: version, offset, places, elements, bytes an element takes.
+_HEADER = struct.Struct("<iQQQQ")
+_HEADER_VERSION = 1
+_LENGTH_BYTES = 4
 
 
 class ChromaFolder:
@@ -59,6 +67,7 @@ class ChromaFolder:
         try:
             with self._translated():
                 self._open_mark()
+                self._clear_ends()
                 self._start_chroma()
                 self._finish_rewrites()
         except BaseException:
@@ -71,6 +80,7 @@ class ChromaFolder:
             if self._mark is not None:
                 stack.callback(self._mark.close)
             if self._client is not None:
+                stack.callback(self._clear_ends)
                 stack.callback(self._client.close)
             self._client = self._mark = None
 
@@ -181,8 +191,20 @@ class ChromaFolder:
                     if path.is_dir() and path.name not in kept:
                         shutil.rmtree(path)
                 database.execute("VACUUM")
+            self._clear_ends()
         finally:
             self._start_chroma()
+
+    def _clear_ends(self) -> None:
+        """Put zeros behind the last element of HNSW files. Chroma is closed."""
+        for header in self._folder.glob("*/header.bin"):
+            packed = header.read_bytes()[: _HEADER.size]
+            if len(packed) < _HEADER.size:
+                continue  # Chroma says so when it opens it
+            version, _, _, elements, element_bytes = _HEADER.unpack(packed)
+            if version == _HEADER_VERSION:
+                _clear_behind(header.with_name("data_level0.bin"), elements * element_bytes)
+                _clear_behind(header.with_name("length.bin"), elements * _LENGTH_BYTES)
 
     def _start_chroma(self) -> None:
         settings = self._chromadb.config.Settings(
@@ -268,6 +290,13 @@ class ChromaFolder:
 def _name(namespace: Namespace) -> str:
     """A name that Chroma takes, whatever the namespace is: letters, digits, at most 512."""
     return sha256("\x00".join(namespace).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _clear_behind(file: Path, used_bytes: int) -> None:
+    size_bytes = file.stat().st_size
+    if size_bytes > used_bytes:
+        os.truncate(file, used_bytes)
+        os.truncate(file, size_bytes)
 
 
 def _version(text: str) -> tuple[int, ...]:
