@@ -180,7 +180,7 @@ class CallRunner:
             self._emit(CallStarted(state.call))
         started = time.perf_counter()
         if state.call.name == READ_RESULT.name:
-            result = await read_result(self._log, self._session.conversation, state.call.arguments)
+            result = await read_result(self._log, self._session, state.call.arguments)
         else:
             context = CallContext(
                 operation_key=state.operation_key,

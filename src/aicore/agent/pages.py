@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from aicore.agent.session import Session
 from aicore.dispatch.fencing import fence
 from aicore.log.events import ToolFinished
 from aicore.log.port import EventLog
-from aicore.records import ConversationId, Tool, ToolResult
+from aicore.records import Tool, ToolResult
 
 __all__ = ["READ_RESULT", "read_result"]
 
@@ -39,14 +40,16 @@ READ_RESULT = Tool(
 """The core's own tool, offered beside any others."""
 
 
-async def read_result(
-    log: EventLog, conversation: ConversationId, arguments: Mapping[str, Any]
-) -> ToolResult:
-    """Carry out a call of READ_RESULT within one conversation."""
+async def read_result(log: EventLog, session: Session, arguments: Mapping[str, Any]) -> ToolResult:
+    """Carry out a call of READ_RESULT within one conversation.
+
+    It reads from the result on, where that is still known, else the conversation from its start.
+    """
     handle, offset = arguments.get("handle"), arguments.get("offset")
     if not isinstance(offset, int) or isinstance(offset, bool) or offset < 0:
         return _mistake("offset must be a whole number, 0 or more.")
-    for event in await log.read(conversation):
+    before = session.cut_results.get(str(handle), 1) - 1
+    for event in await log.read(session.conversation, before):
         body = event.body
         if isinstance(body, ToolFinished) and body.call_id == handle and body.full_text:
             return _page(body.full_text, body, offset)

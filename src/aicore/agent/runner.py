@@ -74,6 +74,8 @@ class Runner:
             if not turn.is_open:
                 if turn.is_replied or turn.waiting:
                     return _show(turn.reply(), emit)
+                if turn.id < session.loaded_from:
+                    await journal.read_back_to(turn.id)
                 session.turns[turn.id] = turn
                 await journal.append(turn.id, TurnRetried())
             return await self._run(session, journal, turn, emit)

@@ -11,6 +11,7 @@ from itertools import islice
 
 import anyio
 
+from aicore.agent.loading import read_needed
 from aicore.agent.replies import CallRecord, Reply
 from aicore.agent.transcript import Transcript, short_id
 from aicore.errors import HeadMoved
@@ -23,6 +24,7 @@ from aicore.log.events import (
     MessageReceived,
     ModelReplied,
     ReplySent,
+    Summarized,
     ToolFinished,
     ToolStarted,
     TurnWaiting,
@@ -156,20 +158,46 @@ class Session:
 
     `turns` holds those that are open or wait for a person. One at rest is read back from the log
     when it is asked for. `attended` are turns whose sender waits here for them to be run.
+    Events before `loaded_from` were not folded: what they left in view is in the summary.
+    `cut_results` tells by which event a result came that was cut, for those that were folded.
+    `scale` corrects estimates of tokens by what the provider reported last.
     """
 
     def __init__(self, conversation: ConversationId) -> None:
         self.conversation = conversation
         self.lock = anyio.Lock()
+        self.attended: set[int] = set()
+        self.is_compacting = False
+        self.scale = 1.0
+        self.empty()
+
+    def empty(self) -> None:
+        """Forget every event, as if none had been read."""
         self.seq = 0
+        self.loaded_from = 1
         self.transcript = Transcript()
         self.turns: dict[int, TurnState] = {}
-        self.attended: set[int] = set()
+        self.cut_results: dict[str, int] = {}
         self._call_ids: set[str] = set()
+
+    @property
+    def visible_from_seq(self) -> int:
+        """What a model is sent begins at this event, but for turns that a summary carries."""
+        summarized = self.transcript.summarized
+        return 1 if summarized is None else summarized.covers_seq + 1
+
+    def in_view(self, seq: int) -> bool:
+        """Whether a model is sent what the event `seq` says, for messages and later events."""
+        summarized = self.transcript.summarized
+        return seq >= self.visible_from_seq or (
+            summarized is not None and seq in summarized.carries
+        )
 
     def apply(self, events: Iterable[Event]) -> None:
         """Fold events in; those already seen are skipped."""
         for event in events:
+            if self.seq == 0:
+                self.loaded_from = event.seq
             if event.seq > self.seq:
                 self._apply(event)
 
@@ -180,6 +208,12 @@ class Session:
         if isinstance(body, MessageReceived):
             self.turns[event.turn] = TurnState(event.turn, body)
             return
+        if isinstance(body, Summarized):
+            shown = self.transcript.messages
+            self._call_ids = {call.id for message in shown for call in message.calls}
+            return
+        if isinstance(body, ToolFinished) and body.full_text is not None:
+            self.cut_results[body.call_id] = event.seq
         turn = self.turns.get(event.turn)
         if turn is None:
             return
@@ -206,12 +240,14 @@ class Session:
 
         Local servers repeat ids (`call_0` in every answer); results are matched by id, so a
         repeated one would answer the wrong call. Mistral takes ids of nine letters and digits
-        only, the others take anything.
+        only, the others take anything. Once turns have left the view their ids are not known any
+        more, so from then on every call gets one of its own.
         """
+        are_known = self.transcript.summarized is None
         seen: set[str] = set()
         unique = []
         for index, call in enumerate(calls, len(turn.calls)):
-            call_id, identity = call.id, f"{turn.id} {index}"
+            call_id, identity = call.id if are_known else "", f"{turn.id} {index}"
             while call_id in self._call_ids or call_id in seen or not _SAFE_ID.fullmatch(call_id):
                 call_id, identity = short_id(identity), f"{identity} again"
             seen.add(call_id)
@@ -235,9 +271,20 @@ class Journal:
         if self._claim.head != self._session.seq:
             await self._reread()
 
+    async def read_back_to(self, turn: int) -> None:
+        """Fold the conversation anew from a turn on that is older than what was loaded."""
+        session = self._session
+        events = await read_needed(self._log, session.conversation, self._claim.head, turn)
+        session.empty()
+        session.apply(events)
+
     async def _reread(self) -> None:
         session = self._session
-        session.apply(await self._log.read(session.conversation, session.seq))
+        if session.seq == 0:
+            events = await read_needed(self._log, session.conversation, self._claim.head)
+        else:
+            events = await self._log.read(session.conversation, session.seq)
+        session.apply(events)
         self._claim = replace(self._claim, head=session.seq)
 
     async def append(self, turn: int, *bodies: Body) -> None:
@@ -288,6 +335,10 @@ class Sessions:
         excess = len(self._sessions) + 1 - self._capacity
         if excess <= 0:
             return
-        idle = (key for key, one in self._sessions.items() if not one.lock.locked())
+        idle = (
+            key
+            for key, one in self._sessions.items()
+            if not (one.lock.locked() or one.is_compacting)
+        )
         for key in list(islice(idle, excess)):
             del self._sessions[key]
