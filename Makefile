@@ -6,8 +6,9 @@ PY := .venv/bin/python
 demo: .venv/.installed
 	@$(PY) -m aicore demo
 
+# One worker a core; a worker that is done takes tests from the others.
 test: .venv/.installed
-	$(PY) -m pytest
+	$(PY) -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 lint: .venv/.installed
 	$(PY) -m ruff format --check .

@@ -14,9 +14,9 @@ BOUNDARIES = {
     "src/aicore/dispatch/link.py:ServerLink._catalog": "whatever a server does: it is reopened",
     "src/aicore/dispatch/schemas.py:ArgumentChecker.faults": "a server's schema: told to the model",
     "src/aicore/dispatch/opening.py:Opening.send": "whatever a server does becomes CallFailed",
-    "src/aicore/log/sqlite_thread.py:SQLiteThread._main": "goes to the caller of `start`",
-    "src/aicore/log/sqlite_thread.py:commit_together": "goes to the caller of the job",
-    "src/aicore/log/sqlite_thread.py:one_by_one": "goes to the caller of the job",
+    "src/aicore/databases/sqlite_thread.py:SQLiteThread._main": "goes to the caller of `start`",
+    "src/aicore/databases/sqlite_thread.py:commit_together": "goes to the caller of the job",
+    "src/aicore/databases/sqlite_thread.py:one_by_one": "goes to the caller of the job",
 }
 """`file:function` to why everything is caught there; each logs or returns a typed failure."""
 

@@ -42,6 +42,7 @@ PUBLIC = {
         "OpenTurn",
         "Received",
         "SQLiteLog",
+        "Stored",
     ],
     "aicore.models": [
         "Capabilities",
