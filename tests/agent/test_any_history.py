@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aicore.agent.compaction import choose_cut
+from aicore.agent.loading import needed_from
 from aicore.agent.session import Session
 from aicore.log.events import (
     CLOSING,
@@ -41,7 +43,7 @@ from aicore.records import (
 HEAD = encode_head("m", is_stream=False, options={})
 ACTIONS = [
     "receive", "ask", "ask", "call", "start", "finish", "finish", "request", "wait", "decide",
-    "fail", "retry", "summarize", "look",
+    "fail", "retry", "summarize", "compact", "look",
 ]  # fmt: skip
 
 
@@ -99,13 +101,34 @@ class History:
             text = f"message {self.turns[-1].id}"
             self.write(self.turns[-1].id, MessageReceived(text=text, principal=Principal("staff")))
         elif action == "summarize":
-            covers = choice * len(self.events) // 10
-            self.write(0, Summarized(text="All before.", covers_seq=covers))
+            self.summarize(choice * len(self.events) // 10, choice)
+        elif action == "compact":
+            self.compact(choice)
         else:
             turns = [turn for turn in self.turns if not turn.is_replied]
             if turns:
                 turn = turns[choice % len(turns)]
                 getattr(self, action)(turn, choice)
+
+    def summarize(self, covers: int, choice: int) -> None:
+        """At any place, as if by another version: it carries what a summary must carry."""
+        unfinished = {turn.id for turn in self.turns if turn.id in self.session.turns}
+        some = {turn.id for turn in self.turns if turn.id % 11 < choice}
+        carries = sorted(turn for turn in unfinished | some if turn <= covers)
+        text = f"All before {covers}."
+        self.write(0, Summarized(text=text, covers_seq=covers, carries=tuple(carries)))
+
+    def compact(self, choice: int) -> None:
+        """As an agent does."""
+        cut = choose_cut(self.session, keep_tokens=choice * 20, most_tokens=400, keep_turns=1)
+        if cut is None:
+            return
+        shown = [segment.turn for segment in self.session.transcript.segments()]
+        text = f"All before {cut.covers_seq}."
+        self.write(0, Summarized(text=text, covers_seq=cut.covers_seq, carries=cut.carries))
+        left = [segment.turn for segment in self.session.transcript.segments()]
+        assert left == [turn for turn in shown if turn not in cut.turns]
+        assert not set(cut.turns) & self.session.turns.keys()
 
     def may_ask(self, turn: Turn) -> bool:
         """A turn that was cut off in the middle of its calls is continued before any other."""
@@ -205,11 +228,20 @@ class History:
         plain = Request(prefix=Prefix("Be kind."), tail=tuple(tail), summary=transcript.summary)
         kept = encode_body(request, HEAD, limit_field="max_tokens")
         assert kept == encode_body(plain, HEAD, limit_field="max_tokens")
-        again = Session(ConversationId("c"))
-        again.apply(self.events)
-        assert again.transcript.tail(turn.id) == tail
-        assert again.transcript.summary == transcript.summary
-        assert again.turns.keys() == self.session.turns.keys()
+        for events in (self.events, self.needed(turn)):
+            again = Session(ConversationId("c"))
+            again.apply(events)
+            assert again.transcript.tail(turn.id) == tail
+            assert again.transcript.summary == transcript.summary
+            assert again.turns == self.session.turns
+            assert again.seq == self.session.seq
+
+    def needed(self, turn: Turn) -> list[Event]:
+        """What is folded of a conversation that is read from its end, to go on with a turn."""
+        first = needed_from(self.events) or 1
+        if turn.id not in self.session.turns:  # it had failed: whoever tries it again reads it
+            first = min(first, turn.id)
+        return [event for event in self.events if event.seq >= first]
 
 
 def check_accepted(tail: Sequence[Message]) -> None:

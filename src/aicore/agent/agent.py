@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import anyio
 import anyio.abc
 
+from aicore.agent.compaction import Compaction
+from aicore.agent.context import ContextLimits
 from aicore.agent.feed import Feed
 from aicore.agent.limits import Limits
 from aicore.agent.prompt import Prompt
@@ -58,6 +60,7 @@ class Agent:
         log: EventLog | None = None,
         policy: Policy | None = None,
         limits: Limits | None = None,
+        context: ContextLimits | None = None,
         call_limits: DispatchLimits | None = None,
         zone: str | None = None,
         resume_on_enter: bool = True,
@@ -77,6 +80,7 @@ class Agent:
             log=self._log,
             limits=limits,
             prompt=Prompt(instructions, _clock(zone)),
+            compaction=Compaction(context or ContextLimits(), provider, self._log),
         )
         self._runner = Runner(self._parts)
         self._resume_on_enter = resume_on_enter
@@ -104,7 +108,7 @@ class Agent:
             await stack.enter_async_context(self._dispatcher)
             tasks = await anyio.create_task_group().__aenter__()
             stack.push_async_exit(partial(_end, tasks))
-            self._tasks = tasks
+            self._tasks = self._runner.background = tasks
             self._stack = stack.pop_all()
         if self._resume_on_enter:
             tasks.start_soon(self._resume_in_background)
@@ -117,6 +121,7 @@ class Agent:
         traceback: TracebackType | None,
     ) -> bool | None:
         stack, self._stack, self._tasks = self._stack, None, None
+        self._runner.background = None
         if stack is None:
             return None
         return await stack.__aexit__(exc_type, exc, traceback)

@@ -27,6 +27,11 @@ class Prompt:
         self._tools: Sequence[Tool] | None = None
         self._prefix = Prefix(instructions)
 
+    @property
+    def prefix(self) -> Prefix:
+        """The static part, as of the last request."""
+        return self._prefix
+
     def build(
         self,
         transcript: Transcript,

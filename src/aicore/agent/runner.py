@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio
+import anyio.abc
 
 from aicore.agent.calls import Emit
 from aicore.agent.replies import Reply, TextDelta, Waiting
@@ -54,6 +55,8 @@ class Runner:
         self._parts = parts
         self._log = parts.log
         self._sessions = Sessions()
+        self.background: anyio.abc.TaskGroup | None = None
+        """Where compactions run, while the agent is open."""
 
     async def handle(
         self, conversation: ConversationId, message: MessageReceived, emit: Emit | None
@@ -127,9 +130,17 @@ class Runner:
             except BaseException:
                 with anyio.move_on_after(2, shield=True):
                     await _release(journal)
+                self._compact_later(session)
                 raise
             await _release(journal)
-            return result
+        self._compact_later(session)
+        return result
+
+    def _compact_later(self, session: Session) -> None:
+        compaction, prefix = self._parts.compaction, self._parts.prompt.prefix
+        if self.background is not None and compaction.is_due(session, prefix):
+            session.is_compacting = True
+            self.background.start_soon(compaction.compact, session, prefix, self._with_claim)
 
     async def _continue_others(self, session: Session, journal: Journal, turn: int) -> None:
         """First finish turns that came earlier, or were cut off in the middle."""

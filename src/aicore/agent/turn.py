@@ -9,12 +9,13 @@ from decimal import Decimal
 import anyio
 
 from aicore.agent.calls import CallRunner, Emit
+from aicore.agent.compaction import Compaction
 from aicore.agent.limits import Limits
 from aicore.agent.prompt import Prompt
 from aicore.agent.replies import Reply, TextDelta, Waiting
 from aicore.agent.session import Journal, Session, TurnState
 from aicore.dispatch.dispatcher import Dispatcher
-from aicore.errors import Interrupted, ModelError
+from aicore.errors import ContextOverflow, Interrupted, ModelError
 from aicore.log.events import ModelReplied, ReplySent, TurnWaiting
 from aicore.log.port import EventLog
 from aicore.models.port import Completion, Price, Provider, Request
@@ -38,6 +39,7 @@ class Parts:
     log: EventLog
     limits: Limits
     prompt: Prompt
+    compaction: Compaction
 
 
 async def run_turn(
@@ -88,13 +90,7 @@ class _Turn:
     async def _ask_model(self) -> None:
         turn, parts = self._turn, self._parts
         parts.limits.check(rounds=turn.rounds, usage=turn.usage or Usage())
-        request = parts.prompt.build(
-            self._session.transcript,
-            turn.id,
-            parts.dispatcher.tools,
-            parts.limits.output_tokens_per_request,
-        )
-        completion = await self._within_time(request)
+        completion = await self._answer()
         calls = self._session.unique_calls(completion.calls, turn)
         was_cut = completion.finish == "length"
         if not (completion.text or calls) and (was_cut or not (turn.said or turn.calls)):
@@ -113,6 +109,31 @@ class _Turn:
         else:
             said = [*turn.said, completion.text] if completion.text else turn.said
             await self._journal.append(turn.id, replied, ReplySent(text="\n\n".join(said)))
+
+    async def _answer(self) -> Completion:
+        """Ask the model, with as much of the conversation as it can read."""
+        session, compaction = self._session, self._parts.compaction
+        request = self._request()
+        if await compaction.make_room(session, self._journal, request):
+            request = self._request()
+        try:
+            completion = await self._within_time(request)
+        except ContextOverflow:
+            if not await compaction.after_overflow(session, self._journal, request):
+                raise
+            request = self._request()
+            completion = await self._within_time(request)
+        compaction.note_usage(session, request, completion.usage)
+        return completion
+
+    def _request(self) -> Request:
+        parts = self._parts
+        return parts.prompt.build(
+            self._session.transcript,
+            self._turn.id,
+            parts.dispatcher.tools,
+            parts.limits.output_tokens_per_request,
+        )
 
     async def _within_time(self, request: Request) -> Completion:
         limits = self._parts.limits

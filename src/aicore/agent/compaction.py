@@ -1,0 +1,271 @@
+"""Keeps what a model is sent bounded: older turns give way to a summary, rarely and in big steps.
+
+Nothing is deleted or rewritten: a summary is one more event, and the transcript is what the
+events say. It is made after a reply has gone out, while nobody waits; only where a request would
+not fit otherwise it is made at once, by rule. A crash in between loses nothing but the work.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+import anyio
+import anyio.abc
+
+from aicore.agent.context import ContextLimits
+from aicore.agent.session import Journal, Session
+from aicore.agent.summary import Summarizer
+from aicore.agent.tokens import estimate, estimate_message, estimate_prefix
+from aicore.agent.transcript import Segment
+from aicore.errors import AicoreError, ContextOverflow
+from aicore.log.events import Event, Summarized
+from aicore.log.port import EventLog
+from aicore.models.port import Provider, Request
+from aicore.records import Prefix, Usage
+
+__all__ = ["Compaction", "Cut", "choose_cut"]
+
+_log = logging.getLogger(__name__)
+
+Work = Callable[[Session, Journal], Awaitable[None]]
+WithClaim = Callable[[Session, Work], Awaitable[None]]
+
+_AT_ONCE = 4
+"""How many conversations are summarized at the same time: models have rate limits."""
+_SUMMARY_SHARE = 0.1
+_LEAST_SHARE = 0.2
+_SMALLEST_TOKENS = 200
+_OVERDUE = 2.0
+"""So many times too long, a conversation is not left to the background any more."""
+_LONGEST_CONTEXT = 1_000_000
+"""Taken for a provider that does not tell: more than models read at the end of 2026."""
+_SURELY = 1.5
+"""An estimate that is over by this much is right about it being too long."""
+_OUTPUT_TOKENS = 1_000
+"""Kept free for the answer where no limit is set; an eighth of a small context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Turns that leave the view, about how many tokens they had, and what the event must say."""
+
+    turns: frozenset[int]
+    covers_seq: int
+    carries: tuple[int, ...]
+    tokens: int
+
+
+def choose_cut(
+    session: Session, *, keep_tokens: int, most_tokens: int, keep_turns: int
+) -> Cut | None:
+    """Choose which turns leave the view; None where nothing can.
+
+    Whole turns go, oldest first. Unfinished ones stay, wherever they are. Of the others the
+    newest stay: about `keep_tokens` of them, and `keep_turns` that were answered, but never more
+    than `most_tokens`: a single turn that is longer goes even if it is the last.
+    """
+    kept = _kept(session, keep_tokens, most_tokens, keep_turns)
+    segments = session.transcript.segments()
+    gone = [segment for segment in segments if segment.turn not in kept]
+    if not gone:
+        return None
+    covers = max(segment.seq for segment in gone)
+    behind = [one for one in segments if one.turn in kept and one.seq > covers]
+    # As far as what stays allows: the last events of the last turn that goes are covered, too.
+    ends = [one.seq - 1 for one in behind]
+    ends += [turn - 1 for turn in {*(one.turn for one in behind), *session.turns} if turn > covers]
+    covers = max(covers, min(ends, default=session.seq))
+    carried = {one.turn for one in segments if one.turn in kept and one.seq <= covers}
+    carried |= {turn for turn in session.turns if turn <= covers}
+    tokens = sum(_tokens_of(session, segment) for segment in gone)
+    return Cut(frozenset(one.turn for one in gone), covers, tuple(sorted(carried)), tokens)
+
+
+def _tokens_of(session: Session, segment: Segment) -> int:
+    return sum(map(estimate_message, session.transcript.messages[segment.at : segment.end]))
+
+
+def _kept(session: Session, keep_tokens: int, most_tokens: int, keep_turns: int) -> set[int]:
+    transcript = session.transcript
+    sizes: dict[int, int] = {}
+    answered = set()
+    for segment in reversed(transcript.segments()):
+        size = _tokens_of(session, segment)
+        sizes[segment.turn] = sizes.get(segment.turn, 0) + size
+        messages = transcript.messages[segment.at : segment.end]
+        if any(message.provider for message in messages):
+            answered.add(segment.turn)
+    kept = set(session.turns)
+    used = sum(sizes.get(turn, 0) for turn in kept)
+    for turn, size in sizes.items():
+        if turn in session.turns:
+            continue
+        is_enough = used + size > keep_tokens and len(kept & answered) >= keep_turns
+        if is_enough:
+            break
+        if used + size <= most_tokens:
+            kept.add(turn)
+            used += size
+    return kept
+
+
+class Compaction:
+    """Decides when, and does it; one for all conversations of an agent."""
+
+    def __init__(self, limits: ContextLimits, provider: Provider, log: EventLog) -> None:
+        self._limits = limits
+        self._provider = provider
+        self._log = log
+        self._summarizer = Summarizer(provider if limits.summary == "model" else None)
+        self._limiter = anyio.CapacityLimiter(_AT_ONCE)
+        self._known_tokens: int | None = None
+        """What the provider has refused as too long, less a margin."""
+
+    def note_usage(self, session: Session, request: Request, usage: Usage) -> None:
+        """Learn from what a provider counted how far the estimates of a conversation are off."""
+        if not usage.is_reported or usage.input_tokens <= 0:
+            return
+        scale = usage.input_tokens / _estimate_request(session, request)
+        if 0.25 <= scale <= 4:  # anything else is no count of this prompt
+            session.scale = max(scale, 0.5)
+
+    async def make_room(self, session: Session, journal: Journal, request: Request) -> bool:
+        """Compact at once, by rule, if `request` would not fit; True if it must be built again.
+
+        Raises: ContextOverflow when what cannot be taken out of it is too long already.
+        """
+        context = self._context()
+        used = self._tokens(session, request)
+        history = self._history(session)
+        if used - history > _SURELY * (context or _LONGEST_CONTEXT):
+            raise ContextOverflow(
+                f"The message is longer than {self._provider.name} can read, with about "
+                f"{used - history} tokens. Send it in parts, or use a model that reads more."
+            )
+        room = self._room(request.prefix)
+        is_too_long = context is not None and used > context
+        if not is_too_long and history <= _OVERDUE * room:
+            return False
+        if context is not None:
+            room = min(room, max(context - (used - history), _SMALLEST_TOKENS))
+        cut = self._cut(session, room, self._limits.keep_turns)
+        if cut is None or not (is_too_long or self._is_worth_it(session, cut, room)):
+            return False
+        await self._at_once(session, journal, cut, room)
+        return True
+
+    async def after_overflow(self, session: Session, journal: Journal, request: Request) -> bool:
+        """Compact at once because the provider said "too long"; False if nothing can go."""
+        used = self._tokens(session, request)
+        self._known_tokens = min(self._known_tokens or used, int(used * 0.8))
+        room = min(self._room(request.prefix), self._history(session) // 2)
+        cut = self._cut(session, max(room, _SMALLEST_TOKENS), 1)
+        if cut is None:
+            return False
+        await self._at_once(session, journal, cut, room)
+        return True
+
+    def is_due(self, session: Session, prefix: Prefix) -> bool:
+        """Whether a conversation has become so long that it should be compacted."""
+        return not session.is_compacting and self._history(session) > self._room(prefix)
+
+    async def compact(self, session: Session, prefix: Prefix, with_claim: WithClaim) -> None:
+        """Compact a conversation in the background; errors are logged, and it is tried again.
+
+        `with_claim` does some work with the conversation for us alone. That is asked for only
+        when the summary is ready, so that messages are served while a model writes it.
+        """
+        try:
+            async with self._limiter:
+                await self._compact(session, prefix, with_claim)
+        except AicoreError as error:
+            _log.info("not_compacted error=<%s> | the next turn tries again", error.code)
+        except Exception:  # noqa: BLE001  boundary of a background task: must not end the agent
+            _log.exception("compaction_failed | the next turn tries again")
+        finally:
+            session.is_compacting = False
+
+    async def _compact(self, session: Session, prefix: Prefix, with_claim: WithClaim) -> None:
+        room = self._room(prefix)
+        cut = self._cut(session, room, self._limits.keep_turns)
+        if cut is None or not self._is_worth_it(session, cut, room):
+            return
+        before = session.transcript.summarized
+        events = await self._events_of(session, cut)
+        summary = await self._summarizer.write(before, events, self._summary_tokens(room))
+
+        async def add(session: Session, journal: Journal) -> None:
+            is_cut_elsewhere = session.transcript.summarized != before
+            is_working = any(turn.rounds for turn in session.open_turns())
+            if is_cut_elsewhere or is_working or cut.turns & session.turns.keys():
+                return  # what was read has changed: after the next turn, again
+            await self._add(session, journal, cut, summary)
+
+        await with_claim(session, add)
+
+    async def _at_once(self, session: Session, journal: Journal, cut: Cut, room: int) -> None:
+        events = await self._events_of(session, cut)
+        tokens = self._summary_tokens(room)
+        summary = self._summarizer.by_rule(session.transcript.summarized, events, tokens)
+        await self._add(session, journal, cut, summary)
+
+    def _is_worth_it(self, session: Session, cut: Cut, room: int) -> bool:
+        """Whether enough goes: else a view full of unfinished turns were cut turn by turn."""
+        return cut.tokens * session.scale >= room * _LEAST_SHARE
+
+    async def _add(self, session: Session, journal: Journal, cut: Cut, summary: Summarized) -> None:
+        unfinished = {turn for turn in session.turns if turn <= cut.covers_seq}
+        carries = tuple(sorted(unfinished.union(cut.carries)))
+        await journal.append(0, replace(summary, covers_seq=cut.covers_seq, carries=carries))
+
+    async def _events_of(self, session: Session, cut: Cut) -> Sequence[Event]:
+        """All events of the turns that go."""
+        events = await self._log.read(session.conversation, min(cut.turns) - 1)
+        return [event for event in events if event.turn in cut.turns]
+
+    def _cut(self, session: Session, room: int, keep_turns: int) -> Cut | None:
+        keep = min(self._limits.keep_tokens, room // 4)
+        return choose_cut(
+            session,
+            keep_tokens=int(keep / session.scale),
+            most_tokens=int(room / 2 / session.scale),
+            keep_turns=keep_turns,
+        )
+
+    def _summary_tokens(self, room: int) -> int:
+        return max(int(room * _SUMMARY_SHARE), _SMALLEST_TOKENS)
+
+    def _context(self) -> int | None:
+        told = self._provider.capabilities.context_tokens
+        known = [tokens for tokens in (told, self._known_tokens) if tokens is not None]
+        return min(known, default=None)
+
+    def _room(self, prefix: Prefix) -> int:
+        """How many tokens messages and summary may have."""
+        room = self._limits.compact_at_tokens
+        context = self._context()
+        if context is not None:
+            share = int(context * self._limits.compact_at_share) - estimate_prefix(prefix)
+            room = min(room, max(share, _SMALLEST_TOKENS))
+        return room
+
+    def _history(self, session: Session) -> int:
+        transcript = session.transcript
+        return int((transcript.tokens + transcript.summary_tokens) * session.scale)
+
+    def _tokens(self, session: Session, request: Request) -> int:
+        """Of a request, and what must stay free for its answer."""
+        context = self._context()
+        answer = request.max_output_tokens or min(
+            _OUTPUT_TOKENS, _OUTPUT_TOKENS if context is None else context // 8
+        )
+        return int(_estimate_request(session, request) * session.scale) + answer
+
+
+def _estimate_request(session: Session, request: Request) -> int:
+    transcript = session.transcript
+    tokens = estimate_prefix(request.prefix) + transcript.summary_tokens + transcript.tokens
+    ahead = request.tail[len(transcript.messages) :]
+    return tokens + sum(map(estimate_message, ahead)) + estimate(request.volatile)
