@@ -149,12 +149,19 @@ class Prefix:
     """The part of a request that stays the same: instructions, and tools in stable order.
 
     One object lives until the instructions or the catalog change, so a dialect may keep its
-    bytes in `encoded`.
+    bytes in `encoded`. `tools` are all that may be called; `offered` those whose definitions a
+    model is sent (None: all), see `shown`.
     """
 
     instructions: str
     tools: Sequence[Tool] = ()
     encoded: dict[str, bytes] = field(default_factory=dict, repr=False)
+    offered: Sequence[Tool] | None = None
+
+    @property
+    def shown(self) -> Sequence[Tool]:
+        """The tools whose definitions a model is sent."""
+        return self.tools if self.offered is None else self.offered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,9 +19,11 @@ from aicore.agent.compaction import Compaction
 from aicore.agent.context import ContextLimits
 from aicore.agent.feed import Feed
 from aicore.agent.limits import Limits
+from aicore.agent.own_tools import OwnTools
 from aicore.agent.prompt import Prompt
 from aicore.agent.replies import Replied, Reply, StreamEvent
 from aicore.agent.runner import Resumed, Runner
+from aicore.agent.tool_search import ToolSearch
 from aicore.agent.turn import Parts
 from aicore.dispatch.dispatcher import Dispatcher, ServerHealth
 from aicore.dispatch.limits import DispatchLimits
@@ -73,14 +75,17 @@ class Agent:
             )
         self._log: EventLog = MemoryLog() if log is None else log
         self._dispatcher = Dispatcher(servers, tools, call_limits)
+        context = context or ContextLimits()
+        search = ToolSearch(context.most_tools)
         self._parts = Parts(
             provider=provider,
             dispatcher=self._dispatcher,
             policy=AllowAll() if policy is None else policy,
             log=self._log,
             limits=limits,
-            prompt=Prompt(instructions, _clock(zone)),
-            compaction=Compaction(context or ContextLimits(), provider, self._log),
+            prompt=Prompt(instructions, _clock(zone), search),
+            compaction=Compaction(context, provider, self._log),
+            own=OwnTools(self._log, self._dispatcher, search),
         )
         self._runner = Runner(self._parts)
         self._resume_on_enter = resume_on_enter

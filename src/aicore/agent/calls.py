@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from aicore.agent.pages import READ_RESULT, read_result
+from aicore.agent.own_tools import OwnTools
 from aicore.agent.replies import CallFinished, CallStarted, StreamEvent
 from aicore.agent.session import CallState, Journal, Session, TurnState
 from aicore.dispatch.dispatcher import CallContext, Dispatcher
@@ -70,7 +70,9 @@ class CallRunner:
         journal: Journal,
         turn: TurnState,
         emit: Emit | None,
+        own: OwnTools,
     ) -> None:
+        self._own = own
         self._log = log
         self._dispatcher = dispatcher
         self._policy = policy
@@ -101,7 +103,7 @@ class CallRunner:
         await self._run_reads(reads)
 
     def _find(self, name: str) -> Tool | None:
-        return READ_RESULT if name == READ_RESULT.name else self._dispatcher.find(name)
+        return self._own.find(name) or self._dispatcher.find(name)
 
     async def _may_run(self, state: CallState, tool: Tool | None) -> bool:
         """Judge a call that has not been sent; when it may not run, record why."""
@@ -111,7 +113,7 @@ class CallRunner:
                 state, _refused(f"Refused by {state.decision.by}: {reason}. It was not done.")
             )
             return False
-        if tool is READ_RESULT:
+        if tool is not None and tool is self._own.find(tool.name):
             return True
         mistake = self._dispatcher.check(state.call)
         if mistake is not None or tool is None:
@@ -179,8 +181,8 @@ class CallRunner:
         if self._emit is not None:
             self._emit(CallStarted(state.call))
         started = time.perf_counter()
-        if state.call.name == READ_RESULT.name:
-            result = await read_result(self._log, self._session, state.call.arguments)
+        if self._own.find(state.call.name) is not None:
+            result = await self._own.call(state.call, self._session)
         else:
             context = CallContext(
                 operation_key=state.operation_key,

@@ -19,6 +19,9 @@ class ContextLimits:
     a summary. The newest turns stay: about `keep_tokens` of them, and at least `keep_turns` that
     were answered, unless these alone are too many. `summary` says who writes it: a "rule", from
     the events, or the "model" of the agent, with the rule where it fails.
+
+    Where there are more than `most_tools` tools (None: however many), their definitions are sent
+    only of those that the model looks for.
     """
 
     compact_at_tokens: int = 16_000
@@ -26,6 +29,7 @@ class ContextLimits:
     keep_tokens: int = 4_000
     keep_turns: int = 3
     summary: Literal["rule", "model"] = "rule"
+    most_tools: int | None = 40
 
     def __post_init__(self) -> None:
         if not self.compact_at_tokens >= 200:
@@ -38,5 +42,7 @@ class ContextLimits:
             )
         if not self.keep_turns >= 1:
             raise ConfigError("ContextLimits.keep_turns must be 1 or more.")
+        if self.most_tools is not None and not self.most_tools >= 0:
+            raise ConfigError("ContextLimits.most_tools must be 0 or more, or None.")
         if self.summary not in ("rule", "model"):
             raise ConfigError('ContextLimits.summary is "rule" or "model".')

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from aicore.agent.pages import READ_RESULT
+from aicore.agent.tool_search import ToolSearch
 from aicore.agent.transcript import Transcript
 from aicore.models.port import Request
 from aicore.records import Prefix, Tool
@@ -21,8 +22,9 @@ _DATA_RULE = (
 class Prompt:
     """Builds requests; keeps the prefix object as long as the catalog stays the same."""
 
-    def __init__(self, instructions: str, now: Callable[[], datetime]) -> None:
+    def __init__(self, instructions: str, now: Callable[[], datetime], search: ToolSearch) -> None:
         self._instructions = instructions
+        self._search = search
         self._now = now
         self._tools: Sequence[Tool] | None = None
         self._prefix = Prefix(instructions)
@@ -55,4 +57,5 @@ class Prompt:
         if not tools:
             return Prefix(self._instructions)
         text = f"{self._instructions}\n\n{_DATA_RULE}" if self._instructions else _DATA_RULE
-        return Prefix(text, (*tools, READ_RESULT))
+        offered = self._search.offered(tools)
+        return Prefix(text, (*tools, READ_RESULT), offered=(*offered, READ_RESULT))

@@ -13,6 +13,7 @@ import anyio
 
 from aicore.agent.loading import read_needed
 from aicore.agent.replies import CallRecord, Reply
+from aicore.agent.tool_search import meant
 from aicore.agent.transcript import Transcript, short_id
 from aicore.errors import HeadMoved
 from aicore.log.events import (
@@ -27,6 +28,7 @@ from aicore.log.events import (
     Summarized,
     ToolFinished,
     ToolStarted,
+    TurnRetried,
     TurnWaiting,
 )
 from aicore.log.port import Claim, EventLog
@@ -134,7 +136,7 @@ class TurnState:
         if body.text:
             self.said.append(body.text)
         for call in body.calls:
-            self.calls.append(CallState(call, len(self.calls)))
+            self.calls.append(CallState(meant(call), len(self.calls)))
 
     def _decided(self, body: ApprovalDecided) -> None:
         self.said.clear()
@@ -159,6 +161,7 @@ class Session:
     `turns` holds those that are open or wait for a person. One at rest is read back from the log
     when it is asked for. `attended` are turns whose sender waits here for them to be run.
     Events before `loaded_from` were not folded: what they left in view is in the summary.
+    One that failed is taken up where it stopped when it is tried again.
     `cut_results` tells by which event a result came that was cut, for those that were folded.
     `scale` corrects estimates of tokens by what the provider reported last.
     """
@@ -177,6 +180,7 @@ class Session:
         self.loaded_from = 1
         self.transcript = Transcript()
         self.turns: dict[int, TurnState] = {}
+        self._failed: dict[int, TurnState] = {}
         self.cut_results: dict[str, int] = {}
         self._call_ids: set[str] = set()
 
@@ -214,6 +218,9 @@ class Session:
             return
         if isinstance(body, ToolFinished) and body.full_text is not None:
             self.cut_results[body.call_id] = event.seq
+        failed = self._failed.pop(event.turn, None)
+        if failed is not None and isinstance(body, TurnRetried):
+            self.turns.setdefault(event.turn, failed)
         turn = self.turns.get(event.turn)
         if turn is None:
             return
@@ -222,6 +229,8 @@ class Session:
             self._call_ids.update(call.id for call in body.calls)
         if not turn.is_open and not turn.waiting:
             del self.turns[event.turn]
+            if not turn.is_replied:
+                self._failed[event.turn] = turn
 
     def note(self, seq: int, message: MessageReceived) -> None:
         """Take in a message that was just recorded as event `seq`, unless others came between.

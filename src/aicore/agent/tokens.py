@@ -45,7 +45,7 @@ def estimate_prefix(prefix: Prefix) -> int:
     """Tokens of instructions and tools; counted once in the life of the prefix."""
     kept = prefix.encoded.get(_DIALECT)
     if kept is None:
-        tokens = _PER_MESSAGE + estimate(prefix.instructions) + _of_tools(prefix.tools)
+        tokens = _PER_MESSAGE + estimate(prefix.instructions) + _of_tools(prefix.shown)
         kept = prefix.encoded[_DIALECT] = b"%d" % tokens
     return int(kept)
 

@@ -11,6 +11,7 @@ import anyio
 from aicore.agent.calls import CallRunner, Emit
 from aicore.agent.compaction import Compaction
 from aicore.agent.limits import Limits
+from aicore.agent.own_tools import OwnTools
 from aicore.agent.prompt import Prompt
 from aicore.agent.replies import Reply, TextDelta, Waiting
 from aicore.agent.session import Journal, Session, TurnState
@@ -40,6 +41,7 @@ class Parts:
     limits: Limits
     prompt: Prompt
     compaction: Compaction
+    own: OwnTools
 
 
 async def run_turn(
@@ -72,6 +74,7 @@ class _Turn:
             journal=journal,
             turn=turn,
             emit=emit,
+            own=parts.own,
         )
 
     async def run(self) -> Reply:

@@ -81,8 +81,8 @@ def _with_summary(messages: bytes, summary: Message) -> bytes:
 
 def _encode_prefix(prefix: Prefix) -> bytes:
     tools = b""
-    if prefix.tools:
-        tools = b'"tools":%s,' % to_json([_tool(tool) for tool in prefix.tools])
+    if prefix.shown:
+        tools = b'"tools":%s,' % to_json([_tool(tool) for tool in prefix.shown])
     system = b""
     if prefix.instructions:
         system = to_json({"role": "system", "content": prefix.instructions}) + b","

@@ -1,0 +1,126 @@
+"""Many tools without their weight: the model gets a tool that finds tools, and one that calls them.
+
+Above a number of tools, their definitions are no longer part of every request. A model asks
+`find_tools` for what it needs and gets the definitions as a result, at the end of the transcript;
+it uses `call_tool` to call what it found. So the beginning of every request stays the same, byte
+for byte, whatever was found, with any provider. What the model calls through `call_tool` is the
+call itself from then on: the policy judges it, staff approve it, and the journal records it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aicore.agent.tool_index import ToolIndex
+from aicore.records import Tool, ToolCall, ToolResult
+
+__all__ = ["CALL_TOOL", "FIND_TOOLS", "ToolSearch", "malformed", "meant"]
+
+_MOST_FOUND = 5
+_LONGEST_DESCRIPTION = 2_000
+_LONGEST_SCHEMA = 6_000
+
+FIND_TOOLS = Tool(
+    name="find_tools",
+    description=(
+        "Find tools for a need that the tools you see do not serve. Give it a few English words "
+        "for the action and the thing, such as 'cancel appointment'. It returns tools with their "
+        "parameters; call one with call_tool. Search before you say that something cannot be done."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {"query": {"type": "string", "maxLength": 300}},
+        "required": ["query"],
+        "additionalProperties": False,
+    },
+    server="aicore",
+    remote_name="find_tools",
+    read_only=True,
+    destructive=False,
+    idempotent=True,
+    open_world=False,
+)
+
+CALL_TOOL = Tool(
+    name="call_tool",
+    description=(
+        "Call a tool that find_tools returned: its name, and arguments that fit its parameters."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "arguments": {"type": "object"}},
+        "required": ["name", "arguments"],
+        "additionalProperties": False,
+    },
+    server="aicore",
+    remote_name="call_tool",
+    read_only=True,
+    destructive=False,
+    open_world=False,
+)
+"""Never carried out itself: `meant` gives what it stands for, and that has hints of its own."""
+
+
+class ToolSearch:
+    """Chooses which definitions a model is sent: all of them, or the tools that find the others."""
+
+    def __init__(self, above: int | None) -> None:
+        """Search from more than `above` tools on; None: never."""
+        self._above = above
+        self._tools: Sequence[Tool] = ()
+        self._index: ToolIndex | None = None
+
+    def offered(self, tools: Sequence[Tool]) -> Sequence[Tool]:
+        """The definitions to send of a catalog; the same for any catalog that is too large."""
+        if self._above is None or len(tools) <= self._above:
+            return tools
+        return (FIND_TOOLS, CALL_TOOL)
+
+    def find(self, tools: Sequence[Tool], arguments: Mapping[str, Any]) -> ToolResult:
+        """Carry out a call of FIND_TOOLS. `tools` is compared by identity."""
+        query = arguments.get("query")
+        if not isinstance(query, str) or not query.strip():
+            return _mistake("query must say in a few words what the tool should do.")
+        if self._index is None or tools is not self._tools:
+            self._tools, self._index = tools, ToolIndex(tools)
+        found = self._index.search(query, _MOST_FOUND)
+        if not found:
+            servers = ", ".join(sorted({tool.server for tool in tools}))
+            return _mistake(f"No tool fits. Try other words. There are tools of: {servers}.")
+        return ToolResult(text="\n".join(map(_shown, found)))
+
+
+def meant(call: ToolCall) -> ToolCall:
+    """What a model's call stands for: of CALL_TOOL the call within it, of any other itself.
+
+    A malformed one stays as it is, and is answered as a mistake.
+    """
+    if call.name != CALL_TOOL.name:
+        return call
+    name, arguments = call.arguments.get("name"), call.arguments.get("arguments", {})
+    if isinstance(arguments, str):  # some models write them as JSON in a text
+        try:
+            arguments = json.loads(arguments)
+        except ValueError:
+            return call
+    if not isinstance(name, str) or not isinstance(arguments, dict) or name == CALL_TOOL.name:
+        return call
+    return ToolCall(call.id, name, arguments)
+
+
+def malformed() -> ToolResult:
+    """The answer to a CALL_TOOL that stands for nothing."""
+    return _mistake("Give name, as find_tools returned it, and arguments as an object.")
+
+
+def _shown(tool: Tool) -> str:
+    schema = json.dumps(tool.parameters, ensure_ascii=False, separators=(",", ":"))
+    if len(schema) > _LONGEST_SCHEMA:
+        schema = f"{schema[:_LONGEST_SCHEMA]} [cut]"
+    return f"## {tool.name}\n{tool.description[:_LONGEST_DESCRIPTION]}\nparameters: {schema}"
+
+
+def _mistake(text: str) -> ToolResult:
+    return ToolResult(text=text, is_error=True, outcome="none")
