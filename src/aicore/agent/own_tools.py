@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aicore.agent.pages import READ_RESULT, read_result
+from aicore.agent.searching import SEARCH_CONVERSATION, search_conversation
 from aicore.agent.session import Session
 from aicore.agent.tool_search import CALL_TOOL, FIND_TOOLS, ToolSearch, malformed
 from aicore.dispatch.dispatcher import Dispatcher
@@ -13,7 +14,7 @@ from aicore.records import Tool, ToolCall, ToolResult
 
 __all__ = ["OWN_TOOLS", "OwnTools"]
 
-OWN_TOOLS: Sequence[Tool] = (READ_RESULT, FIND_TOOLS, CALL_TOOL)
+OWN_TOOLS: Sequence[Tool] = (READ_RESULT, SEARCH_CONVERSATION, FIND_TOOLS, CALL_TOOL)
 """None of them changes anything, so no policy is asked; none needs a key."""
 
 
@@ -34,6 +35,8 @@ class OwnTools:
         """Carry out a call within one conversation. Raises: StoreBusy, StoreError."""
         if call.name == READ_RESULT.name:
             return await read_result(self._log, session, call.arguments)
+        if call.name == SEARCH_CONVERSATION.name:
+            return await search_conversation(self._log, session, call.arguments)
         if call.name == FIND_TOOLS.name:
             return self._search.find(self._dispatcher.tools, call.arguments)
         return malformed()

@@ -12,7 +12,7 @@ __all__ = ["RESERVED", "Key", "assign", "plain"]
 Key = tuple[str, str]
 """(name of the server, the server's own name of the tool)"""
 
-RESERVED = frozenset({"call_tool", "find_tools", "read_result"})
+RESERVED = frozenset({"call_tool", "find_tools", "read_result", "search_conversation"})
 """Names the agent itself offers; a tool of a server never gets one."""
 
 _LONGEST = 64

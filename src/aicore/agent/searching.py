@@ -1,0 +1,134 @@
+"""Finding text again in the part of a conversation that a summary stands for."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import anyio
+
+from aicore.agent.session import Session
+from aicore.dispatch.fencing import fence
+from aicore.log.events import Event, MessageReceived, ModelReplied, ReplySent, ToolFinished
+from aicore.log.port import EventLog
+from aicore.records import Tool, ToolResult
+
+__all__ = ["SEARCH_CONVERSATION", "search_conversation"]
+
+_MOST_FOUND = 6
+_MOST_WORDS = 16
+_SHOWN_CHARS = 300
+_WORD = re.compile(r"[^\W_]+")
+# Scripts without spaces between words are looked for by pairs of signs.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]{2,}")
+
+SEARCH_CONVERSATION = Tool(
+    name="search_conversation",
+    description=(
+        "Find what was said or done earlier in this conversation and is no longer shown, only "
+        "summarized. Give a few words, names or numbers that stood there."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {"words": {"type": "string"}},
+        "required": ["words"],
+        "additionalProperties": False,
+    },
+    server="aicore",
+    remote_name="search_conversation",
+    read_only=True,
+    destructive=False,
+    idempotent=True,
+    open_world=False,
+)
+"""The core's own tool. Always offered: a list of tools that changes when a conversation is
+compacted would cost the whole prefix once more, in each conversation."""
+
+
+class _Said(NamedTuple):
+    at_ms: int
+    who: str
+    text: str
+    more: str = ""
+
+
+async def search_conversation(
+    log: EventLog, session: Session, arguments: Mapping[str, Any]
+) -> ToolResult:
+    """Carry out a call of SEARCH_CONVERSATION: reads the whole conversation once."""
+    words = arguments.get("words")
+    if not isinstance(words, str) or not (wanted := _wanted(words)):
+        return ToolResult(text="Give words to look for.", is_error=True, outcome="none")
+    if session.transcript.summarized is None:
+        return ToolResult(text="Nothing was left out: the whole conversation is shown.")
+    events = await log.read(session.conversation)
+    gone = [event for event in events if not session.in_view(event.seq)]
+    # Not in the event loop: it looks at every word of what may be ten thousand events.
+    found = await anyio.to_thread.run_sync(_best, gone, wanted)
+    if not found:
+        return ToolResult(text="Nothing with these words in the part that is no longer shown.")
+    return ToolResult(text=fence("\n".join(found), "conversation"))
+
+
+def _best(events: Sequence[Event], wanted: Sequence[str]) -> list[str]:
+    said = [one for event in events for one in _said(event)]
+    hits = []
+    counts = dict.fromkeys(wanted, 0)
+    for one in said:
+        plain = _plain(one.text)
+        words = [word for word in wanted if word in plain]
+        for word in words:
+            counts[word] += 1
+        if words:
+            hits.append((one, words))
+    weights = {word: math.log(1 + len(said) / (1 + count)) for word, count in counts.items()}
+    # The newest of equals first: what was said last holds.
+    hits.sort(key=lambda hit: (sum(weights[word] for word in hit[1]), hit[0].at_ms), reverse=True)
+    return [
+        _shown(one, max(words, key=lambda word: weights[word])) for one, words in hits[:_MOST_FOUND]
+    ]
+
+
+def _said(event: Event) -> Iterator[_Said]:
+    match event.body:
+        case MessageReceived(text=text, principal=principal):
+            yield _Said(event.at_ms, principal.kind, text)
+        case ReplySent(text=text):
+            yield _Said(event.at_ms, "assistant", text)
+        case ModelReplied(calls=calls):
+            for call in calls:
+                if call.name != SEARCH_CONVERSATION.name:
+                    yield _Said(event.at_ms, f"call of {call.name}", str(dict(call.arguments)))
+        case ToolFinished(tool=tool, full_text=str(text), call_id=handle):
+            yield _Said(event.at_ms, tool, text, f' [read_result with handle "{handle}" has all]')
+        case ToolFinished(tool=tool, text=text) if tool != SEARCH_CONVERSATION.name:
+            yield _Said(event.at_ms, tool, text)
+
+
+def _shown(one: _Said, word: str) -> str:
+    at = max(one.text.casefold().find(word), 0)
+    start = max(at - _SHOWN_CHARS // 3, 0)
+    text = " ".join(one.text[start : start + _SHOWN_CHARS].split())
+    before, behind = "…" if start else "", "…" if start + _SHOWN_CHARS < len(one.text) else ""
+    day = datetime.fromtimestamp(one.at_ms / 1000, UTC)
+    return f"{day:%Y-%m-%d} {one.who}: {before}{text}{behind}{one.more}"
+
+
+def _wanted(text: str) -> list[str]:
+    words = []
+    for word in _WORD.findall(_plain(text[:1000])):
+        unspaced = _UNSPACED.fullmatch(word)
+        words += [word[at : at + 2] for at in range(len(word) - 1)] if unspaced else [word]
+    return list(dict.fromkeys(words))[:_MOST_WORDS]
+
+
+def _plain(text: str) -> str:
+    """Small letters without accents."""
+    if text.isascii():
+        return text.lower()
+    split = unicodedata.normalize("NFKD", text)
+    return "".join(sign for sign in split if not unicodedata.combining(sign)).casefold()
