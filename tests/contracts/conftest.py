@@ -18,6 +18,8 @@ import httpx2
 import pytest
 
 from aicore.log import EventLog, MemoryLog, SQLiteLog
+from aicore.log.postgres import PostgresLog
+from aicore.log.redis import RedisLog
 from aicore_tools.calendars import Agenda
 
 
@@ -27,7 +29,7 @@ class MakeLog(Protocol):
     def __call__(self, *, business: str = "main") -> EventLog: ...
 
 
-def _memory(folder: Path) -> MakeLog:
+def _memory(request: pytest.FixtureRequest) -> MakeLog:
     logs: dict[str, MemoryLog] = {}
 
     def make(*, business: str = "main") -> EventLog:
@@ -36,19 +38,44 @@ def _memory(folder: Path) -> MakeLog:
     return make
 
 
-def _sqlite(folder: Path) -> MakeLog:
+def _sqlite(request: pytest.FixtureRequest) -> MakeLog:
+    folder = request.getfixturevalue("tmp_path")
+
     def make(*, business: str = "main") -> EventLog:
         return SQLiteLog(folder / "log.db", business=business)
 
     return make
 
 
-LOGS: dict[str, Callable[[Path], MakeLog]] = {"memory": _memory, "sqlite": _sqlite}
+def _postgres(request: pytest.FixtureRequest) -> MakeLog:
+    url = request.getfixturevalue("postgres").new_database()
+
+    def make(*, business: str = "main") -> EventLog:
+        return PostgresLog(url, business=business)
+
+    return make
+
+
+def _redis(request: pytest.FixtureRequest) -> MakeLog:
+    url = request.getfixturevalue("valkey").new_url()
+
+    def make(*, business: str = "main") -> EventLog:
+        return RedisLog(url, business=business)
+
+    return make
+
+
+LOGS: dict[str, Callable[[pytest.FixtureRequest], MakeLog]] = {
+    "memory": _memory,
+    "postgres": _postgres,
+    "redis": _redis,
+    "sqlite": _sqlite,
+}
 
 
 @pytest.fixture(params=sorted(LOGS))
-def make_log(request: pytest.FixtureRequest, tmp_path: Path) -> MakeLog:
-    return LOGS[request.param](tmp_path)
+def make_log(request: pytest.FixtureRequest) -> MakeLog:
+    return LOGS[request.param](request)
 
 
 @dataclass(frozen=True)
@@ -119,9 +146,13 @@ dovecot = _mail_peers.dovecot
 mail_peers = _mail_peers.mail_peers
 mail_tls = _mail_peers.mail_tls
 imap_mailboxes = _mail_peers.imap_mailboxes
+_memory_rows = _beside("memory_rows")
+memories = _memory_rows.memories
+indexes = _memory_rows.indexes
 _caldav_peers = _beside("caldav_peers")
 wired = _caldav_peers.wired
 open_caldav = _caldav_peers.open_caldav
+pinecone_stub = _beside("pinecone_stub").pinecone_stub
 _google_peers = _beside("google_peers")
 running_google = _google_peers.running_google
 google_sandbox = _google_peers.google_sandbox

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import builtins
 import sqlite3
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-import anyio
-
-from aicore.databases.sqlite_erase import JobAlone, commit_or_alone, rewrite
 from aicore.databases.sqlite_file import SQLiteFile
-from aicore.databases.sqlite_thread import Job, SQLiteThread, one_by_one
-from aicore.errors import ConfigError, NotOpenError
+from aicore.errors import ConfigError
 from aicore.memory import sqlite_rows as rows
 from aicore.memory.port import Entry, EntryKind, Found, Learned, Namespace, Query
 from aicore.memory.ranking import best
 from aicore.memory.sqlite_schema import SCHEMA
+from aicore.memory.sqlite_threads import SQLiteThreads
 from aicore.memory.words import words_of
 from aicore.records import ConversationId
 
 __all__ = ["SQLiteMemory"]
 
-T = TypeVar("T")
-
-_CLOSE_S = 30.0
 _QUERY_CHARACTERS = 20_000
 _QUERY_WORDS = 64
 
@@ -59,10 +52,7 @@ class SQLiteMemory:
     def __init__(self, path: str | Path) -> None:
         if str(path) == ":memory:":
             raise ConfigError("SQLiteMemory needs a file. Name one in an existing folder.")
-        self._file = SQLiteFile(Path(path), SCHEMA)
-        self._entering = anyio.Lock()
-        self._entered = 0
-        self._threads: tuple[SQLiteThread, SQLiteThread] | None = None
+        self._threads = SQLiteThreads(SQLiteFile(Path(path), SCHEMA))
 
     async def add(
         self, namespace: Namespace, entries: Sequence[Entry], learned: Learned | None = None
@@ -78,7 +68,7 @@ class SQLiteMemory:
                 rows.note_learned(connection, namespace.business, space, learned)
             return rows.add_entries(connection, space, entries)
 
-        return await self._write(work)
+        return await self._threads.write(work)
 
     async def supersede(
         self, namespace: Namespace, earlier_id: str, at_ms: int, later: Entry | None
@@ -88,7 +78,7 @@ class SQLiteMemory:
         def work(connection: sqlite3.Connection) -> bool:
             return _supersede(connection, namespace, earlier_id, at_ms, later)
 
-        return await self._write(work)
+        return await self._threads.write(work)
 
     async def search(self, namespace: Namespace, query: Query) -> Sequence[Found]:
         """The best entries by their words; see MemoryStore."""
@@ -96,7 +86,7 @@ class SQLiteMemory:
         def work(connection: sqlite3.Connection) -> list[Found]:
             return _search(connection, namespace, query)
 
-        return await self._read(work)
+        return await self._threads.read(work)
 
     async def get(self, namespace: Namespace, ids: Collection[str]) -> Mapping[str, Entry]:
         """Entries by id."""
@@ -108,7 +98,7 @@ class SQLiteMemory:
             entries = map(rows.entry_of, rows.several(connection, _GET, found[:1], ids))
             return {entry.id: entry for entry in entries}
 
-        return await self._read(work)
+        return await self._threads.read(work)
 
     async def list(
         self,
@@ -142,7 +132,7 @@ class SQLiteMemory:
             page = connection.execute(query, (*values, max(limit, 0)))
             return [rows.entry_of(row) for row in page]
 
-        return await self._read(work)
+        return await self._threads.read(work)
 
     async def forget(self, namespace: Namespace, ids: Collection[str]) -> int:
         """Delete entries for good; see MemoryStore.
@@ -160,7 +150,7 @@ class SQLiteMemory:
             connection.executemany(forgotten, ((space, id_) for id_ in ids))
             return rows.delete_entries(connection, space, ids)
 
-        return await self._erase(delete)
+        return await self._threads.erase(delete)
 
     async def erase(self, namespace: Namespace) -> int:
         """Delete a whole namespace for good; see MemoryStore. Raises as `forget` does."""
@@ -168,7 +158,7 @@ class SQLiteMemory:
         def delete(connection: sqlite3.Connection) -> int:
             return rows.delete_namespace(connection, namespace)
 
-        return await self._erase(delete)
+        return await self._threads.erase(delete)
 
     async def subjects(
         self, business: str, after: str | None = None, limit: int = 1000
@@ -179,7 +169,7 @@ class SQLiteMemory:
             page = connection.execute(_SUBJECTS, (business, after or "", max(limit, 0)))
             return [row[0] for row in page]
 
-        return await self._read(work)
+        return await self._threads.read(work)
 
     async def learned(self, business: str, conversation: ConversationId) -> Learned | None:
         """How far a conversation has been learned from."""
@@ -188,13 +178,10 @@ class SQLiteMemory:
             row = connection.execute(_LEARNED, (business, conversation)).fetchone()
             return None if row is None else Learned(conversation, row[0], row[1])
 
-        return await self._read(work)
+        return await self._threads.read(work)
 
     async def __aenter__(self) -> Self:
-        async with self._entering:
-            if self._threads is None:
-                self._threads = await self._start()
-            self._entered += 1
+        await self._threads.open()
         return self
 
     async def __aexit__(
@@ -203,68 +190,7 @@ class SQLiteMemory:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with anyio.move_on_after(_CLOSE_S, shield=True):
-            async with self._entering:
-                self._entered = max(self._entered - 1, 0)
-                if self._threads is not None and not self._entered:
-                    (writer, reader), self._threads = self._threads, None
-                    # The writer last: the last to leave empties the write-ahead log.
-                    await reader.stop()
-                    await writer.stop()
-
-    async def _start(self) -> tuple[SQLiteThread, SQLiteThread]:
-        writer = SQLiteThread(self._file, commit_or_alone)
-        reader = SQLiteThread(self._file, one_by_one)
-        try:
-            await writer.start(self._file.open_writer)
-            await reader.start(self._file.open_reader)
-            await writer.run(JobAlone(self._finish_erasing))
-        except BaseException:
-            reader.abandon()
-            writer.abandon()
-            raise
-        return writer, reader
-
-    def _finish_erasing(self, connection: sqlite3.Connection) -> None:
-        if connection.execute("SELECT 1 FROM trace").fetchone() is not None:
-            self._remove_traces(connection)
-
-    def _remove_traces(self, connection: sqlite3.Connection) -> None:
-        rewrite(connection, self._file)
-        connection.execute("DELETE FROM trace")
-
-    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await self._opened()[0].run(Job(work, must_sync=False))
-
-    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        def within(connection: sqlite3.Connection) -> T:
-            connection.execute("BEGIN")
-            try:
-                return work(connection)
-            finally:
-                connection.execute("ROLLBACK")
-
-        return await self._opened()[1].run(Job(within))
-
-    async def _erase(self, delete: Callable[[sqlite3.Connection], int]) -> int:
-        def work(connection: sqlite3.Connection) -> int:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("INSERT INTO trace (since_ms) VALUES (?)", (_now_ms(),))
-            count = delete(connection)
-            connection.execute("COMMIT")
-            self._remove_traces(connection)
-            return count
-
-        return await self._opened()[0].run(JobAlone(work))
-
-    def _opened(self) -> tuple[SQLiteThread, SQLiteThread]:
-        if self._threads is None:
-            raise NotOpenError(f"The {self._file} is not open: use it inside `async with`.")
-        return self._threads
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
+        await self._threads.close()
 
 
 def _supersede(

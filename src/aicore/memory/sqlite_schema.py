@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aicore.databases.sqlite_file import Schema
+from aicore.memory.sqlite_threads import TRACE
 
 __all__ = ["SCHEMA"]
 
@@ -76,8 +77,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (namespace, conversation)
         ) STRICT, WITHOUT ROWID
         """,
-        # A row while rows are deleted whose bytes may still be in the file.
-        "CREATE TABLE trace (since_ms INTEGER NOT NULL) STRICT",
+        TRACE,
     ),
 )
 

@@ -1,0 +1,73 @@
+"""The stores and vector indexes that the memory's contract suites run over. A backend adds a row.
+
+A row is a function of the test's `request`, which gives other fixtures, and a folder of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from aicore.memory.port import MemoryStore, VectorIndex
+from aicore.memory.sqlite import SQLiteMemory
+from aicore.memory.sqlite_vectors import SQLiteVectors
+
+
+class OpenIndex(Protocol):
+    """Makes indexes over one and the same place."""
+
+    def __call__(self, *, model: str = "tiny") -> VectorIndex: ...
+
+
+@dataclass(frozen=True)
+class Memories:
+    """Makes stores over one and the same place; `holds` looks for a text in all kept bytes."""
+
+    make: Callable[[], MemoryStore]
+    holds: Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Indexes:
+    """Makes indexes over one and the same place; `holds` tells whether an id is kept anywhere."""
+
+    make: OpenIndex
+    holds: Callable[[str], bool]
+
+
+def _holder(folder: Path) -> Callable[[str], bool]:
+    def holds(text: str) -> bool:
+        return any(text.encode() in path.read_bytes() for path in folder.iterdir())
+
+    return holds
+
+
+def _sqlite(request: pytest.FixtureRequest, folder: Path) -> Memories:
+    return Memories(lambda: SQLiteMemory(folder / "memory.db"), _holder(folder))
+
+
+def _sqlite_vectors(request: pytest.FixtureRequest, folder: Path) -> Indexes:
+    def make(*, model: str = "tiny") -> VectorIndex:
+        return SQLiteVectors(folder / "vectors.db", model=model)
+
+    return Indexes(make, _holder(folder))
+
+
+MEMORIES: dict[str, Callable[[pytest.FixtureRequest, Path], Memories]] = {"sqlite": _sqlite}
+INDEXES: dict[str, Callable[[pytest.FixtureRequest, Path], Indexes]] = {"sqlite": _sqlite_vectors}
+
+
+@pytest.fixture(params=sorted(MEMORIES))
+def memories(request: pytest.FixtureRequest, tmp_path: Path) -> Memories:
+    """A place for a memory, empty."""
+    return MEMORIES[request.param](request, tmp_path)
+
+
+@pytest.fixture(params=sorted(INDEXES))
+def indexes(request: pytest.FixtureRequest, tmp_path: Path) -> Indexes:
+    """A place for vectors, empty."""
+    return INDEXES[request.param](request, tmp_path)
