@@ -1,6 +1,7 @@
 """An async agent core over MCP: prompts, dispatch, durable turns. Knows no business."""
 
 from aicore.agent.agent import Agent
+from aicore.agent.context import ContextLimits
 from aicore.agent.limits import Limits
 from aicore.agent.replies import (
     CallFinished,
@@ -24,6 +25,7 @@ __all__ = [
     "CallFinished",
     "CallRecord",
     "CallStarted",
+    "ContextLimits",
     "DispatchLimits",
     "Limits",
     "Principal",

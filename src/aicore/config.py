@@ -27,6 +27,7 @@ from aicore.errors import ConfigError
 __all__ = [
     "AgentSettings",
     "CallSettings",
+    "ContextSettings",
     "LimitSettings",
     "LogSettings",
     "ServerSettings",
@@ -96,6 +97,17 @@ class CallSettings(_Section):
     result_chars: int = Field(default=16_000, gt=0)
 
 
+class ContextSettings(_Section):
+    """How much of a conversation a model is sent; as in `aicore.ContextLimits`."""
+
+    compact_at_tokens: int = Field(default=16_000, ge=200)
+    compact_at_share: float = Field(default=0.6, gt=0, le=0.9)
+    keep_tokens: int = Field(default=4_000, gt=0)
+    keep_turns: int = Field(default=3, ge=1)
+    summary: Literal["rule", "model"] = "rule"
+    most_tools: int = Field(default=40, ge=0)
+
+
 class Settings(BaseSettings):
     """A whole configuration. `provider` is checked by the provider it names (`kind`)."""
 
@@ -109,6 +121,7 @@ class Settings(BaseSettings):
     log: LogSettings = Field(default_factory=LogSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     calls: CallSettings = Field(default_factory=CallSettings)
+    context: ContextSettings = Field(default_factory=ContextSettings)
     policy: Literal["allow-all"] = "allow-all"
 
     @classmethod
@@ -172,6 +185,7 @@ def _known(loc: tuple[int | str, ...]) -> list[str]:
         "log": LogSettings,
         "limits": LimitSettings,
         "calls": CallSettings,
+        "context": ContextSettings,
     }
     section = sections.get(str(loc[0])) if len(loc) > 1 else Settings
     return list(section.model_fields) if section is not None else []

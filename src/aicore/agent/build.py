@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aicore.agent.agent import Agent
+from aicore.agent.context import ContextLimits
 from aicore.agent.limits import Limits
 from aicore.config import LimitSettings, ServerSettings, Settings, load
 from aicore.dispatch.limits import DispatchLimits
@@ -29,13 +30,15 @@ def build_agent(path: Path, *, provider: Provider | None = None) -> Agent:
     Raises: ConfigError, FlowError.
     """
     settings = load(path)
+    provider = build_provider(settings.provider) if provider is None else provider
     return Agent(
-        provider=build_provider(settings.provider) if provider is None else provider,
+        provider=provider,
         servers=[build_server(name, one) for name, one in settings.servers.items()],
         instructions=_instructions(settings),
         log=build_log(settings),
         limits=_limits(settings.limits),
         call_limits=DispatchLimits(**settings.calls.model_dump()),
+        context=_context(settings, provider),
         zone=settings.agent.zone,
     )
 
@@ -107,6 +110,17 @@ def _limits(settings: LimitSettings) -> Limits:
         wall_s=settings.wall_s or None,
         output_tokens_per_request=settings.output_tokens_per_request or None,
     )
+
+
+def _context(settings: Settings, provider: Provider) -> ContextLimits:
+    if settings.context.summary == "model":
+        from aicore.flows import FlowProvider
+
+        if isinstance(provider, FlowProvider):
+            raise ConfigError(
+                'context.summary is "model", but the flows answer without one. Set it to "rule".'
+            )
+    return ContextLimits(**settings.context.model_dump())
 
 
 def _env(server: str, variable: str) -> str:
