@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Self
 from weakref import WeakSet
 
@@ -53,9 +53,15 @@ class Subscription:
                 )
             if self._fanout is None:
                 raise StopAsyncIteration
-            self._arrived = anyio.Event()
-            await self._arrived.wait()
+            await self._wait(self._fanout)
         return self._events.popleft()
+
+    async def _wait(self, fanout: Fanout) -> None:
+        """Wait until something happened, or it is time to look again."""
+        arrived = self._arrived = anyio.Event()
+        await fanout.look()
+        with anyio.move_on_after(fanout.look_every_s):
+            await arrived.wait()
 
     async def aclose(self) -> None:
         """Unsubscribe; what was not taken yet is dropped."""
@@ -65,27 +71,38 @@ class Subscription:
     def put(self, conversation: ConversationId, event: Event) -> None:
         """Keep an event for the consumer, or cut it off; never waits."""
         if len(self._events) >= MAX_BEHIND:
-            self._is_cut_off = True
-            self.end()
+            self.cut_off()
             return
         self._events.append((conversation, event))
-        self._wake()
+        self.wake()
+
+    def cut_off(self) -> None:
+        """Take no more events, and let the consumer know that it missed some."""
+        self._is_cut_off = True
+        self.end()
 
     def end(self) -> None:
         """Take no more events; those kept can still be taken."""
         if self._fanout is not None:
             self._fanout.discard(self)
             self._fanout = None
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let the consumer look again, if it waits."""
         if self._arrived is not None:
             self._arrived.set()
             self._arrived = None
 
 
 class Fanout:
-    """The live subscriptions of one log. Used on the event loop's thread only."""
+    """The live subscriptions of one log. Used on the event loop's thread only.
+
+    A store that is not told of other processes' appends finds them in `look`. Those who wait
+    call it when they begin to, and again every `look_every_s` (None: never again).
+    """
+
+    look_every_s: float | None = None
 
     def __init__(self) -> None:
         self._subscriptions: WeakSet[Subscription] = WeakSet()
@@ -95,11 +112,33 @@ class Fanout:
 
     def add(self, subscription: Subscription) -> None:
         """Begin to hand events to a subscription."""
+        if not self._subscriptions:
+            self.begin()
         self._subscriptions.add(subscription)
+
+    def begin(self) -> None:
+        """Note that the first of all subscriptions begins."""
+
+    async def look(self) -> None:
+        """Publish what other processes appended and nobody told."""
+
+    def wanted(self) -> Collection[ConversationId] | None:
+        """The conversations that somebody asked for; None for all."""
+        asked = {one.conversation for one in self._subscriptions}
+        return None if None in asked else {one for one in asked if one is not None}
+
+    def wake(self) -> None:
+        """Let all who wait look again."""
+        for subscription in list(self._subscriptions):
+            subscription.wake()
 
     def discard(self, subscription: Subscription) -> None:
         """Stop handing events to it."""
         self._subscriptions.discard(subscription)
+
+    def is_wanted(self, conversation: ConversationId) -> bool:
+        """Tell whether anybody asked for this conversation."""
+        return any(s.conversation in (None, conversation) for s in self._subscriptions)
 
     def publish(self, conversation: ConversationId, events: Iterable[Event]) -> None:
         """Hand events, in order, to all who asked for this conversation."""
@@ -108,6 +147,11 @@ class Fanout:
             for event in events:
                 for listener in listeners:
                     listener.put(conversation, event)
+
+    def cut_off(self) -> None:
+        """Let all know that they missed events."""
+        for subscription in list(self._subscriptions):
+            subscription.cut_off()
 
     def close(self) -> None:
         """End all subscriptions."""
