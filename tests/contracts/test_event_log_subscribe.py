@@ -166,3 +166,64 @@ async def test_a_slow_subscriber_is_cut_off_without_a_gap_and_told(make_log: Mak
         assert [event.seq for event in await log.read(SHOP, after=last)] == [
             last + number for number in range(1, claim.head - last + 1)
         ]
+
+
+async def test_what_another_log_on_the_store_appends_is_told_within_a_second(
+    make_log: MakeLog,
+) -> None:
+    async with make_log() as log, make_log() as other:
+        seen: list[Any] = []
+        subscription = log.subscribe()
+        with anyio.fail_after(10):
+            await _start(subscription, seen, log)
+            for text in ("one", "two"):
+                await other.receive(OTHER, said(text))
+                with anyio.fail_after(1):
+                    seen.append(await anext(subscription))
+        assert [(one, event) for one, event in seen[1:]] == [
+            (OTHER, event) for event in await log.read(OTHER)
+        ]
+
+
+async def test_what_two_logs_append_by_turns_is_told_to_both_in_order_and_once(
+    make_log: MakeLog,
+) -> None:
+    async with make_log() as log, make_log() as other:
+        of_log: list[Any] = []
+        of_other: list[Any] = []
+
+        async def listen(subscription: AsyncIterator[Any], into: list[Any]) -> None:
+            async for told in subscription:
+                into.append(told)
+                if told[1].body == said("last"):
+                    return
+
+        with anyio.fail_after(20):
+            subscriptions = log.subscribe(SHOP), other.subscribe()
+            await _start(subscriptions[0], of_log, log)
+            await _start(subscriptions[1], of_other, other)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(listen, subscriptions[0], of_log)
+                tasks.start_soon(listen, subscriptions[1], of_other)
+                for number in range(20):
+                    await (log, other)[number % 2].receive(SHOP, said(f"{number}"))
+                    writer = (log, other)[number // 2 % 2]
+                    await writer.append(await writer.claim(SHOP), 1, [ReplySent(text=f"{number}")])
+                await log.receive(SHOP, said("last"))
+        stored = [(SHOP, event) for event in await log.read(SHOP)]
+    assert of_log == stored
+    assert of_other == stored[1:]
+
+
+async def test_what_was_erased_and_begun_again_is_told_from_its_new_beginning(
+    make_log: MakeLog,
+) -> None:
+    seen: list[Any] = []
+    async with make_log() as log, make_log() as other:
+        subscription = log.subscribe()
+        with anyio.fail_after(10):
+            await _start(subscription, seen, log)
+            await other.erase(await other.claim(SHOP))
+            await other.receive(SHOP, said("again"))
+            conversation, event = await anext(subscription)
+    assert (conversation, event.seq, event.body) == (SHOP, 1, said("again"))

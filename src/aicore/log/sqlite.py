@@ -18,10 +18,11 @@ from aicore.databases.sqlite_thread import Job, SQLiteThread, commit_together, o
 from aicore.errors import AicoreError, ConfigError, NotOpenError, StoreBusy
 from aicore.log import sqlite_schema
 from aicore.log.events import Body, Event, MessageReceived, encode, turn_left_open
-from aicore.log.fanout import Fanout, Subscription
+from aicore.log.fanout import Subscription
 from aicore.log.port import Claim, OpenTurn, Received, Stored
 from aicore.log.sqlite_history import ADD_EVENT, ADD_INBOUND, CLOSE_TURN, OPEN_TURN, History
 from aicore.log.sqlite_lease import Leases
+from aicore.log.sqlite_news import News, note_news
 from aicore.records import ConversationId
 
 __all__ = ["SQLiteLog"]
@@ -67,8 +68,8 @@ class SQLiteLog:
         self.business = business
         self._path = Path(path)
         self._clock = clock
-        self._fanout = Fanout()
         self._history = History(self._path, business)
+        self._news = News(business, self._history)
         self._entering = anyio.Lock()
         self._entered = 0
         self._open: _Open | None = None
@@ -82,11 +83,11 @@ class SQLiteLog:
         data = encode(message)
         key = (self.business, message.channel, message.message_id)
 
-        def work(connection: sqlite3.Connection) -> tuple[Received, int]:
+        def work(connection: sqlite3.Connection) -> tuple[Received, int, int]:
             if message.message_id is not None:
                 earlier = connection.execute(_EARLIER, key).fetchone()
                 if earlier is not None:
-                    return Received(earlier[0], False), 0
+                    return Received(earlier[0], False), 0, 0
             place = (self.business, conversation)
             at_ms = self._now_ms()
             [(seq,)] = connection.execute(_ADVANCE, (*place, at_ms)).fetchall()
@@ -94,13 +95,13 @@ class SQLiteLog:
                 connection.execute(ADD_INBOUND, (*key, conversation, seq))
             connection.execute(ADD_EVENT, (*place, seq, seq, data[0], at_ms, data[1]))
             connection.execute(OPEN_TURN, (*place, seq))
-            return Received(seq, True), at_ms
+            return Received(seq, True), at_ms, note_news(connection, place, seq, seq)
 
-        def then(done: tuple[Received, int]) -> None:
-            received, at_ms = done
-            if received.is_new and self._fanout:
+        def then(done: tuple[Received, int, int]) -> None:
+            received, at_ms, number = done
+            if received.is_new and self._news:
                 seq = received.seq
-                self._fanout.publish(conversation, (Event(seq, seq, at_ms, message),))
+                self._news.tell(number, conversation, (Event(seq, seq, at_ms, message),))
 
         return (await opened.writer.run(Job(work, then=then)))[0]
 
@@ -121,7 +122,7 @@ class SQLiteLog:
         place = (self.business, claim.conversation)
         is_open = turn_left_open(bodies)
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: sqlite3.Connection) -> tuple[int, int]:
             at_ms = opened.leases.advance(
                 connection, claim, len(bodies), is_at_rest=is_open is False
             )
@@ -132,13 +133,16 @@ class SQLiteLog:
             connection.executemany(ADD_EVENT, rows)
             if is_open is not None:
                 connection.execute(OPEN_TURN if is_open else CLOSE_TURN, (*place, turn))
-            return at_ms
+            if not rows:
+                return at_ms, 0
+            return at_ms, note_news(connection, place, claim.head + 1, claim.head + len(rows))
 
-        def then(at_ms: int) -> None:
-            if self._fanout:
+        def then(done: tuple[int, int]) -> None:
+            at_ms, number = done
+            if number and self._news:
                 numbered = enumerate(bodies, claim.head + 1)
                 added = [Event(seq, turn, at_ms, body) for seq, body in numbered]
-                self._fanout.publish(claim.conversation, added)
+                self._news.tell(number, claim.conversation, added)
 
         await opened.writer.run(Job(work, then=then))
         return replace(claim, head=claim.head + len(bodies))
@@ -170,9 +174,12 @@ class SQLiteLog:
         return await self._opened().reader.run(Job(work))
 
     def subscribe(self, conversation: ConversationId | None = None) -> Subscription:
-        """Events appended by this log from the first `anext` on; see Subscription."""
+        """Events appended by any process from the first `anext` on; see Subscription.
+
+        Raises StoreBusy and StoreError besides what that raises.
+        """
         self._opened()
-        return Subscription(self._fanout, conversation)
+        return Subscription(self._news, conversation)
 
     async def conversations(
         self, after: ConversationId | None = None, limit: int = 1000
@@ -187,11 +194,17 @@ class SQLiteLog:
     async def restore(self, stored: Stored, events: Sequence[Event]) -> None:
         """Write events exactly as another log had them; see EventLog."""
 
-        def work(connection: sqlite3.Connection) -> Sequence[Event]:
-            return self._history.restore(connection, stored, events)
+        def work(connection: sqlite3.Connection) -> tuple[Sequence[Event], int]:
+            added = self._history.restore(connection, stored, events)
+            if not added:
+                return added, 0
+            place = (self.business, stored.conversation)
+            return added, note_news(connection, place, added[0].seq, added[-1].seq)
 
-        def then(added: Sequence[Event]) -> None:
-            self._fanout.publish(stored.conversation, added)
+        def then(done: tuple[Sequence[Event], int]) -> None:
+            added, number = done
+            if number:
+                self._news.tell(number, stored.conversation, added)
 
         await self._opened().writer.run(Job(work, then=then))
 
@@ -224,6 +237,7 @@ class SQLiteLog:
                 opened = _Open(self._path, Leases(self.business, self._now_ms))
                 await opened.start()
                 self._open = opened
+                self._news.reader = opened.reader
             self._entered += 1
         return self
 
@@ -238,7 +252,8 @@ class SQLiteLog:
                 self._entered = max(self._entered - 1, 0)
                 if self._open is not None and not self._entered:
                     opened, self._open = self._open, None
-                    self._fanout.close()
+                    self._news.reader = None
+                    self._news.close()
                     await opened.stop()
 
     def _opened(self) -> _Open:

@@ -25,8 +25,9 @@ OPEN_TURN = "INSERT OR IGNORE INTO open_turn (business, conversation, turn) VALU
 CLOSE_TURN = "DELETE FROM open_turn WHERE business = ? AND conversation = ? AND turn = ?"
 _READ = """
     SELECT seq, turn, at_ms, kind, data FROM event
-    WHERE business = ? AND conversation = ? AND seq > ? ORDER BY seq
+    WHERE business = ? AND conversation = ? AND seq > ? AND seq <= ? ORDER BY seq
 """
+_NO_END = 2**63 - 1
 _CONVERSATIONS = """
     SELECT id, head, epoch, born_ms FROM conversation
     WHERE business = ? AND id >= ? AND id IS NOT ? ORDER BY id LIMIT ?
@@ -39,6 +40,7 @@ _SET = """
         head = excluded.head, epoch = max(epoch, excluded.epoch), born_ms = excluded.born_ms
 """
 _ERASE = (
+    "UPDATE news SET business = '', conversation = '' WHERE business = ? AND conversation = ?",
     "DELETE FROM open_turn WHERE business = ? AND conversation = ?",
     "DELETE FROM event WHERE business = ? AND conversation = ?",
     "DELETE FROM conversation WHERE business = ? AND id = ?",
@@ -54,10 +56,14 @@ class History:
         self._business = business
 
     def read(
-        self, connection: sqlite3.Connection, conversation: ConversationId, after: int
+        self,
+        connection: sqlite3.Connection,
+        conversation: ConversationId,
+        after: int,
+        last: int = _NO_END,
     ) -> list[Event]:
         """Events behind a number. Raises: StoreError for one that cannot be understood."""
-        rows = connection.execute(_READ, (self._business, conversation, after)).fetchall()
+        rows = connection.execute(_READ, (self._business, conversation, after, last)).fetchall()
         return [self._event(*row) for row in rows]
 
     def conversations(

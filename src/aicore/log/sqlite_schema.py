@@ -65,6 +65,17 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
                 AND event.conversation = conversation.id AND seq = 1
         ), 0)
         """,
+        # The last appends of all processes in the order of their commits, for those who listen.
+        # An erased conversation leaves its rows empty: the numbers stay without gaps.
+        """
+        CREATE TABLE news (
+            id INTEGER PRIMARY KEY,
+            business TEXT NOT NULL,
+            conversation TEXT NOT NULL,
+            first INTEGER NOT NULL,
+            last INTEGER NOT NULL
+        ) STRICT
+        """,
     ),
 )
 
