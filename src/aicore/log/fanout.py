@@ -136,10 +136,6 @@ class Fanout:
         """Stop handing events to it."""
         self._subscriptions.discard(subscription)
 
-    def is_wanted(self, conversation: ConversationId) -> bool:
-        """Tell whether anybody asked for this conversation."""
-        return any(s.conversation in (None, conversation) for s in self._subscriptions)
-
     def publish(self, conversation: ConversationId, events: Iterable[Event]) -> None:
         """Hand events, in order, to all who asked for this conversation."""
         listeners = [s for s in self._subscriptions if s.conversation in (None, conversation)]

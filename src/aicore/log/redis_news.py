@@ -15,7 +15,7 @@ import anyio
 
 from aicore.errors import AicoreError
 from aicore.log.events import Event
-from aicore.log.fanout import Fanout, Subscription
+from aicore.log.fanout import Fanout
 from aicore.log.redis_server import RedisServer
 from aicore.records import ConversationId
 
@@ -50,14 +50,13 @@ class News(Fanout):
         self._is_following = False
         self._told = anyio.Event()
 
-    def add(self, subscription: Subscription) -> None:
-        """Begin to hand events to a subscription."""
-        super().add(subscription)
+    def begin(self) -> None:
+        """Start to listen: the first of all subscriptions begins."""
         if self._listener is None:
             self._begun = anyio.Event()
+            self._listening = anyio.CancelScope()
             # Not in a task group: a log is entered and left by whoever uses it, in any order,
             # and a group must be left by the task that entered it.
-            self._listening = anyio.CancelScope()
             self._listener = asyncio.get_running_loop().create_task(self._listen())
 
     async def begun(self) -> None:
@@ -133,7 +132,7 @@ class News(Fanout):
         first, last = int(fields[3]), int(fields[5])
         if number != self._last + 1:
             self.cut_off()
-        elif self.is_wanted(conversation) and first <= last:
+        elif first <= last and ((wanted := self.wanted()) is None or conversation in wanted):
             self.publish(conversation, await self._read(conversation, first, last))
         self._last = number
         self._wake()
