@@ -16,12 +16,10 @@ from array import array
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from aicore.memory.neighbours import split_context
 from aicore.memory.port import Entry
-from aicore.memory.stems import MONTHS
-from aicore.memory.words import words_of
+from aicore.memory.words import words_of, words_of_date
 
 __all__ = ["BLOCK", "best", "number_of", "pack", "unpack", "without", "word_weights"]
 
@@ -45,28 +43,19 @@ _FEW = 2_000
 def word_weights(entry: Entry) -> dict[str, int]:
     """Give the weight, 1 to 65535, of every word of an entry, of its neighbours and its date."""
     near, far = split_context(entry.context)
-    shares = ((entry.text, _TEXT), (near, _NEAR), (far, _FAR), (_date(entry), _DATE))
+    # When a document was read says nothing about what is in it.
+    date = [] if entry.kind == "passage" else words_of_date(entry.at_ms)
+    texts = ((entry.text, _TEXT), (near, _NEAR), (far, _FAR))
     counts: defaultdict[str, float] = defaultdict(float)
     length = 0.0
-    for text, share in shares:
-        for word in words_of(text):
+    for words, share in (*((words_of(text), share) for text, share in texts), (date, _DATE)):
+        for word in words:
             counts[word] += share
-            length += share
+        length += share * len(words)
     damping = _SATURATION * (1 - _LENGTH + _LENGTH * length / _USUAL_LENGTH)
     return {
         word: max(1, round(_SCALE * count / (count + damping))) for word, count in counts.items()
     }
-
-
-def _date(entry: Entry) -> str:
-    """Give when it was said, in words; when a document was read says nothing about it."""
-    if entry.kind == "passage":
-        return ""
-    try:
-        at = datetime.fromtimestamp(entry.at_ms / 1000, UTC)
-    except (OSError, OverflowError, ValueError):
-        return ""
-    return f"{at.day} {MONTHS[at.month - 1]} {at.year}"
 
 
 def pack(postings: Iterable[tuple[int, int]]) -> bytes:

@@ -52,8 +52,8 @@ _CALENDAR = {
     for number, line in enumerate(table.strip().splitlines(), 1)
     for name in line.split()
 }
-MONTHS = tuple(line.split()[0] for line in _MONTHS.strip().splitlines())
-"""Their English names, from January on."""
+MONTHS = tuple(f"month{number}" for number in range(1, 13))
+"""What stands for the months, from January on."""
 
 
 @lru_cache(maxsize=50_000)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import UTC, datetime
 
-from aicore.memory.stems import stem
+from aicore.memory.stems import MONTHS, stem
 
-__all__ = ["MOST_CHARACTERS", "storable", "words_of"]
+__all__ = ["MOST_CHARACTERS", "storable", "words_of", "words_of_date"]
 
 MOST_CHARACTERS = 200_000
 """How much of a text is looked at for words; what is behind is kept, but not found."""
@@ -19,6 +20,7 @@ _UNSPACED = re.compile(
     "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+)"
 )
+_DAY = re.compile("(0?[1-9]|[12][0-9]|3[01])(st|nd|rd|th|er|e)?$")
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 _MARKS = re.compile(
     "[\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670]"
@@ -68,7 +70,7 @@ def words_of(text: str) -> list[str]:
 
     Words without meaning of their own (English, German, French, Spanish) and single Latin letters
     are left out. Writing without spaces gives pairs of neighbouring characters. Every word is of
-    letters and digits alone, whatever the text holds.
+    letters and digits alone, whatever the text holds. A day of a month is a word besides.
     """
     found: list[str] = []
     for run in _LETTERS.findall(_plain(text[:MOST_CHARACTERS])):
@@ -80,7 +82,20 @@ def words_of(text: str) -> list[str]:
                 found += _pairs(part)
             elif part:
                 _take(part, found)
-    return found
+    return found + _days(found)
+
+
+def words_of_date(at_ms: int) -> list[str]:
+    """Give the words of a time in milliseconds since 1970: its year, month and day, in UTC.
+
+    The number of the day alone is none of them: it would be found for every count and price.
+    """
+    try:
+        at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    except (OSError, OverflowError, ValueError):
+        return []
+    month = MONTHS[at.month - 1]
+    return [str(at.year), month, f"{month}d{at.day}"]
 
 
 def storable(text: str) -> str:
@@ -105,3 +120,13 @@ def _pairs(run: str) -> list[str]:
     if len(run) == 1:
         return [run]
     return [run[at : at + 2] for at in range(len(run) - 1)]
+
+
+def _days(words: list[str]) -> list[str]:
+    """Give a word for each day of a month: "7 May" and "May 7th" are the same."""
+    days = []
+    for at, word in enumerate(words):
+        if word in MONTHS:
+            beside = (*words[max(at - 1, 0) : at], *words[at + 1 : at + 2])
+            days += [f"{word}d{int(match[1])}" for match in map(_DAY.match, beside) if match]
+    return days
