@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import anyio
@@ -35,6 +35,9 @@ from aicore.log.port import EventLog
 from aicore.models.port import Provider
 from aicore.records import ApprovalId, ConversationId, Principal
 from aicore.trust.policy import AllowAll, Policy
+
+if TYPE_CHECKING:
+    from aicore.memory.memory import Memory
 
 __all__ = ["Agent"]
 
@@ -63,6 +66,7 @@ class Agent:
         policy: Policy | None = None,
         limits: Limits | None = None,
         context: ContextLimits | None = None,
+        memory: Memory | None = None,
         call_limits: DispatchLimits | None = None,
         zone: str | None = None,
         resume_on_enter: bool = True,
@@ -74,6 +78,8 @@ class Agent:
                 "Give the provider a price, or limit tokens instead."
             )
         self._log: EventLog = MemoryLog() if log is None else log
+        if memory is not None:
+            memory.check_log(self._log)
         self._dispatcher = Dispatcher(servers, tools, call_limits)
         context = context or ContextLimits()
         search = ToolSearch(context.most_tools)
@@ -83,9 +89,10 @@ class Agent:
             policy=AllowAll() if policy is None else policy,
             log=self._log,
             limits=limits,
-            prompt=Prompt(instructions, _clock(zone), search),
+            prompt=Prompt(instructions, _clock(zone), search, has_memory=memory is not None),
             compaction=Compaction(context, provider, self._log),
             own=OwnTools(self._log, self._dispatcher, search),
+            memory=memory,
         )
         self._runner = Runner(self._parts)
         self._resume_on_enter = resume_on_enter
@@ -109,12 +116,16 @@ class Agent:
         self._was_entered = True
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._log)
+            if self._parts.memory is not None:
+                await stack.enter_async_context(self._parts.memory)
             await stack.enter_async_context(self._parts.provider)
             await stack.enter_async_context(self._dispatcher)
             tasks = await anyio.create_task_group().__aenter__()
             stack.push_async_exit(partial(_end, tasks))
             self._tasks = self._runner.background = tasks
             self._stack = stack.pop_all()
+        if self._parts.memory is not None:
+            tasks.start_soon(self._learn_in_background, self._parts.memory)
         if self._resume_on_enter:
             tasks.start_soon(self._resume_in_background)
         return self
@@ -218,6 +229,12 @@ class Agent:
             await self._runner.resume()
         except Exception:  # noqa: BLE001  boundary: must not end the agent
             _log.exception("resume_failed | open turns stay open")
+
+    async def _learn_in_background(self, memory: Memory) -> None:
+        try:
+            await memory.learn_from(self._log)
+        except Exception:  # noqa: BLE001  boundary: must not end the agent
+            _log.exception("learning_stopped | nothing is lost: the next start learns it")
 
     def _opened(self) -> anyio.abc.TaskGroup:
         if self._tasks is None:

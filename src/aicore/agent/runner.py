@@ -25,6 +25,7 @@ from aicore.errors import (
     TemporaryError,
 )
 from aicore.log.events import ApprovalDecided, MessageReceived, TurnFailed, TurnRetried
+from aicore.log.port import Received
 from aicore.records import ApprovalId, ConversationId
 
 __all__ = ["Resumed", "Runner"]
@@ -69,11 +70,8 @@ class Runner:
             turn = session.turns.get(received.seq)
             if turn is None:
                 turn = await self._read_back(conversation, received.seq)
-            if turn is None or not (received.is_new or _is_same(turn.message, message)):
-                raise CustomerError(
-                    f"Message {message.message_id} was delivered before, in another conversation. "
-                    "Give every message of a channel an id of its own."
-                )
+            if turn is None or not _is_same(turn.message, message):
+                raise _not_here(received, message)
             if not turn.is_open:
                 if turn.is_replied or turn.waiting:
                     return _show(turn.reply(), emit)
@@ -130,11 +128,17 @@ class Runner:
             except BaseException:
                 with anyio.move_on_after(2, shield=True):
                     await _release(journal)
-                self._compact_later(session)
+                self._end_later(session, journal)
                 raise
             await _release(journal)
-        self._compact_later(session)
+        self._end_later(session, journal)
         return result
+
+    def _end_later(self, session: Session, journal: Journal) -> None:
+        """Have done in the background what follows a turn."""
+        if self._parts.memory is not None:
+            self._parts.memory.learn_later(session.conversation, journal.born_ms)
+        self._compact_later(session)
 
     def _compact_later(self, session: Session) -> None:
         compaction, prefix = self._parts.compaction, self._parts.prompt.prefix
@@ -218,6 +222,16 @@ class Runner:
 
 def _is_same(one: MessageReceived, other: MessageReceived) -> bool:
     return (one.channel, one.message_id) == (other.channel, other.message_id)
+
+
+def _not_here(received: Received, message: MessageReceived) -> AicoreError:
+    """Why a message is not where it was recorded."""
+    if received.is_new:
+        return Fenced("The conversation was erased while this message waited for its turn.")
+    return CustomerError(
+        f"Message {message.message_id} was delivered before, in another conversation. "
+        "Give every message of a channel an id of its own."
+    )
 
 
 def _turn_waiting_for(session: Session, approval_id: ApprovalId) -> TurnState:

@@ -164,6 +164,7 @@ class Session:
     One that failed is taken up where it stopped when it is tried again.
     `cut_results` tells by which event a result came that was cut, for those that were folded.
     `scale` corrects estimates of tokens by what the provider reported last.
+    `born_ms` tells it from an erased conversation of the same id (0: not claimed yet).
     """
 
     def __init__(self, conversation: ConversationId) -> None:
@@ -172,6 +173,7 @@ class Session:
         self.attended: set[int] = set()
         self.is_compacting = False
         self.scale = 1.0
+        self.born_ms = 0
         self.empty()
 
     def empty(self) -> None:
@@ -275,9 +277,22 @@ class Journal:
         self._claim = claim
         self._is_at_rest = False
 
+    @property
+    def born_ms(self) -> int:
+        """When the conversation began, as in Claim."""
+        return self._claim.born_ms
+
     async def catch_up(self) -> None:
-        """Read what others wrote since the session was last used."""
-        if self._claim.head != self._session.seq:
+        """Read what others wrote since the session was last used.
+
+        What is in memory of a conversation that was erased, or set back to a backup, is
+        forgotten first.
+        """
+        session, claim = self._session, self._claim
+        if session.born_ms not in (0, claim.born_ms) or claim.head < session.seq:
+            session.empty()
+        session.born_ms = claim.born_ms
+        if claim.head != session.seq:
             await self._reread()
 
     async def read_back_to(self, turn: int) -> None:
@@ -301,7 +316,7 @@ class Journal:
 
         Messages that arrived meanwhile wait for turns of their own, so they never invalidate
         this step: it is written again after them.
-        Raises: Fenced when another worker took the conversation over.
+        Raises: Fenced when another worker took the conversation over, or it was erased.
         """
         while True:
             before = self._claim.head

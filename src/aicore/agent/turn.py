@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -20,8 +22,12 @@ from aicore.errors import ContextOverflow, Interrupted, ModelError
 from aicore.log.events import ModelReplied, ReplySent, TurnWaiting
 from aicore.log.port import EventLog
 from aicore.models.port import Completion, Price, Provider, Request
-from aicore.records import Usage
+from aicore.records import Conversation, Usage
 from aicore.trust.policy import Policy
+
+if TYPE_CHECKING:
+    from aicore.memory.memory import Memory
+    from aicore.memory.port import Source
 
 __all__ = ["Parts", "run_turn"]
 
@@ -42,6 +48,24 @@ class Parts:
     prompt: Prompt
     compaction: Compaction
     own: OwnTools
+    memory: Memory | None = None
+
+
+async def _recall_for(parts: Parts, session: Session, turn: TurnState) -> str:
+    """What is remembered that helps with a turn and that its prompt does not show anyway."""
+    if parts.memory is None:
+        return ""
+
+    def is_in_view(source: Source) -> bool:
+        return source.conversation == session.conversation and session.in_view(source.seq)
+
+    return await parts.memory.recall(
+        Conversation(session.conversation, turn.principal),
+        turn.message.text,
+        now_ms=time.time_ns() // 1_000_000,
+        locality=parts.provider.capabilities.locality,
+        in_view=is_in_view,
+    )
 
 
 async def run_turn(
@@ -66,6 +90,7 @@ class _Turn:
         self._turn = turn
         self._emit = emit
         self._started = anyio.current_time()
+        self._recalled: str | None = None
         self._calls = CallRunner(
             log=parts.log,
             dispatcher=parts.dispatcher,
@@ -116,6 +141,8 @@ class _Turn:
     async def _answer(self) -> Completion:
         """Ask the model, with as much of the conversation as it can read."""
         session, compaction = self._session, self._parts.compaction
+        if self._recalled is None:
+            self._recalled = await _recall_for(self._parts, session, self._turn)
         request = self._request()
         if await compaction.make_room(session, self._journal, request):
             request = self._request()
@@ -136,6 +163,7 @@ class _Turn:
             self._turn.id,
             parts.dispatcher.tools,
             parts.limits.output_tokens_per_request,
+            self._recalled or "",
         )
 
     async def _within_time(self, request: Request) -> Completion:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aicore.log.events import Event, MessageReceived, ReplySent
+from aicore.memory.neighbours import join_context
 from aicore.memory.port import Entry, Source
 from aicore.memory.sensitive import data_class_of
 from aicore.records import ConversationId, Principal
@@ -81,25 +82,27 @@ def entry_id(letter: str, conversation: ConversationId, said: Utterance, what: s
 
 
 def episodes_of(
-    conversation: ConversationId,
-    said: Utterance,
-    before: Utterance | None,
-    after: Utterance | None,
+    conversation: ConversationId, thread: Sequence[Utterance], place: int
 ) -> list[Entry]:
-    """The entries of one utterance, between its neighbours of the same subject.
+    """The entries of one utterance among those of its subject in a conversation.
 
     A long text becomes several entries. What is sensitive in a neighbour stays out of the
     context of an entry that is not, which may be sent further.
     """
+    said = thread[place]
     data_class = data_class_of(said.text)
-    nearby = [
-        text
-        for text in (
-            before.text[-_NEIGHBOUR_CHARS:] if before else "",
-            after.text[:_NEIGHBOUR_CHARS] if after else "",
-        )
-        if text and (data_class == "sensitive" or data_class_of(text) != "sensitive")
-    ]
+
+    def beside(*steps: int) -> list[str]:
+        texts = []
+        for step in steps:
+            if 0 <= place + step < len(thread):
+                text = thread[place + step].text
+                near = text[-_NEIGHBOUR_CHARS:] if step < 0 else text[:_NEIGHBOUR_CHARS]
+                if data_class == "sensitive" or data_class_of(near) != "sensitive":
+                    texts.append(near)
+        return texts
+
+    context = _storable(join_context(beside(-1, 1), beside(-2, 2)))
     return [
         Entry(
             id=entry_id("e", conversation, said, f"piece {number}"),
@@ -108,17 +111,22 @@ def episodes_of(
             source=said.source(conversation),
             at_ms=said.at_ms,
             data_class=data_class,
-            context="\n".join(nearby),
+            context=context,
             valid_from_ms=said.at_ms,
         )
-        for number, piece in enumerate(_pieces(said.text))
+        for number, piece in enumerate(_pieces(_storable(said.text)))
     ]
+
+
+def _storable(text: str) -> str:
+    """Without what has no UTF-8 form or what some databases refuse."""
+    return text.encode(errors="replace").decode().replace("\x00", " ")
 
 
 def _pieces(text: str) -> list[str]:
     """Cut a text where words end, into as many pieces as are worth searching."""
     pieces: list[str] = []
-    rest = text.encode(errors="replace").decode().strip()
+    rest = text.strip()
     while rest and len(pieces) < _PIECES:
         end = len(rest)
         if end > _PIECE_CHARS:

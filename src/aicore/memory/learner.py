@@ -1,0 +1,228 @@
+"""Learns from the log in the background: what was said, and the facts in it.
+
+How far a conversation was learned is kept with what was learned, in one step, so a crash at any
+moment loses nothing and doubles nothing: the log is read again from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import anyio
+
+from aicore.errors import AicoreError
+from aicore.log.events import Event
+from aicore.log.port import EventLog
+from aicore.memory.backlog import Backlog, Due
+from aicore.memory.extraction import Extraction
+from aicore.memory.facts import facts_of, take_in
+from aicore.memory.lessons import Lesson, is_enough, lesson_of
+from aicore.memory.places import Places
+from aicore.memory.port import KNOWLEDGE, Entry, Learned, Namespace
+from aicore.records import ConversationId
+
+__all__ = ["Learner"]
+
+_log = logging.getLogger(__name__)
+
+_AT_ONCE = 4
+_QUEUE = 10_000
+_READ_BACK = 16
+_FIRST_RETRY_S = 2.0
+_LAST_RETRY_S = 300.0
+_PAGE = 500
+
+
+class Learner:
+    """Learns from the conversations of one log; never in the way of a turn.
+
+    Facts are learned at once, and what was said as soon as what was said around it is there: see
+    `lesson_of`. Until then it is at the end of its conversation, which its own prompt shows anyway.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        places: Places,
+        extraction: Extraction,
+        *,
+        quiet_s: float = 600.0,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._events = log
+        self._places = places
+        self._extraction = extraction
+        self._quiet_ms = int(quiet_s * 1000)
+        self._now_ms = now_ms
+        self._backlog = Backlog(_QUEUE)
+        self._heard: dict[ConversationId, tuple[int, int]] = {}
+        self._is_behind = True
+        self._has_dropped = False
+        self._fell_behind = anyio.Event()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is left to learn now; what waits for its neighbours does not count."""
+        return not self._is_behind and self._backlog.is_idle
+
+    def learn_later(self, conversation: ConversationId, born_ms: int) -> None:
+        """Have a conversation learned from soon. Where too many wait, the log is asked again."""
+        if not self._backlog.put_now(conversation, born_ms):
+            self._fall_behind()
+
+    async def run(self) -> None:
+        """Learn until cancelled; first from what came while nobody did."""
+        async with anyio.create_task_group() as group:
+            for _ in range(_AT_ONCE):
+                group.start_soon(self._work)
+            failures = 0
+            while True:
+                self._fell_behind = anyio.Event()
+                try:
+                    await self._catch_up()
+                    failures = 0
+                except AicoreError as error:
+                    failures += 1
+                    _log.warning("not_caught_up error=<%s> | it is tried again", error.code)
+                    await anyio.sleep(_retry_s(failures))
+                    continue
+                with anyio.move_on_after(self._quiet_ms / 1000 if self._has_dropped else None):
+                    await self._fell_behind.wait()
+
+    async def learn(self, due: Due) -> int | None:
+        """Learn what is new in a conversation; give the ms until more is ripe, if any waits.
+
+        Raises: StoreBusy, StoreError, ProviderUnavailable.
+        """
+        conversation = due.conversation
+        learned = await self._places.store.learned(self._events.business, conversation)
+        after = learned.seq if learned is not None and learned.born_ms == due.born_ms else 0
+        events = await self._read(conversation, after)
+        if not events or events[-1].seq <= after:
+            return None
+        born_ms, heard_until = self._heard.get(conversation, (0, 0))
+        lesson = lesson_of(
+            conversation,
+            events,
+            after=after,
+            heard_until=max(after, heard_until if born_ms == due.born_ms else 0),
+            now_ms=self._now_ms(),
+            quiet_ms=self._quiet_ms,
+        )
+        kept = await self._learn_facts(conversation, lesson, due.failures)
+        mark = Learned(conversation, lesson.seq, due.born_ms) if lesson.seq > after else None
+        kept += await self._learn_episodes(lesson, mark)
+        if await self._is_still_there(conversation, events[-1]):
+            self._note_heard(due, events[-1].seq)
+        else:
+            for namespace, entries in kept:
+                await self._places.forget(namespace, [entry.id for entry in entries])
+        return lesson.waits_ms
+
+    async def _read(self, conversation: ConversationId, after: int) -> Sequence[Event]:
+        """The events behind `after`, and enough before them to know who spoke, and what before."""
+        back = _READ_BACK
+        while True:
+            start = max(0, after - back)
+            events = await self._events.read(conversation, start)
+            if start == 0 or is_enough(events, start, after):
+                return events
+            back *= 8
+
+    async def _learn_facts(
+        self, conversation: ConversationId, lesson: Lesson, failures: int
+    ) -> list[tuple[Namespace, Sequence[Entry]]]:
+        if not lesson.heard:
+            return []
+        found = await self._extraction.extract(lesson.heard, failures=failures)
+        kept: list[tuple[Namespace, Sequence[Entry]]] = []
+        for heard, stated in zip(lesson.heard, found, strict=True):
+            for subject, candidates in (
+                (heard.said.subject, stated.own),
+                (lesson.customer, stated.told),
+            ):
+                if subject is None or not candidates:
+                    continue
+                namespace = Namespace(self._events.business, subject)
+                facts = facts_of(conversation, heard.said, candidates, self._now_ms())
+                new = await take_in(self._places.store, namespace, facts)
+                await self._places.embed(namespace, new)
+                kept.append((namespace, new))
+        return kept
+
+    async def _learn_episodes(
+        self, lesson: Lesson, mark: Learned | None
+    ) -> list[tuple[Namespace, Sequence[Entry]]]:
+        """Add what was said; how far was learned is noted with the last of it."""
+        if mark is None:
+            return []
+        business = self._events.business
+        kept = [(Namespace(business, one), said) for one, said in lesson.episodes.items()]
+        last = kept[-1][0] if kept else Namespace(business, KNOWLEDGE)
+        for namespace, entries in kept or [(last, [])]:
+            at_last = mark if namespace == last else None
+            await self._places.store.add(namespace, entries, at_last)
+            await self._places.embed(namespace, entries)
+        return list(kept)
+
+    async def _is_still_there(self, conversation: ConversationId, last: Event) -> bool:
+        """Whether a conversation was not erased while it was learned from."""
+        events = await self._events.read(conversation, last.seq - 1)
+        return bool(events) and (events[0].seq, events[0].at_ms) == (last.seq, last.at_ms)
+
+    def _note_heard(self, due: Due, seq: int) -> None:
+        """Remember whose messages were looked at for facts; a restart looks at a few again."""
+        self._heard.pop(due.conversation, None)
+        self._heard[due.conversation] = (due.born_ms, seq)
+        if len(self._heard) > _QUEUE:
+            del self._heard[next(iter(self._heard))]
+
+    async def _work(self) -> None:
+        while True:
+            due = await self._backlog.take()
+            try:
+                await self._learn_or_retry(due)
+            finally:
+                self._backlog.give_back(due.conversation)
+
+    async def _learn_or_retry(self, due: Due) -> None:
+        try:
+            waits_ms = await self.learn(due)
+        except Exception as error:  # noqa: BLE001  boundary: must not end the agent
+            wait_s = _retry_s(due.failures + 1)
+            code = error.code if isinstance(error, AicoreError) else type(error).__name__
+            _log.warning("not_learned error=<%s> | tried again in %d s", code, wait_s)
+            at_s = anyio.current_time() + wait_s
+            if not self._backlog.put(replace(due, at_s=at_s, failures=due.failures + 1)):
+                self._fall_behind()
+            return
+        if waits_ms is not None:
+            at_s = anyio.current_time() + waits_ms / 1000
+            is_noted = self._backlog.put_if_new(replace(due, at_s=at_s, failures=0))
+            self._has_dropped = self._has_dropped or not is_noted
+
+    def _fall_behind(self) -> None:
+        self._is_behind = True
+        self._fell_behind.set()
+
+    async def _catch_up(self) -> None:
+        """Ask the log which conversations have more than was learned, and have them learned."""
+        store, business = self._places.store, self._events.business
+        after: ConversationId | None = None
+        self._has_dropped = False
+        while page := await self._events.conversations(after, _PAGE):
+            for stored in page:
+                after = stored.conversation
+                learned = await store.learned(business, after)
+                learned_to = learned and (learned.born_ms, learned.seq)
+                if learned_to != (stored.born_ms, stored.head):
+                    await self._backlog.wait_for_room()
+                    self._backlog.put(Due(after, stored.born_ms, anyio.current_time()))
+        self._is_behind = False
+
+
+def _retry_s(failures: int) -> float:
+    return float(min(_FIRST_RETRY_S * 2 ** min(failures - 1, 16), _LAST_RETRY_S))

@@ -1,0 +1,228 @@
+"""The Memory: what an agent remembers of those it talks to, and of its business."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Literal, Self
+
+import anyio
+
+from aicore.errors import AicoreError, ConfigError, CustomerError, NotOpenError
+from aicore.log.port import EventLog
+from aicore.memory.episodes import subject_of
+from aicore.memory.erasing import Forgotten, erase_conversations
+from aicore.memory.extraction import Extraction, RuleExtraction
+from aicore.memory.facts import correct
+from aicore.memory.learner import Learner
+from aicore.memory.places import Places
+from aicore.memory.port import (
+    KNOWLEDGE,
+    Embedder,
+    Entry,
+    MemoryStore,
+    Namespace,
+    Source,
+    VectorIndex,
+)
+from aicore.memory.recall import Recall, show
+from aicore.records import Conversation, ConversationId, DataClass
+
+__all__ = ["Forgotten", "Memory"]
+
+_log = logging.getLogger(__name__)
+
+_FOR_MANAGED: frozenset[DataClass] = frozenset({"public", "internal", "personal"})
+_RECALL_S = 3.0
+_LOOKED_FOR_CHARS = 4_000
+_PAGE = 1000
+
+
+class Memory:
+    """What is remembered of one business and its customers, in a store and maybe vectors.
+
+    Use it as an async context manager, once; an Agent that it is given to does that. It owns
+    the store, the vectors and the embedder. `extraction` finds facts (None: by rules),
+    `budget_tokens` bounds what a prompt is told, `quiet_s` is how long the end of a conversation
+    waits to be learned for what may follow it.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        *,
+        business: str = "main",
+        vectors: VectorIndex | None = None,
+        embedder: Embedder | None = None,
+        extraction: Extraction | None = None,
+        budget_tokens: int = 600,
+        quiet_s: float = 600.0,
+    ) -> None:
+        if (vectors is None) != (embedder is None):
+            raise ConfigError("A Memory needs vectors and an embedder together, or neither.")
+        self.business = business
+        self.store = store
+        self._places = Places(store, Recall(store, vectors, embedder), vectors, embedder)
+        self._extraction = RuleExtraction() if extraction is None else extraction
+        self._budget_tokens = budget_tokens
+        self._quiet_s = quiet_s
+        self._learner: Learner | None = None
+        self._stack: AsyncExitStack | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._stack is not None:
+            raise NotOpenError("A memory is entered once: make a new one.")
+        async with AsyncExitStack() as stack:
+            for part in (self._places.embedder, self._places.vectors, self.store):
+                if part is not None:
+                    await stack.enter_async_context(part)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        if self._stack is None:
+            return None
+        return await self._stack.__aexit__(exc_type, exc, traceback)
+
+    async def recall(
+        self,
+        conversation: Conversation,
+        text: str,
+        *,
+        now_ms: int,
+        locality: Literal["in_process", "local", "managed"],
+        in_view: Callable[[Source], bool],
+    ) -> str:
+        """What is worth telling a model that answers `text`, "" if nothing is.
+
+        From the memory of who speaks and from what the business knows, nobody else's. Nothing
+        sensitive for a model that is `managed`. What is `in_view` of the prompt is left out.
+        Never raises for a store or an embedder that is down, and takes seconds at most.
+        """
+        data_classes = _FOR_MANAGED if locality == "managed" else None
+        subject = subject_of(conversation.principal)
+        subjects = [KNOWLEDGE] if subject is None else [subject, KNOWLEDGE]
+        try:
+            with anyio.fail_after(_RECALL_S):
+                found = await self._places.recall.find(
+                    [Namespace(self.business, one) for one in subjects],
+                    text[:_LOOKED_FOR_CHARS],
+                    now_ms=now_ms,
+                    data_classes=data_classes,
+                    leave_out=in_view,
+                )
+        except (AicoreError, TimeoutError) as error:
+            code = error.code if isinstance(error, AicoreError) else "timeout"
+            _log.warning("not_recalled error=<%s> | the turn goes on without", code)
+            return ""
+        allowed = [
+            one for one in found if data_classes is None or one.entry.data_class in data_classes
+        ]
+        return show(allowed, now_ms=now_ms, budget_tokens=self._budget_tokens) if allowed else ""
+
+    def learn_later(self, conversation: ConversationId, born_ms: int) -> None:
+        """Have a conversation learned from in the background; `born_ms` as in Claim."""
+        if self._learner is not None:
+            self._learner.learn_later(conversation, born_ms)
+
+    async def learn_from(self, log: EventLog) -> None:
+        """Learn from a log until cancelled, first what came while nobody did.
+
+        Raises: ConfigError when the log is another business's.
+        """
+        self.check_log(log)
+        self._learner = Learner(log, self._places, self._extraction, quiet_s=self._quiet_s)
+        await self._learner.run()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that can be learned now has been."""
+        return self._learner is not None and self._learner.is_idle
+
+    def check_log(self, log: EventLog) -> None:
+        """Refuse the log of another business. Raises: ConfigError."""
+        if log.business != self.business:
+            raise ConfigError(
+                f"The memory is of business {self.business!r}, the log of {log.business!r}. "
+                "Give both the same."
+            )
+
+    async def subjects(self) -> Sequence[str]:
+        """Everybody of whom something is remembered."""
+        found: list[str] = []
+        while page := await self.store.subjects(self.business, found[-1] if found else None, _PAGE):
+            found += page
+        return found
+
+    async def entries(self, subject: str) -> Sequence[Entry]:
+        """All that is remembered of somebody, in the order of the ids: the oldest first."""
+        namespace = Namespace(self.business, subject)
+        found: list[Entry] = []
+        while page := await self.store.list(
+            namespace, after=found[-1].id if found else None, limit=_PAGE
+        ):
+            found += page
+        return found
+
+    async def find(self, entry_id: str, subject: str | None = None) -> tuple[str, Entry] | None:
+        """An entry by its id, and whose it is; None if there is none."""
+        for one in [subject] if subject is not None else await self.subjects():
+            entry = (await self.store.get(Namespace(self.business, one), [entry_id])).get(entry_id)
+            if entry is not None:
+                return one, entry
+        return None
+
+    async def correct(
+        self, subject: str, entry_id: str, text: str, *, now_ms: int, by: str = "staff"
+    ) -> Entry:
+        """Put what staff say in the place of a fact, which ends. Returns the new one.
+
+        Raises: CustomerError when there is no such fact, or it has ended.
+        """
+        namespace = Namespace(self.business, subject)
+        earlier = (await self.store.get(namespace, [entry_id])).get(entry_id)
+        if earlier is None or earlier.kind != "fact":
+            raise CustomerError(f"{entry_id} is no fact of {subject}; see `aicore memory list`.")
+        label = earlier.text.partition(": ")[0]
+        said = text if text.startswith(f"{label}: ") else f"{label}: {text}"
+        later = await correct(self.store, namespace, earlier, said, by=by, now_ms=now_ms)
+        if later is None:
+            raise CustomerError(
+                f"{entry_id} has ended already. `aicore memory show {entry_id}` names what took "
+                "its place; correct that."
+            )
+        await self._places.embed(namespace, [later])
+        return later
+
+    async def forget(self, subject: str, ids: Sequence[str]) -> int:
+        """Delete single entries for good: they are not learned again. Returns how many.
+
+        The conversation they come from stays in the log; `forget_all` deletes that as well.
+        """
+        return await self._places.forget(Namespace(self.business, subject), ids)
+
+    async def forget_all(self, subject: str, log: EventLog) -> Forgotten:
+        """Delete somebody for good: all that is remembered, and every conversation they spoke in.
+
+        Conversations that another process has under way stay; see `Forgotten.held`. Do it again
+        when they are at rest: what is in them is learned again meanwhile.
+        Raises: ConfigError for KNOWLEDGE, or the log of another business; StoreBusy, StoreError.
+        """
+        if subject == KNOWLEDGE:
+            raise ConfigError("What the business knows comes from its documents: change those.")
+        self.check_log(log)
+        erased, held, others = await erase_conversations(log, subject)
+        # After the log: what is still being learned from it finds it gone, and takes itself back.
+        entries = await self._places.erase(Namespace(self.business, subject))
+        for other in sorted(others):
+            ids = [one.id for one in await self.entries(other) if one.source.conversation in erased]
+            if ids:
+                entries += await self.forget(other, ids)
+        return Forgotten(subject, entries, len(erased), tuple(held))
