@@ -13,7 +13,7 @@ import anyio
 from aicore.databases.postgres import Connection, Postgres, fetch
 from aicore.errors import AicoreError
 from aicore.log.events import Event
-from aicore.log.fanout import Fanout, Subscription
+from aicore.log.fanout import Fanout
 from aicore.log.postgres_schema import from_key, to_key
 from aicore.records import ConversationId
 
@@ -77,17 +77,24 @@ class Listener(Fanout):
         self._waiting: dict[_Key, list[Event]] = {}
         self._snapshot: str | None = None
         self._is_listening = False
+        self._tried = anyio.Event()
 
-    def add(self, subscription: Subscription) -> None:
-        """Begin to hand events to a subscription; the first starts the listening."""
-        super().add(subscription)
+    def begin(self) -> None:
+        """Start to listen, for the first of all subscriptions."""
         if self._task is None:
+            self._tried = anyio.Event()
             # Not in a task group: that belongs to one task, and a log may be entered by several.
             self._task = asyncio.create_task(self._run())  # noqa: TID251
+
+    async def look(self) -> None:
+        """Wait until others' appends are told; while the server is away, only own ones are."""
+        if self._task is not None:
+            await self._tried.wait()
 
     async def stop(self) -> None:
         """End the listening and all subscriptions; they still get what this log appended."""
         task, self._task = self._task, None
+        self._tried.set()
         if task is not None:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -121,6 +128,7 @@ class Listener(Fanout):
                         await self._next(connection)
             except Exception as exc:  # noqa: BLE001  # boundary: the task goes on until all left
                 self._is_listening = False
+                self._tried.set()
                 kind = type(exc).__name__
                 _LOG.warning("Listening to %s broke off (%s): again soon.", self._database, kind)
                 await anyio.sleep(pause_s)
@@ -132,6 +140,7 @@ class Listener(Fanout):
         """Listen, then hand on what came since the last connection was lost."""
         await fetch(connection, f"LISTEN {channel_of(self._business)}")
         self._is_listening = True
+        self._tried.set()
         if self._snapshot is not None:
             values = {"business": self._business, "old": self._snapshot}
             for key, born_ms, head, unseen in await fetch(connection, _MOVED_SINCE, values):
