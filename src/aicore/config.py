@@ -30,6 +30,7 @@ __all__ = [
     "ContextSettings",
     "LimitSettings",
     "LogSettings",
+    "MemorySettings",
     "ServerSettings",
     "Settings",
     "load",
@@ -108,6 +109,38 @@ class ContextSettings(_Section):
     most_tools: int = Field(default=40, ge=0)
 
 
+class EmbedderSettings(_Section):
+    """A server that makes vectors, as OpenAI's does. `locality` says where texts go."""
+
+    base_url: str
+    model: str
+    api_key_env: str | None = None
+    locality: Literal["local", "managed"] | None = None
+
+
+class MemorySettings(_Section):
+    """Where and how an agent remembers; no memory when neither `path` nor `url` is given.
+
+    `vectors` is "rows" (in the SQLite file's neighbour), "pgvector", "chroma:FOLDER" or
+    "pinecone:HOST", and needs `embedder`.
+    """
+
+    path: Path | None = None
+    url: str | None = None
+    vectors: str | None = None
+    embedder: EmbedderSettings | None = None
+    extract: Literal["rules", "model"] = "rules"
+    budget_tokens: int = Field(default=600, ge=50)
+
+    @model_validator(mode="after")
+    def _fits(self) -> MemorySettings:
+        if self.path is not None and self.url is not None:
+            raise ValueError("give path or url, not both")
+        if (self.vectors is None) != (self.embedder is None):
+            raise ValueError("give vectors and embedder together, or neither")
+        return self
+
+
 class Settings(BaseSettings):
     """A whole configuration. `provider` is checked by the provider it names (`kind`)."""
 
@@ -122,6 +155,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = Field(default_factory=LimitSettings)
     calls: CallSettings = Field(default_factory=CallSettings)
     context: ContextSettings = Field(default_factory=ContextSettings)
+    memory: MemorySettings = Field(default_factory=MemorySettings)
     policy: Literal["allow-all"] = "allow-all"
 
     @classmethod
@@ -186,6 +220,7 @@ def _known(loc: tuple[int | str, ...]) -> list[str]:
         "limits": LimitSettings,
         "calls": CallSettings,
         "context": ContextSettings,
+        "memory": MemorySettings,
     }
     section = sections.get(str(loc[0])) if len(loc) > 1 else Settings
     return list(section.model_fields) if section is not None else []
@@ -206,6 +241,7 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
                 update={"instructions_file": resolve(settings.agent.instructions_file)}
             ),
             "log": settings.log.model_copy(update={"path": resolve(settings.log.path)}),
+            "memory": settings.memory.model_copy(update={"path": resolve(settings.memory.path)}),
             "provider": provider,
             "servers": {name: _placed(one, folder) for name, one in settings.servers.items()},
         }

@@ -128,16 +128,16 @@ class Runner:
             except BaseException:
                 with anyio.move_on_after(2, shield=True):
                     await _release(journal)
-                self._end_later(session, journal)
+                self._end_later(session)
                 raise
             await _release(journal)
-        self._end_later(session, journal)
+        self._end_later(session)
         return result
 
-    def _end_later(self, session: Session, journal: Journal) -> None:
+    def _end_later(self, session: Session) -> None:
         """Have done in the background what follows a turn."""
         if self._parts.memory is not None:
-            self._parts.memory.learn_later(session.conversation, journal.born_ms)
+            self._parts.memory.learn_later(session.conversation, session.born_ms)
         self._compact_later(session)
 
     def _compact_later(self, session: Session) -> None:

@@ -277,11 +277,6 @@ class Journal:
         self._claim = claim
         self._is_at_rest = False
 
-    @property
-    def born_ms(self) -> int:
-        """When the conversation began, as in Claim."""
-        return self._claim.born_ms
-
     async def catch_up(self) -> None:
         """Read what others wrote since the session was last used.
 

@@ -25,9 +25,9 @@ __all__ = ["ModelExtraction"]
 
 _log = logging.getLogger(__name__)
 
-_KINDS = frozenset(
-    ["name", "phone", "email", "address", "birthday", "diet", "work", "partner", "preference", "allergy", "health", "child", "pet", "appointment", "hobby", "vehicle", "plan"]
-)
+_KINDS = frozenset({"name", "phone", "email", "address", "birthday", "diet", "work", "partner"})
+_KINDS |= {"preference", "allergy", "health", "child", "pet", "appointment", "hobby", "vehicle"}
+_KINDS |= {"plan"}
 _SENSITIVE_KINDS = frozenset({"allergy", "health"})
 _INSTRUCTIONS = """\
 You take notes. You are given messages that people wrote to a business, as JSON. Give what each
