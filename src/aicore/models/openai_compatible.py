@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
-from urllib.parse import SplitResult, urlsplit
 
 from aicore.errors import (
     AicoreError,
@@ -17,6 +15,7 @@ from aicore.errors import (
 )
 from aicore.models.http_faults import Backend, error_for_body, error_for_status, is_refusal
 from aicore.models.locality import is_own_host
+from aicore.models.openai_http import checked_url, request_headers
 from aicore.models.openai_reply import Asked, BrokenOffError, ErrorInReply, ReplyCollector
 from aicore.models.openai_request import encode_body, encode_head
 from aicore.models.port import Capabilities, Completion, Price, Request, TextDelta
@@ -32,13 +31,6 @@ _OWN_FIELDS = frozenset(
     {"max_completion_tokens", "max_tokens", "messages", "model", "n", "stream", "stream_options"}
     | {"tools"}
 )
-_OWN_HEADERS = frozenset(
-    {"accept-encoding", "connection", "content-length", "content-type", "host"}
-    | {"transfer-encoding"}
-)
-_HEADER_NAME = re.compile(r"[A-Za-z0-9_-]+")
-_HEADER_VALUE = re.compile(r"[!-~]+( +[!-~]+)*")
-_URL_TEXT = re.compile(r"[!-~]+")
 # These two refuse `max_tokens` for their newer models; many other servers know no other name.
 _NEW_LIMIT_HOSTS = ("api.openai.com", ".openai.azure.com")
 
@@ -68,7 +60,7 @@ class OpenAICompatible:
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         extra_body: Mapping[str, Any] | None = None,
     ) -> None:
-        url = _checked_url(base_url)
+        url = checked_url(base_url, "/chat/completions")
         host = url.hostname or ""
         is_own = is_own_host(host)
         if not model:
@@ -76,7 +68,7 @@ class OpenAICompatible:
         self._name = name or f"openai:{model}"
         self._url = base_url.rstrip("/") + "/chat/completions"
         self._is_own = is_own
-        self._headers = _headers(api_key, headers or {})
+        self._headers = request_headers(api_key, headers or {})
         self._timeouts = timeouts
         self._limit_field = (
             "max_completion_tokens" if host.endswith(_NEW_LIMIT_HOSTS) else "max_tokens"
@@ -223,42 +215,6 @@ def _is_whole(status: int, headers: Mapping[str, str]) -> bool:
     return status != 200 or headers.get("content-type", "").startswith(
         ("application/json", "text/html")
     )
-
-
-def _checked_url(base_url: str) -> SplitResult:
-    try:
-        url = urlsplit(base_url)
-        is_good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        is_good = False
-    if not is_good or not _URL_TEXT.fullmatch(base_url):
-        raise ConfigError(
-            f"base_url {base_url!r} is no address of a model server. "
-            "Give one such as http://127.0.0.1:11434/v1."
-        )
-    if url.username is not None or url.query or url.fragment:
-        raise ConfigError(
-            "base_url must hold no user, query or fragment. Give a key by api_key or headers."
-        )
-    if url.path.rstrip("/").endswith("/chat/completions"):
-        raise ConfigError("base_url must end before /chat/completions. Remove that part.")
-    return url
-
-
-def _headers(api_key: str | None, extra: Mapping[str, str]) -> dict[str, str]:
-    headers = {"accept-encoding": "identity", "content-type": "application/json"}
-    headers["user-agent"] = "aicore"
-    if api_key:
-        if not _HEADER_VALUE.fullmatch(api_key):
-            raise ConfigError("api_key holds characters that no key has. Check for line breaks.")
-        headers["authorization"] = f"Bearer {api_key}"
-    for name, value in extra.items():
-        if name.lower() in _OWN_HEADERS or not _HEADER_NAME.fullmatch(name):
-            raise ConfigError(f"headers cannot set {name!r}. Remove it.")
-        if not _HEADER_VALUE.fullmatch(value):
-            raise ConfigError(f"The value of the header {name!r} is not printable ASCII text.")
-        headers[name.lower()] = value
-    return headers
 
 
 def _heads(model: str, options: Mapping[str, Any]) -> dict[bool, bytes]:

@@ -31,8 +31,8 @@ class UnreadableError(Exception):
 class Block:
     """A paragraph, a row or a list item, as a format gives it.
 
-    `section` is the path of headings above it. `place` is what is cited, such as "row 3"; where
-    there is none it is the section, or the number of the paragraph. `lead` is repeated when the
+    `section` is the path of headings above it. `place` is what is cited behind it, such as
+    "row 3"; where there is neither, it is the number of the paragraph. `lead` is repeated when the
     block is too long for one passage. A block that `is_alone` (a row) becomes a passage of its own.
     """
 
@@ -91,9 +91,11 @@ def passages_of(contents: Contents, name: str) -> Iterator[Passage]:
     title, depth = _title(blocks, _line(contents.title))
     context = " ".join(filter(None, (re.sub(r"[\W_]+", " ", name.rpartition(".")[0]), title)))
     for group in _grouped(blocks, depth):
-        place = group.first.place or " > ".join(group.section) or title
-        place = place or f"paragraph {group.number}"
-        above = " > ".join(group.section) if not group.first.is_alone else ""
+        above = " > ".join(group.section)
+        place = ", ".join(filter(None, (above, group.first.place)))
+        place = place or title or f"paragraph {group.number}"
+        if group.first.is_alone:
+            above = ""  # a row says what it is by the names of its columns
         for part in _split("\n".join(group.texts), group.lead):
             has_heading = not above or part.startswith(above)
             text = part if has_heading else f"{above}\n{part}"

@@ -44,6 +44,7 @@ class _Walk:
         self.blocks: list[Block] = []
         self._headings: dict[int, str] = {}
         self._words: list[str] = []
+        self._is_bare = False
 
     def through(self, root: Tag) -> None:
         todo: list[PageElement | None] = [root]
@@ -56,6 +57,7 @@ class _Walk:
             elif type(node) in (NavigableString, CData):  # not a comment or a doctype
                 self._words.append(" ".join(f"_{node}_".split())[1:-1])
         self._end_block()
+        self._end_heading()
 
     def _enter(self, tag: Tag, todo: list[PageElement | None]) -> None:
         if tag.name in _HEADINGS:
@@ -74,9 +76,22 @@ class _Walk:
         todo.extend(reversed(tag.contents))
 
     def _set_heading(self, level: int, text: str) -> None:
+        if level <= max(self._headings, default=0):
+            self._end_heading()
         self._headings = {one: kept for one, kept in self._headings.items() if one < level}
         if text:
             self._headings[level] = text
+            self._is_bare = True
+
+    def _end_heading(self) -> None:
+        """A heading with nothing below it says something itself."""
+        if self._is_bare:
+            *above, text = self._section()
+            self._add(Block(text=text, section=tuple(above)))
+
+    def _add(self, block: Block) -> None:
+        self.blocks.append(block)
+        self._is_bare = False
 
     def _took_question(self, tag: Tag) -> bool:
         """A question in bold that begins a paragraph stands on a line of its own."""
@@ -93,27 +108,24 @@ class _Walk:
             return False  # it only places things on the page
         self._end_block()
         names: list[str] = []
-        place = " > ".join(self._section())
         for number, row in enumerate(cells, start=1):
             texts = [tidied(cell.get_text(" ")).replace("\n", " ") for cell in row]
             if number == 1 and all(cell.name == "th" for cell in row):
                 names = texts
                 continue
-            self._add_row(row_text(names, texts), f"{place}, row {number}".removeprefix(", "))
+            self._add_row(row_text(names, texts), f"row {number}")
         return True
 
     def _add_row(self, text: str, place: str) -> None:
         lead = text.partition("; ")[0]
-        self.blocks.append(
-            Block(text=text, section=self._section(), place=place, lead=lead, is_alone=True)
-        )
+        self._add(Block(text=text, section=self._section(), place=place, lead=lead, is_alone=True))
 
     def _end_block(self) -> None:
         text = "".join(self._words)
         self._words = []
         if not text.strip():
             return
-        self.blocks.append(Block(text=text, section=self._section()))
+        self._add(Block(text=text, section=self._section()))
 
     def _section(self) -> tuple[str, ...]:
         return tuple(self._headings[level] for level in sorted(self._headings))
