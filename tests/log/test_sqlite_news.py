@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from aicore.errors import TemporaryError
-from aicore.log import SQLiteLog, sqlite_news
+from aicore.log import Event, SQLiteLog, sqlite_news
 from aicore.records import ConversationId
 
 SHOP = ConversationId("web:1")
@@ -38,7 +38,7 @@ async def test_two_writing_processes_are_heard_in_order_and_once(
         for writer in writers:
             assert json.loads(writer.stdout.readline()) == ["ready"]
         with anyio.fail_after(30):
-            heard = []
+            heard: list[Event] = []
             subscription = await started(log, say, SHOP)
             for writer in writers:
                 writer.stdin.write("\n")

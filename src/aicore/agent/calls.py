@@ -37,8 +37,12 @@ class _Done:
 
 
 def operation_key(business: str, session: Session, turn: TurnState, index: int) -> OperationKey:
-    """The key of one call: the same after any crash, different for any other call."""
-    identity = "\x1f".join((business, session.conversation, str(turn.id), str(index)))
+    """The key of one call: the same after any crash, different for any other call.
+
+    Also for a call of an erased conversation under the same id: they differ in `born_ms`.
+    """
+    place = (business, session.conversation, session.born_ms, turn.id, index)
+    identity = "\x1f".join(map(str, place))
     return OperationKey(hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:40])
 
 

@@ -192,12 +192,12 @@ class Compaction:
         cut = self._cut(session, room, self._limits.keep_turns)
         if cut is None or not self._is_worth_it(session, cut, room):
             return
-        before = session.transcript.summarized
+        before, born_ms = session.transcript.summarized, session.born_ms
         events = await self._events_of(session, cut)
         summary = await self._summarizer.write(before, events, self._summary_tokens(room))
 
         async def add(session: Session, journal: Journal) -> None:
-            is_cut_elsewhere = session.transcript.summarized != before
+            is_cut_elsewhere = (session.transcript.summarized, session.born_ms) != (before, born_ms)
             is_working = any(turn.rounds for turn in session.open_turns())
             if is_cut_elsewhere or is_working or cut.turns & session.turns.keys():
                 return  # what was read has changed: after the next turn, again
