@@ -12,6 +12,8 @@ from typing import Protocol
 
 import pytest
 
+from aicore.memory.chroma import ChromaVectors
+from aicore.memory.pinecone import PineconeVectors
 from aicore.memory.port import MemoryStore, VectorIndex
 from aicore.memory.sqlite import SQLiteMemory
 from aicore.memory.sqlite_vectors import SQLiteVectors
@@ -41,7 +43,8 @@ class Indexes:
 
 def _holder(folder: Path) -> Callable[[str], bool]:
     def holds(text: str) -> bool:
-        return any(text.encode() in path.read_bytes() for path in folder.iterdir())
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        return any(text.encode() in path.read_bytes() for path in files)
 
     return holds
 
@@ -57,8 +60,29 @@ def _sqlite_vectors(request: pytest.FixtureRequest, folder: Path) -> Indexes:
     return Indexes(make, _holder(folder))
 
 
+def _chroma(request: pytest.FixtureRequest, folder: Path) -> Indexes:
+    def make(*, model: str = "tiny") -> VectorIndex:
+        return ChromaVectors(folder / "chroma", model=model)
+
+    return Indexes(make, _holder(folder))
+
+
+def _pinecone(request: pytest.FixtureRequest, folder: Path) -> Indexes:
+    stub = request.getfixturevalue("pinecone_stub")  # not the vendor
+    stub.dimension, stub.lag = 3, 1
+
+    def make(*, model: str = "tiny") -> VectorIndex:
+        return PineconeVectors(host=stub.url, api_key=stub.api_key, model=model)
+
+    return Indexes(make, lambda text: text in str(stub.ids()))
+
+
 MEMORIES: dict[str, Callable[[pytest.FixtureRequest, Path], Memories]] = {"sqlite": _sqlite}
-INDEXES: dict[str, Callable[[pytest.FixtureRequest, Path], Indexes]] = {"sqlite": _sqlite_vectors}
+INDEXES: dict[str, Callable[[pytest.FixtureRequest, Path], Indexes]] = {
+    "chroma": _chroma,
+    "pinecone": _pinecone,
+    "sqlite": _sqlite_vectors,
+}
 
 
 @pytest.fixture(params=sorted(MEMORIES))

@@ -12,6 +12,7 @@ import pytest
 
 from aicore.errors import ConfigError, NotOpenError, StoreBusy, StoreError
 from aicore.memory.chroma import ChromaVectors
+from aicore.memory.chroma_folder import _ANEW, ChromaFolder, _name
 from aicore.memory.port import Namespace
 
 ANN, BOB = Namespace("main", "customer:ann"), Namespace("main", "customer:bob")
@@ -74,10 +75,7 @@ async def test_files_of_others_hold_nothing_of_what_was_in_memory(tmp_path: Path
             await index.put(Namespace("main", f"customer:{number}"), many(5000 + number, 1))
         await index.erase(ANN)
 
-    files = [path.read_bytes() for path in tmp_path.rglob("*.bin")]
-    assert len(files) >= 30
-    packed = [array.array("f", vector(number)).tobytes() for number in range(300)]
-    assert [one for one in packed if any(one in data for data in files)] == []
+    assert [n for n in range(300) if holding(tmp_path, vector(n), f"entry-{n}-end")] == []
 
 
 async def test_the_names_of_customers_are_in_no_file(tmp_path: Path) -> None:
@@ -90,19 +88,18 @@ async def test_the_names_of_customers_are_in_no_file(tmp_path: Path) -> None:
 async def test_a_removal_that_a_crash_cut_off_is_taken_up(tmp_path: Path) -> None:
     """At both places: before the original went, and after."""
     folder = tmp_path / "c"
-    async with ChromaVectors(folder, model="m") as index:
-        await index.put(ANN, many(0, 3))
-        await index.put(BOB, many(10, 3))
-        blocking = index._folder
-        for namespace, is_gone in ((ANN, False), (BOB, True)):
-            from aicore.memory.chroma_folder import _ANEW, _name
-
-            collection = blocking._collection(_name(namespace))
-            assert collection is not None
-            kept = sorted(collection.get(include=[])["ids"])[:2]
-            blocking._copy(collection, kept, _name(namespace) + _ANEW)
-            if is_gone:
-                blocking._opened().delete_collection(_name(namespace))
+    cut_off = ChromaFolder(folder)
+    cut_off.open("m")
+    cut_off.put(ANN, many(0, 3))
+    cut_off.put(BOB, many(10, 3))
+    for namespace, is_gone in ((ANN, False), (BOB, True)):
+        collection = cut_off._collection(_name(namespace))
+        assert collection is not None
+        kept = sorted(collection.get(include=[])["ids"])[:2]
+        cut_off._copy(collection, kept, _name(namespace) + _ANEW)
+        if is_gone:
+            cut_off._opened().delete_collection(_name(namespace))
+    cut_off.close()
 
     async with ChromaVectors(folder, model="m") as index:
         assert len(await index.nearest(ANN, vector(0), 9)) == 3
@@ -127,13 +124,34 @@ async def test_another_embedder_is_refused_and_the_folder_left_as_it_was(tmp_pat
         assert len(await index.nearest(ANN, vector(0), 9)) == 2
 
 
-async def test_a_second_one_on_the_folder_is_told_that_it_is_busy(tmp_path: Path) -> None:
+async def test_a_folder_that_another_program_has_open_is_busy(tmp_path: Path) -> None:
+    async with ChromaVectors(tmp_path / "c", model="m") as index:
+        await index.put(ANN, many(0, 2))
+    other = sqlite3.connect(tmp_path / "c" / "aicore.sqlite3")
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(StoreBusy):
+        async with ChromaVectors(tmp_path / "c", model="m"):
+            pass
+
+    other.close()
+    async with ChromaVectors(tmp_path / "c", model="m") as index:
+        assert len(await index.nearest(ANN, vector(0), 9)) == 2
+
+
+async def test_an_erase_that_a_crash_cut_off_is_finished_at_the_next_opening(
+    tmp_path: Path,
+) -> None:
+    cut_off = ChromaFolder(tmp_path / "c")
+    cut_off.open("m")
+    cut_off.put(ANN, many(0, 300))
+    cut_off._note("has_traces", 1)
+    cut_off._opened().delete_collection(_name(ANN))
+    cut_off.close()
+    assert holding(tmp_path, vector(7), "entry-7-end"), "the test would see it"
+
     async with ChromaVectors(tmp_path / "c", model="m"):
-        with pytest.raises(StoreBusy):
-            async with ChromaVectors(tmp_path / "c", model="m"):
-                pass
-    async with ChromaVectors(tmp_path / "c", model="m"):
-        pass
+        assert holding(tmp_path, vector(7), "entry-7-end") == []
 
 
 async def test_a_folder_of_a_newer_chroma_is_refused(tmp_path: Path) -> None:

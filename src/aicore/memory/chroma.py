@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
@@ -25,8 +27,21 @@ _CALL_S = 30.0
 _REWRITE_S = 600.0
 
 
+class _Place:
+    """A folder that this process has open, its thread, and how many use it."""
+
+    def __init__(self, path: Path) -> None:
+        self.folder = ChromaFolder(path)
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="aicore-chroma")
+        self.users = 0
+
+
+_places: dict[Path, _Place] = {}
+_places_lock = threading.Lock()
+
+
 class ChromaVectors:
-    """Vectors in one folder, which one process has open at a time.
+    """Vectors in one folder, which one process at a time has open, as often as it likes.
 
     `model` names the embedder. Similar vectors are found by HNSW, so now and then one of the best
     is missed. `remove` writes the namespace anew and `erase` compacts the folder's database, as
@@ -35,14 +50,18 @@ class ChromaVectors:
     """
 
     def __init__(self, folder: Path | str, *, model: str) -> None:
-        self._path = Path(folder)
-        self._folder = ChromaFolder(self._path, model)
-        self._thread: ThreadPoolExecutor | None = None
+        self._path = Path(folder).absolute()
+        self._model = model
+        self._place: _Place | None = None
 
     async def __aenter__(self) -> Self:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="aicore-chroma")
+        if self._place is not None:
+            raise NotOpenError(f"Chroma in {self._path} is open already. Make another object.")
+        with _places_lock:
+            self._place = _places.setdefault(self._path, _Place(self._path))
+            self._place.users += 1
         try:
-            await self._run(_CALL_S, self._folder.open)
+            await self._run(_CALL_S, self._place.folder.open, self._model)
         except BaseException:
             await self._close()
             raise
@@ -59,46 +78,55 @@ class ChromaVectors:
     async def put(self, namespace: Namespace, vectors: Mapping[str, Sequence[float]]) -> None:
         """Keep vectors under these ids, in place of earlier ones. Found from now on."""
         if vectors:
-            await self._run(_REWRITE_S, self._folder.put, namespace, vectors)
+            await self._run(_REWRITE_S, self._opened().folder.put, namespace, vectors)
 
     async def nearest(
         self, namespace: Namespace, vector: Sequence[float], k: int
     ) -> Sequence[Near]:
         """The ids with the most similar vectors, best first, at most `k`."""
-        return await self._run(_CALL_S, self._folder.nearest, namespace, vector, k)
+        return await self._run(_CALL_S, self._opened().folder.nearest, namespace, vector, k)
 
     async def missing(self, namespace: Namespace, ids: Collection[str]) -> Collection[str]:
         """Those of `ids` that have no vector."""
-        return await self._run(_CALL_S, self._folder.missing, namespace, ids)
+        return await self._run(_CALL_S, self._opened().folder.missing, namespace, ids)
 
     async def remove(self, namespace: Namespace, ids: Collection[str]) -> None:
         """Delete vectors for good: their bytes are in none of the folder's files afterwards."""
         if ids:
-            await self._run(_REWRITE_S, self._folder.remove, namespace, ids)
+            await self._run(_REWRITE_S, self._opened().folder.remove, namespace, ids)
 
     async def erase(self, namespace: Namespace) -> None:
         """Delete all vectors of a namespace for good, as `remove` does."""
-        await self._run(_REWRITE_S, self._folder.erase, namespace)
+        await self._run(_REWRITE_S, self._opened().folder.erase, namespace)
 
     async def _close(self) -> None:
-        if self._thread is None:
+        place, self._place = self._place, None
+        if place is None:
             return
-        with anyio.CancelScope(shield=True), contextlib.suppress(StoreBusy):
-            await self._run(_CALL_S, self._folder.close)
-        self._thread.shutdown(wait=False)
-        self._thread = None
+        with _places_lock:
+            place.users -= 1
+            is_last = place.users == 0
+            if is_last:
+                del _places[self._path]
+        if is_last:
+            with anyio.CancelScope(shield=True):
+                try:
+                    await self._run_in(place, _CALL_S, place.folder.close)
+                finally:
+                    place.thread.shutdown(wait=False)
 
     async def _run(
         self, deadline_s: float, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Do a blocking call in the one thread, in order.
+        return await self._run_in(self._opened(), deadline_s, partial(call, *args, **kwargs))
+
+    async def _run_in(self, place: _Place, deadline_s: float, call: Callable[[], T]) -> T:
+        """Do a blocking call in the folder's thread, in order.
 
         When cancelled, it is either never done, or waited for: not done later.
         """
-        if self._thread is None:
-            raise NotOpenError(f"Chroma in {self._path} is not open. Use `async with`.")
         ended = anyio.Event()
-        future = self._thread.submit(call, *args, **kwargs)
+        future = place.thread.submit(call)
         future.add_done_callback(_tell(ended, asyncio.get_running_loop()))
         try:
             with anyio.fail_after(deadline_s):
@@ -115,6 +143,11 @@ class ChromaVectors:
                     await ended.wait()
             raise
         return future.result()
+
+    def _opened(self) -> _Place:
+        if self._place is None:
+            raise NotOpenError(f"Chroma in {self._path} is not open. Use `async with`.")
+        return self._place
 
 
 def _tell(ended: anyio.Event, loop: asyncio.AbstractEventLoop) -> Callable[[Future[T]], None]:

@@ -36,6 +36,15 @@ _MARK = "aicore.sqlite3"
 _SHAPE = {"hnsw": {"space": "cosine"}}
 _ANEW = "-anew"
 _BATCH = 1000
+_LOCK_S = 2.0
+# One row. `has_traces` while vectors are deleted whose bytes may still be in a file.
+_TABLE = """
+    CREATE TABLE IF NOT EXISTS mark (
+        id INTEGER PRIMARY KEY CHECK (id = 1), model TEXT NOT NULL, dimensions INTEGER NOT NULL,
+        chroma TEXT NOT NULL, has_traces INTEGER NOT NULL
+    ) STRICT
+"""
+_FIRST = "INSERT OR IGNORE INTO mark VALUES (1, ?, 0, ?, 0)"
 
 # Of chroma-hnswlib's header.bin: version, offset, places, elements, bytes an element takes.
 _HEADER = struct.Struct("<iQQQQ")
@@ -44,21 +53,25 @@ _LENGTH_BYTES = 4
 
 
 class ChromaFolder:
-    """One open folder. `model` names the embedder whose vectors it holds."""
+    """One folder, which the process has open once, for one embedder."""
 
-    def __init__(self, folder: Path, model: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._model = model
+        self._model = ""
         self._chromadb: Any = None
         self._client: ClientAPI | None = None
         self._mark: sqlite3.Connection | None = None
         self._dimensions = 0
 
-    def open(self) -> None:
+    def open(self, model: str) -> None:
         """Lock the folder and open what is in it; made if missing, for its owner alone.
 
+        When it is open already, only look whether that is for the same embedder.
         Raises: ConfigError, StoreBusy, StoreError.
         """
+        if self._client is not None:
+            self._check_model(model)
+            return
         try:
             import chromadb
         except ImportError as exc:
@@ -66,10 +79,11 @@ class ChromaFolder:
         self._chromadb = chromadb
         try:
             with self._translated():
-                self._open_mark()
+                self._open_mark(model)
                 self._clear_ends()
                 self._start_chroma()
                 self._finish_rewrites()
+                self._finish_erasing()
         except BaseException:
             self.close()
             raise
@@ -90,14 +104,14 @@ class ChromaFolder:
             self._check_length(vector)
             self._dimensions = self._dimensions or len(vector)
         with self._translated():
-            self._keep_dimensions()
+            self._note("dimensions", self._dimensions)
             collection = self._opened().get_or_create_collection(
                 _name(namespace),
                 configuration=_SHAPE,  # type: ignore[arg-type]  # a TypedDict of theirs
                 embedding_function=None,
             )
             for batch in _batches(vectors):
-                collection.upsert(ids=batch, embeddings=[vectors[id_] for id_ in batch])
+                collection.upsert(ids=batch, embeddings=[list(vectors[id_]) for id_ in batch])
 
     def nearest(self, namespace: Namespace, vector: Sequence[float], k: int) -> Sequence[Near]:
         """See VectorIndex."""
@@ -107,7 +121,7 @@ class ChromaFolder:
             if collection is None or k < 1:
                 return ()
             found: Any = collection.query(
-                query_embeddings=[vector], n_results=k, include=["distances"]
+                query_embeddings=[list(vector)], n_results=k, include=["distances"]
             )
         pairs = zip(found["ids"][0], found["distances"][0], strict=True)
         return [Near(id_, 1.0 - distance) for id_, distance in pairs]
@@ -130,24 +144,29 @@ class ChromaFolder:
             if collection is None:
                 return
             stays = sorted(set(collection.get(include=[])["ids"]) - set(ids))
+            self._note("has_traces", 1)
             if stays:
                 self._copy(collection, stays, name + _ANEW)
             self._opened().delete_collection(name)
             if stays:
                 self._opened().get_collection(name + _ANEW, embedding_function=None).modify(name)
-            self._compact()
+            self._finish_erasing()
 
     def erase(self, namespace: Namespace) -> None:
-        """Drop a namespace, then clear away its files. What a broken erase left goes as well."""
+        """Drop a namespace, then clear away its files."""
         with self._translated():
             if self._collection(_name(namespace)) is not None:
+                self._note("has_traces", 1)
                 self._opened().delete_collection(_name(namespace))
-            self._compact()
+            self._finish_erasing()
 
     def _opened(self) -> ClientAPI:
         if self._client is None:
-            raise StoreError(f"Chroma in {self._folder} did not open again. Restart the program.")
+            raise self._closed()
         return self._client
+
+    def _closed(self) -> StoreError:
+        return StoreError(f"Chroma in {self._folder} did not open again. Restart the program.")
 
     def _collection(self, name: str) -> Vectors | None:
         try:
@@ -178,6 +197,12 @@ class ChromaFolder:
                 client.get_collection(name, embedding_function=None).modify(
                     name.removesuffix(_ANEW)
                 )
+
+    def _finish_erasing(self) -> None:
+        """Clear away what is deleted, now or by an erase that a crash cut off."""
+        if self._noted("has_traces"):
+            self._compact()
+            self._note("has_traces", 0)
 
     def _compact(self) -> None:
         """Delete files of collections that are gone, and the free pages of the database."""
@@ -213,53 +238,56 @@ class ChromaFolder:
         )
         self._client = self._chromadb.PersistentClient(str(self._folder), settings)
 
-    def _open_mark(self) -> None:
+    def _open_mark(self, model: str) -> None:
         """Lock the folder for as long as it is open, and look whose vectors it holds."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if (self._folder / _DATABASE).exists() and not (self._folder / _MARK).exists():
             raise StoreError(
                 f"{self._folder} belongs to another program. Name another folder for Chroma."
             )
-        self._mark = sqlite3.connect(self._folder / _MARK, timeout=1.0, isolation_level=None)
+        self._mark = sqlite3.connect(self._folder / _MARK, timeout=_LOCK_S, isolation_level=None)
         # The lock of the next transaction is kept until the connection is closed.
         self._mark.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._mark.execute("BEGIN EXCLUSIVE")
-        self._mark.execute(
-            "CREATE TABLE IF NOT EXISTS mark (model TEXT, dimensions INTEGER, chroma TEXT) STRICT"
-        )
-        row = self._mark.execute("SELECT model, dimensions, chroma FROM mark").fetchone()
-        version = self._chromadb.__version__
-        if row is None:
-            self._mark.execute("INSERT INTO mark VALUES (?, 0, ?)", (self._model, version))
-        else:
-            self._check_mark(*row)
-            self._mark.execute("UPDATE mark SET model = ?, chroma = ?", (self._model, version))
-        self._mark.execute("COMMIT")
-
-    def _check_mark(self, model: str, dimensions: int, chroma: str) -> None:
+        self._mark.execute(_TABLE)
+        self._mark.execute(_FIRST, (model, self._chromadb.__version__))
+        chroma = str(self._noted("chroma"))
         if _version(chroma) > _version(self._chromadb.__version__):
             raise StoreError(
                 f"{self._folder} was written by Chroma {chroma}, and this is "
                 f"{self._chromadb.__version__}. Upgrade chromadb."
             )
-        if dimensions and model != self._model:
+        self._model = str(self._noted("model"))
+        self._dimensions = int(self._noted("dimensions"))
+        if self._dimensions:
+            self._check_model(model)
+        self._model = model
+        self._note("model", model)
+        self._note("chroma", self._chromadb.__version__)
+        self._mark.execute("COMMIT")
+
+    def _noted(self, name: str) -> Any:
+        if self._mark is None:
+            raise self._closed()
+        return self._mark.execute(f"SELECT {name} FROM mark").fetchone()[0]  # noqa: S608  # ours
+
+    def _note(self, name: str, value: int | str) -> None:
+        if self._mark is None:
+            raise self._closed()
+        self._mark.execute(f"UPDATE mark SET {name} = ?", (value,))  # noqa: S608  # ours
+
+    def _check_model(self, model: str) -> None:
+        if model != self._model:
             raise ConfigError(
-                f"{self._folder} holds vectors of the embedder {model!r}, not of "
-                f"{self._model!r}. {self._how_anew()}"
+                f"{self._folder} is for vectors of the embedder {self._model!r}, not of "
+                f"{model!r}. {self._how_anew()}"
             )
-        self._dimensions = dimensions
 
     def _check_length(self, vector: Sequence[float]) -> None:
         if self._dimensions not in {0, len(vector)}:
             raise ConfigError(
                 f"{self._folder} holds vectors of {self._dimensions} numbers, and "
                 f"{self._model!r} gave {len(vector)}. {self._how_anew()}"
-            )
-
-    def _keep_dimensions(self) -> None:
-        if self._mark is not None:
-            self._mark.execute(
-                "UPDATE mark SET dimensions = ?1 WHERE dimensions <> ?1", (self._dimensions,)
             )
 
     def _how_anew(self) -> str:
