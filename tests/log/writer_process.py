@@ -6,7 +6,8 @@
     writer_process.py crash PATH KILLS SEED       run writers, kill each at a random moment
     writer_process.py birth FOLDER KILLS SEED     the same, each while it makes a new file
 
-`race` and `crash` print what was acknowledged, one JSON list a line.
+PATH is a SQLite file or a postgresql:// url. `race` and `crash` print what was acknowledged, one
+JSON list a line.
 """
 
 import asyncio
@@ -21,8 +22,9 @@ import sys
 import anyio
 
 from aicore.errors import Fenced, StoreBusy
-from aicore.log import SQLiteLog
+from aicore.log import EventLog, SQLiteLog
 from aicore.log.events import MessageReceived, ReplySent, ToolStarted
+from aicore.log.postgres import PostgresLog
 from aicore.records import ConversationId, OperationKey, Principal
 
 SHOP = ConversationId("web:1")
@@ -32,19 +34,23 @@ def tell(*facts: object) -> None:
     os.write(1, json.dumps(facts).encode() + b"\n")
 
 
+def open_at(path: str) -> EventLog:
+    return PostgresLog(path) if path.startswith("postgresql://") else SQLiteLog(path)
+
+
 def said(text: str, message_id: str) -> MessageReceived:
     return MessageReceived(text=text, principal=Principal("customer"), message_id=message_id)
 
 
 async def hold(path: str, conversation: str) -> None:
-    async with SQLiteLog(path) as log:
+    async with open_at(path) as log:
         await log.claim(ConversationId(conversation))
         tell("held", os.getpid())
         await anyio.to_thread.run_sync(sys.stdin.read)
 
 
 async def race(path: str, name: str, count: str) -> None:
-    async with SQLiteLog(path) as log:
+    async with open_at(path) as log:
         tell("ready")
         await anyio.to_thread.run_sync(sys.stdin.readline)
         for number in range(int(count)):
@@ -67,7 +73,7 @@ async def race(path: str, name: str, count: str) -> None:
 async def write_until_killed(path: str, run: int) -> None:
     await anyio.lowlevel.checkpoint()
     tell("opening")
-    async with SQLiteLog(path) as log, anyio.create_task_group() as tasks:
+    async with open_at(path) as log, anyio.create_task_group() as tasks:
 
         async def write(conversation: ConversationId) -> None:
             for number in itertools.count():

@@ -26,7 +26,8 @@ T = TypeVar("T")
 Connection: TypeAlias = "AsyncConnection[tuple[Any, ...]]"
 
 _CONNECT_S = 5
-_CHECKOUT_S = 5.0
+_PATIENCE_S = 5.0
+_PAUSE_S = 0.1
 _STATEMENT_S = 30.0
 _ANSWER_S = _STATEMENT_S + 5.0  # the server gives up first, and then the outcome is known
 _TRIES = 8
@@ -67,8 +68,9 @@ class Postgres:
     """A pool of connections to the tables of one schema.
 
     `url` is a libpq connection string, postgresql://user:password@host:port/database. At most
-    `max_connections` are open at once; further callers wait five seconds for one. A connection
-    that the server closed while it was idle is replaced before it is used.
+    `max_connections` are open at once. Callers wait five seconds for one, and as long for a
+    server that starts again or fails over. A connection that the server closed while it was idle
+    is replaced before it is used.
     """
 
     def __init__(self, url: str, schema: PostgresSchema, *, max_connections: int = 8) -> None:
@@ -95,7 +97,7 @@ class Postgres:
         from psycopg_pool import AsyncConnectionPool
 
         try:
-            async with await self.connect() as connection:
+            async with await self._connect_patiently() as connection:
                 await _migrate(connection, self.schema)
             pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
                 self._url,
@@ -103,8 +105,8 @@ class Postgres:
                 configure=self._configure,
                 min_size=1,
                 max_size=self._max_connections,
-                timeout=_CHECKOUT_S,
-                reconnect_timeout=_CHECKOUT_S,
+                timeout=_PATIENCE_S,
+                reconnect_timeout=_PATIENCE_S,
                 num_workers=1,
                 name=self.schema.name,
                 open=False,
@@ -123,7 +125,7 @@ class Postgres:
         while self._running:
             self._idle = anyio.Event()
             await self._idle.wait()
-        await pool.close(_CHECKOUT_S)
+        await pool.close(_PATIENCE_S)
 
     def check_open(self) -> None:
         """Raise NotOpenError unless it is open."""
@@ -146,6 +148,16 @@ class Postgres:
                 raise translate(exc, self._where) from exc
             raise
         return connection
+
+    async def _connect_patiently(self) -> Connection:
+        give_up_s = anyio.current_time() + _PATIENCE_S
+        while True:
+            try:
+                return await self.connect()
+            except StoreBusy:
+                if anyio.current_time() > give_up_s:
+                    raise
+            await anyio.sleep(_PAUSE_S)
 
     async def fetch(self, statement: str, values: object = None) -> list[tuple[Any, ...]]:
         """Run one statement, which is its own transaction, and give its rows; see `run`."""
