@@ -170,7 +170,7 @@ def _vectors(answer: Mapping[str, Any], count: int, backend: Backend) -> Sequenc
             vectors[one.get("index", place)] = _numbers(one["embedding"])
     except (AttributeError, KeyError, TypeError, ValueError, struct.error) as exc:
         raise _unusable(backend) from exc
-    if sorted(vectors) != list(range(count)) or not all(map(_is_vector, vectors.values())):
+    if vectors.keys() != set(range(count)) or not all(map(_is_vector, vectors.values())):
         raise _unusable(backend)
     return [vectors[place] for place in range(count)]
 
