@@ -1,0 +1,220 @@
+"""Recall: what is worth telling a model, found by words and, where there is one, by meaning.
+
+Words decide wherever they say something; meaning adds what they do not reach. How the two are
+weighed was measured, see docs/memory-recall.md.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from aicore.errors import AicoreError, TemporaryError
+from aicore.memory.port import (
+    Embedder,
+    Entry,
+    Found,
+    MemoryStore,
+    Namespace,
+    Near,
+    Query,
+    Source,
+    VectorIndex,
+)
+from aicore.memory.sensitive import data_class_of
+from aicore.memory.showing import show
+from aicore.memory.words import words_of
+from aicore.records import DataClass
+
+__all__ = ["Recall", "RecallLimits", "show"]
+
+_log = logging.getLogger(__name__)
+
+_AT_ONCE = 32
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecallLimits:
+    """What a recall may cost, and how it weighs.
+
+    `candidates`: how many entries of each namespace are looked at. `embed_s`: how long a query's
+    vector is waited for; recall goes by words alone then. `meaning`: what the nearest vector
+    counts where no word was found, against 1.0 for the best match of all words. `recency`: what
+    an entry of today has ahead of an old one, halved every 90 days.
+    """
+
+    candidates: int = 50
+    embed_s: float = 2.0
+    meaning: float = 0.6
+    recency: float = 0.02
+
+
+class Recall:
+    """Finds entries in a store by their words and, with an index and an embedder, by meaning.
+
+    It opens and closes nothing. Sensitive texts are never sent to a managed embedder.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        vectors: VectorIndex | None = None,
+        embedder: Embedder | None = None,
+        *,
+        limits: RecallLimits = RecallLimits(),  # frozen
+    ) -> None:
+        self._store = store
+        self._vectors = vectors
+        self._embedder = embedder
+        self._limits = limits
+        self._is_down = False
+
+    async def find(
+        self,
+        namespaces: Sequence[Namespace],
+        text: str,
+        *,
+        now_ms: int,
+        data_classes: Collection[DataClass] | None = None,
+        leave_out: Callable[[Source], bool] = lambda _: False,
+        k: int = 10,
+    ) -> Sequence[Found]:
+        """Give the entries of these namespaces that answer a text best, best first, at most `k`.
+
+        Only such as hold at `now_ms`, are of `data_classes` (None: all), and whose source is not
+        left out. An embedder or index that is down is logged once; words are enough then.
+
+        Raises: StoreBusy, StoreError of the store; ConfigError of the embedder or the index.
+        """
+        vector: list[Sequence[float]] = []
+        by_words: dict[Namespace, Sequence[Found]] = {}
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._embed_query, text, vector)
+            query = Query(
+                text=text, k=self._limits.candidates, at_ms=now_ms, data_classes=data_classes
+            )
+            for namespace in namespaces:
+                by_words[namespace] = await self._store.search(namespace, query)
+        words = frozenset(words_of(text))
+        ranked: list[Found] = []
+        for namespace in namespaces:
+            near = await self._nearest(namespace, vector)
+            found = await self._with_near(namespace, by_words[namespace], near)
+            allowed = {
+                id_: one
+                for id_, one in found.items()
+                if _holds(one.entry, now_ms)
+                and (data_classes is None or one.entry.data_class in data_classes)
+                and not leave_out(one.entry.source)
+            }
+            ranked += self._weigh(allowed, near, words, now_ms)
+        ranked.sort(key=lambda one: (-one.score, -one.entry.at_ms, one.entry.id))
+        return ranked[:k]
+
+    async def embed_missing(self, namespace: Namespace, entries: Sequence[Entry]) -> None:
+        """Make vectors of those entries that have none. Sensitive ones stay out of managed hands.
+
+        Without an index or an embedder nothing is done.
+
+        Raises: StoreBusy, StoreError; ProviderUnavailable, CredentialError, ConfigError.
+        """
+        embedder, vectors = self._embedder, self._vectors
+        if embedder is None or vectors is None:
+            return
+        wanted = {
+            entry.id: entry
+            for entry in entries
+            if embedder.locality != "managed" or entry.data_class != "sensitive"
+        }
+        missing = sorted(await vectors.missing(namespace, wanted)) if wanted else []
+        for start in range(0, len(missing), _AT_ONCE):
+            ids = missing[start : start + _AT_ONCE]
+            made = await embedder.embed([wanted[id_].text for id_ in ids])
+            await vectors.put(namespace, dict(zip(ids, made, strict=True)))
+            # Somebody may have had them forgotten meanwhile.
+            gone = set(ids) - set(await self._store.get(namespace, ids))
+            if gone:
+                await vectors.remove(namespace, gone)
+
+    async def _embed_query(self, text: str, into: list[Sequence[float]]) -> None:
+        embedder = self._embedder
+        if embedder is None or self._vectors is None or not text.strip():
+            return
+        if embedder.locality == "managed" and data_class_of(text) == "sensitive":
+            return
+        try:
+            with anyio.fail_after(self._limits.embed_s):
+                into += await embedder.embed([text])
+        except (TemporaryError, TimeoutError) as error:
+            self._went_down(error)
+        else:
+            self._is_down = False
+
+    async def _nearest(
+        self, namespace: Namespace, vector: Sequence[Sequence[float]]
+    ) -> dict[str, float]:
+        if self._vectors is None or not vector:
+            return {}
+        try:
+            near: Sequence[Near] = await self._vectors.nearest(
+                namespace, vector[0], self._limits.candidates
+            )
+        except TemporaryError as error:
+            self._went_down(error)
+            return {}
+        return {one.id: one.similarity for one in near}
+
+    def _went_down(self, error: Exception) -> None:
+        if not self._is_down:
+            code = error.code if isinstance(error, AicoreError) else "timeout"
+            _log.warning("recall_by_words_only error=<%s> | the embedder or index is down", code)
+        self._is_down = True
+
+    async def _with_near(
+        self, namespace: Namespace, found: Sequence[Found], near: Mapping[str, float]
+    ) -> dict[str, Found]:
+        """Add, without a score, what only the vectors found; what is not in the store is gone."""
+        both = {one.entry.id: one for one in found}
+        others = [id_ for id_ in near if id_ not in both]
+        if others:
+            entries = await self._store.get(namespace, others)
+            both |= {id_: Found(entry, 0.0) for id_, entry in entries.items()}
+        return both
+
+    def _weigh(
+        self,
+        found: Mapping[str, Found],
+        near: Mapping[str, float],
+        words: frozenset[str],
+        now_ms: int,
+    ) -> list[Found]:
+        """Score the entries of one namespace so that those of several can be compared.
+
+        The best by words gets the share of the looked-for words that it has, others less in
+        proportion; what is missing of that share is what vectors can make up for.
+        """
+        best = max(found.values(), key=lambda one: one.score, default=None)
+        share = _share(best.entry, words) if best is not None and best.score > 0 else 0.0
+        meaning = self._limits.meaning * (1 - share)
+        weighed = []
+        for id_, one in found.items():
+            score = share * one.score / best.score if best is not None and share else 0.0
+            score += meaning * max(near.get(id_, 0.0), 0.0)
+            age_days = max(now_ms - one.entry.at_ms, 0) / _DAY_MS
+            score *= 1 + self._limits.recency * 0.5 ** (age_days / 90)
+            weighed.append(Found(one.entry, score))
+        return weighed
+
+
+def _share(entry: Entry, words: frozenset[str]) -> float:
+    has = words_of(f"{entry.text}\n{entry.context}")
+    return max(len(words.intersection(has)) / len(words), 0.1) if words else 0.0
+
+
+def _holds(entry: Entry, at_ms: int) -> bool:
+    is_over = entry.valid_to_ms is not None and entry.valid_to_ms <= at_ms
+    return entry.valid_from_ms <= at_ms and not is_over
