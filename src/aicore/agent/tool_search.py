@@ -19,6 +19,8 @@ from aicore.records import Tool, ToolCall, ToolResult
 __all__ = ["CALL_TOOL", "FIND_TOOLS", "ToolSearch", "malformed", "meant"]
 
 _MOST_FOUND = 5
+_SERVERS_NAMED = 2
+_MOST_NAMED = 30
 _LONGEST_DESCRIPTION = 2_000
 _LONGEST_SCHEMA = 6_000
 
@@ -89,7 +91,7 @@ class ToolSearch:
         if not found:
             servers = ", ".join(sorted({tool.server for tool in tools}))
             return _mistake(f"No tool fits. Try other words. There are tools of: {servers}.")
-        return ToolResult(text="\n".join(map(_shown, found)))
+        return ToolResult(text="\n".join([*map(_shown, found), *_beside(found, tools)]))
 
 
 def meant(call: ToolCall) -> ToolCall:
@@ -120,6 +122,19 @@ def _shown(tool: Tool) -> str:
     if len(schema) > _LONGEST_SCHEMA:
         schema = f"{schema[:_LONGEST_SCHEMA]} [cut]"
     return f"## {tool.name}\n{tool.description[:_LONGEST_DESCRIPTION]}\nparameters: {schema}"
+
+
+def _beside(found: Sequence[Tool], tools: Sequence[Tool]) -> list[str]:
+    """The names of what else the servers of the best tools have: often the need in other words."""
+    servers = dict.fromkeys(tool.server for tool in found[:_SERVERS_NAMED])
+    names = {server: [t.name for t in tools if t.server == server] for server in servers}
+    shown = {tool.name for tool in found}
+    others = {server: [name for name in names[server] if name not in shown] for server in servers}
+    return [
+        f"Also of {server}, to be looked for by name: {', '.join(rest[:_MOST_NAMED])}"
+        for server, rest in others.items()
+        if rest
+    ]
 
 
 def _mistake(text: str) -> ToolResult:
