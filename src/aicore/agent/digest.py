@@ -47,6 +47,7 @@ IDENTIFYING = ("contacts", "unclear", "done", "seen")
 """Sections that stay beside a summary that a model wrote."""
 
 _CONTROLS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
+_FENCE = re.compile(r"\A<data from=\"[^\"]*\">\n|\n</data>")
 _LONGEST_READ = 100_000
 _EMAIL = re.compile(r"[\w.+'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
 _PHONE = re.compile(r"(?<![\w.:/-])(?:\+|00?)[1-9][\d ()/.-]{5,18}\d(?![\w:])")
@@ -135,23 +136,32 @@ class Digest:
     def shorten(self, tokens: int) -> None:
         """Leave out the oldest lines of each section until all fit into `tokens` together.
 
-        Notes are cut to half of that, and what they need is taken from the lines.
+        Notes are cut to half of that, and what they need is taken from the lines. What a section
+        does not need of its share goes to the others, in their order.
         """
         self.notes = cut(self.notes, tokens // 2)
         tokens -= estimate(self.notes)
+        kept = {}
+        spare = 0
         for section, (_, share) in _SHARES.items():
+            kept[section], left = self._fitting(section, 0, int(tokens * share))
+            spare += left
+        for section in _SHARES:
+            kept[section], spare = self._fitting(section, kept[section], spare)
             lines = self.lines.get(section, [])
-            room = int(tokens * share)
-            kept = 0
-            for line in reversed(lines):
-                room -= estimate(line) + 1
-                if room < 0:
-                    break
-                kept += 1
-            gone = len(lines) - kept
-            if gone:
+            if gone := len(lines) - kept[section]:
                 self.lines[section] = lines[gone:]
                 self.left_out[section] = self.left_out.get(section, 0) + gone
+
+    def _fitting(self, section: str, kept: int, room: int) -> tuple[int, int]:
+        """How many of the newest lines fit where `kept` have room already; the room then left."""
+        for line in reversed(self.lines.get(section, [])[: -kept or None]):
+            needed = estimate(line) + 1
+            if needed > room:
+                break
+            room -= needed
+            kept += 1
+        return kept, room
 
     def render(self, sections: Iterable[str] = tuple(_SHARES)) -> str:
         """The notes, and the lines under their headings."""
@@ -214,7 +224,7 @@ class _Turn:
         self._digest.add(section, f"{self._day} {line}")
 
     def _message(self, body: MessageReceived) -> None:
-        text, who = body.text[:_LONGEST_READ], body.principal.kind
+        text, who = body.text[:_LONGEST_READ], str(body.principal.kind)
         if len(body.text) > _LONGEST_READ:
             who = f"{who}, in a message of {len(body.text):,} characters"
         self._question = f'{who}: "{one_line(text, 110)}"'
@@ -240,17 +250,18 @@ class _Turn:
         self._seen("assistant", references_in(text[:_LONGEST_READ]))
 
     def _finished(self, body: ToolFinished) -> None:
-        found = references_of(body.structured, (body.full_text or body.text)[:_LONGEST_READ])
+        text = _FENCE.sub("", (body.full_text or body.text)[:_LONGEST_READ])
+        found = references_of(body.structured, text)
         call = self._calls.get(body.call_id)
         if body.outcome == "unknown":
-            self._add("unclear", f"{_shown(call, body.tool)}: {one_line(body.text, 120)}")
+            self._add("unclear", f"{_shown(call, body.tool)}: {one_line(text, 120)}")
         elif body.call_id not in self._started:
             if not body.is_error:
                 self._seen(body.tool, found)
         elif body.is_error:
-            self._add("done", f"{_shown(call, body.tool)}: failed, {one_line(body.text, 80)}")
+            self._add("done", f"{_shown(call, body.tool)}: failed, {one_line(text, 80)}")
         else:
-            gave = f" ({', '.join(found)})" if found else ""
+            gave = f" ({', '.join(found)})" if found else f", {one_line(text, 60)}"
             self._add("done", f"{_shown(call, body.tool)}: done{gave}")
 
     def _decided(self, body: ApprovalDecided) -> None:
