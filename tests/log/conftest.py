@@ -1,9 +1,11 @@
 """What the tests of the log share."""
 
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,3 +51,15 @@ def start_writer() -> Iterator[StartWriter]:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+@pytest.fixture
+def proxy(valkey: Any) -> Any:
+    """Makes proxies in front of the Valkey server: see redis_proxy.py."""
+    path = Path(__file__).with_name("redis_proxy.py")
+    spec = importlib.util.spec_from_file_location("redis_proxy", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Proxy

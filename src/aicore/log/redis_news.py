@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 
-from aicore.errors import AicoreError
+from aicore.errors import AicoreError, StoreError
 from aicore.log.events import Event
 from aicore.log.fanout import Fanout
 from aicore.log.redis_server import RedisServer
@@ -57,7 +57,7 @@ class News(Fanout):
             self._listening = anyio.CancelScope()
             # Not in a task group: a log is entered and left by whoever uses it, in any order,
             # and a group must be left by the task that entered it.
-            self._listener = asyncio.get_running_loop().create_task(self._listen())
+            self._listener = asyncio.create_task(self._listen())  # noqa: TID251
 
     async def begun(self) -> None:
         """Wait until those who have subscribed will be told of a write that follows."""
@@ -98,9 +98,10 @@ class News(Fanout):
         while len(self):
             try:
                 await self._follow()
-                pause_s = _FIRST_PAUSE_S
             except AicoreError as exc:
                 _LOG.warning("listening_lost server=%s code=%s", self._server.name, exc.code)
+                if self._is_following:
+                    pause_s = _FIRST_PAUSE_S
                 self._is_following = False
                 self._wake()
                 await anyio.sleep(pause_s)
@@ -130,10 +131,14 @@ class News(Fanout):
     async def _tell(self, number: int, fields: Sequence[bytes]) -> None:
         conversation = ConversationId(fields[1].decode())
         first, last = int(fields[3]), int(fields[5])
+        wanted = self.wanted()
         if number != self._last + 1:
             self.cut_off()
-        elif first <= last and ((wanted := self.wanted()) is None or conversation in wanted):
-            self.publish(conversation, await self._read(conversation, first, last))
+        elif first <= last and (wanted is None or conversation in wanted):
+            try:
+                self.publish(conversation, await self._read(conversation, first, last))
+            except StoreError:
+                self.cut_off()  # not to be understood: whoever reads it is told so
         self._last = number
         self._wake()
 
