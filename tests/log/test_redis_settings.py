@@ -1,0 +1,291 @@
+"""What a server must be set to, and who may use it: refused in a sentence that says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from aicore.errors import ConfigError, CredentialError, StoreBusy, StoreError
+from aicore.log import redis_server as redis_server_module
+from aicore.log.redis import RedisLog
+from aicore.records import ConversationId
+
+SHOP = ConversationId("web:1")
+LOG_KEY = "aicore:{log:main}"
+Say = Callable[..., Any]
+
+NOT_DURABLE = {
+    "no file": ({"appendonly": "no"}, "appendonly yes"),
+    "snapshots": ({"appendonly": "no", "save": ["3600", "1"]}, "appendonly yes"),
+    "every second": ({"appendfsync": "everysec"}, "appendfsync always"),
+    "never": ({"appendfsync": "no"}, "appendfsync always"),
+    "rewriting": ({"no_appendfsync_on_rewrite": "yes"}, "no-appendfsync-on-rewrite no"),
+    "renamed": ({"rename_command": ["CONFIG", "SECRET"]}, "CONFIG GET"),
+    "forbidden": (
+        {"user": ["default", "on", "nopass", "~*", "&*", "+@all", "-config"]},
+        "CONFIG GET",
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "remedy"), NOT_DURABLE.values(), ids=NOT_DURABLE)
+async def test_a_server_that_could_lose_events_is_refused_unless_its_owner_answers_for_it(
+    valkey: Any,
+    say: Say,
+    caplog: pytest.LogCaptureFixture,
+    settings: dict[str, Any],
+    remedy: str,
+) -> None:
+    with valkey.start(**settings) as server:
+        with pytest.raises(ConfigError) as refused:
+            async with RedisLog(server.url):
+                pass
+        assert remedy in str(refused.value)
+        assert "durability" in str(refused.value)
+        assert server.ask("DBSIZE") == 0
+        caplog.clear()
+        async with RedisLog(f"{server.url}?durability=asserted") as log:
+            await log.receive(SHOP, say())
+        [warning] = [one for one in caplog.records if one.levelno == logging.WARNING]
+        assert remedy in warning.getMessage()
+        async with RedisLog(server.url, durability="asserted") as log:
+            assert len(await log.read(SHOP)) == 1
+
+
+async def test_the_url_cannot_take_back_what_the_code_checks_and_an_unknown_word_is_refused(
+    valkey: Any,
+) -> None:
+    with pytest.raises(ConfigError):
+        RedisLog(f"{valkey.url}?durability=perhaps")
+    with valkey.start(appendonly="no") as server, pytest.raises(ConfigError):
+        async with RedisLog(f"{server.url}?durability=checked"):
+            pass
+
+
+@pytest.mark.parametrize("durability", ["checked", "asserted"])
+async def test_a_server_that_evicts_is_always_refused(valkey: Any, durability: Any) -> None:
+    with (
+        valkey.start(maxmemory_policy="allkeys-lru") as server,
+        pytest.raises(ConfigError, match="maxmemory-policy noeviction"),
+    ):
+        async with RedisLog(server.url, durability=durability):
+            pass
+
+
+async def test_eviction_is_seen_where_only_config_is_forbidden(valkey: Any) -> None:
+    settings = {"maxmemory_policy": "volatile-ttl", "rename_command": ["CONFIG", ""]}
+    with (
+        valkey.start(**settings) as server,
+        pytest.raises(ConfigError, match="maxmemory-policy noeviction"),
+    ):
+        async with RedisLog(server.url, durability="asserted"):
+            pass
+
+
+async def test_where_nothing_may_be_asked_the_owner_can_still_answer_for_it(
+    valkey: Any, say: Say
+) -> None:
+    user = ["default", "on", "nopass", "~*", "&*", "+@all", "-config", "-info"]
+    with valkey.start(user=user) as server:
+        with pytest.raises(ConfigError):
+            async with RedisLog(server.url):
+                pass
+        async with RedisLog(server.url, durability="asserted") as log:
+            await log.receive(SHOP, say())
+
+
+@pytest.mark.parametrize("durability", ["checked", "asserted"])
+async def test_a_replica_is_always_refused(valkey: Any, durability: Any) -> None:
+    with (
+        valkey.start(replicaof=["127.0.0.1", str(valkey.port)]) as replica,
+        pytest.raises(ConfigError, match="replica"),
+    ):
+        async with RedisLog(replica.url, durability=durability):
+            pass
+
+
+async def test_a_primary_that_becomes_a_replica_takes_no_writes_and_recovers(
+    valkey: Any, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_server_module, "PATIENCE_S", 0.1)
+    with valkey.start() as server:
+        async with RedisLog(server.url) as log:
+            await log.receive(SHOP, say("before"))
+            server.ask("REPLICAOF", "127.0.0.1", 1)
+            with pytest.raises(StoreBusy):
+                await log.receive(SHOP, say("during"))
+            server.ask("REPLICAOF", "NO", "ONE")
+            await log.receive(SHOP, say("after"))
+            assert [event.body.text for event in await log.read(SHOP)] == ["before", "after"]
+
+
+async def test_a_wrong_password_is_refused_and_no_password_is_told(valkey: Any, say: Say) -> None:
+    with valkey.start(requirepass="s3cret-one") as server:
+        place = server.url.removeprefix("redis://")
+        for user in ("", ":wr0ng-one@", "nobody:wr0ng-one@"):
+            with pytest.raises(CredentialError) as refused:
+                async with RedisLog(f"redis://{user}{place}"):
+                    pass
+            assert "wr0ng-one" not in str(refused.value)
+            assert "nobody" not in str(refused.value)
+        for scheme in ("redis", "valkey"):
+            async with RedisLog(f"{scheme}://:s3cret-one@{place}") as log:
+                await log.receive(SHOP, say())
+
+
+async def test_a_user_that_may_not_do_all_is_told_what_to_allow(valkey: Any, say: Say) -> None:
+    user = ["default", "on", "nopass", "~*", "&*", "+@all", "-rpush"]
+    with valkey.start(user=user) as server:
+        async with RedisLog(server.url) as log:
+            with pytest.raises((ConfigError, StoreError), match="rpush"):
+                await log.receive(SHOP, say())
+
+
+async def test_a_server_that_is_full_takes_no_events_and_goes_on_when_it_has_room(
+    valkey: Any, say: Say
+) -> None:
+    with valkey.start() as server:
+        async with RedisLog(server.url) as log:
+            await log.receive(SHOP, say("before"))
+            claim = await log.claim(SHOP)
+            server.ask("CONFIG", "SET", "maxmemory", "1mb")
+            for call in (log.receive(SHOP, say("m1")), log.append(claim, 1, [say("x")])):
+                with pytest.raises(StoreError, match="maxmemory"):
+                    await call
+            with pytest.raises(StoreError, match="maxmemory"):
+                await log.claim(ConversationId("web:2"))
+            assert len(await log.read(SHOP)) == 1
+            server.ask("CONFIG", "SET", "maxmemory", "0")
+            assert (await log.append(claim, 1, [say("x")])).head == 2
+            server.ask("CONFIG", "SET", "maxmemory", "1mb")
+            await log.erase(claim)  # which makes room
+            assert not await log.read(SHOP)
+
+
+async def test_a_server_whose_disk_fails_takes_no_events_and_goes_on_when_it_works(
+    valkey: Any, say: Say
+) -> None:
+    with valkey.start(save=["3600", "1"]) as server:
+        async with RedisLog(server.url) as log:
+            await log.receive(SHOP, say("before"))
+            in_the_way = server.folder / "dump.rdb"  # a folder, so that no file can be put there
+            in_the_way.mkdir()
+            server.ask("BGSAVE")
+            await _until_saved(server, "err")
+            with pytest.raises(StoreError, match="disk"):
+                await log.receive(SHOP, say("during"))
+            in_the_way.rmdir()
+            server.ask("BGSAVE")
+            await _until_saved(server, "ok")
+            await log.receive(SHOP, say("after"))
+            assert [event.body.text for event in await log.read(SHOP)] == ["before", "after"]
+
+
+async def _until_saved(server: Any, status: str) -> None:
+    async with asyncio.timeout(10):
+        while server.ask("INFO", "persistence")["rdb_last_bgsave_status"] != status:
+            await asyncio.to_thread(server.ask, "PING")
+
+
+async def test_other_keys_of_the_database_are_left_alone(valkey: Any, say: Say) -> None:
+    url = valkey.new_url()
+    for name in ("events", "inbound", "aicore:something", "log:main"):
+        valkey.ask("SET", name, "theirs", url=url)
+    async with RedisLog(url) as log:
+        await log.receive(SHOP, say())
+        await log.erase(await log.claim(SHOP))
+    for name in ("events", "inbound", "aicore:something", "log:main"):
+        assert valkey.ask("GET", name, url=url) == b"theirs"
+
+
+@pytest.mark.parametrize("kind", ["text", "hash"])
+async def test_a_key_of_another_program_is_not_taken_for_a_log(valkey: Any, kind: str) -> None:
+    url = valkey.new_url()
+    if kind == "text":
+        valkey.ask("SET", LOG_KEY, "theirs", url=url)
+    else:
+        valkey.ask("HSET", LOG_KEY, "their", "field", url=url)
+    with pytest.raises(StoreError, match="Another program"):
+        async with RedisLog(url):
+            pass
+    assert valkey.ask("DBSIZE", url=url) == 1
+
+
+async def test_a_log_of_a_newer_layout_is_refused_and_left_as_it_is(valkey: Any, say: Say) -> None:
+    url = valkey.new_url()
+    async with RedisLog(url) as log:
+        await log.receive(SHOP, say())
+    valkey.ask("HSET", LOG_KEY, "version", 99, url=url)
+    with pytest.raises(StoreError, match=r"newer.*99"):
+        async with RedisLog(url):
+            pass
+    async with RedisLog(url, business="another") as log:
+        await log.receive(SHOP, say())
+    assert valkey.ask("HGET", LOG_KEY, "version", url=url) == b"99"
+
+
+async def test_a_conversation_that_lost_a_part_takes_no_more_events(valkey: Any, say: Say) -> None:
+    url = valkey.new_url()
+    async with RedisLog(url) as log:
+        await log.receive(SHOP, say())
+        claim = await log.claim(SHOP)
+        valkey.ask("DEL", f"{LOG_KEY}:events:{SHOP}", url=url)
+        for call in (log.receive(SHOP, say()), log.append(claim, 1, [say()])):
+            with pytest.raises(StoreError, match="deleted"):
+                await call
+
+
+async def test_an_event_of_a_newer_version_is_not_guessed(valkey: Any, say: Say) -> None:
+    url = valkey.new_url()
+    async with RedisLog(url) as log:
+        await log.receive(SHOP, say())
+        valkey.ask("LSET", f"{LOG_KEY}:events:{SHOP}", 0, "markmark 1 1 unheard_of {}", url=url)
+        with pytest.raises(StoreError, match="Event 1"):
+            await log.read(SHOP)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/0",
+        "127.0.0.1:6379",
+        "redis://127.0.0.1:port/0",
+        "redis://127.0.0.1/0?socket_timeout=soon",
+        "redis://127.0.0.1/0?no_such_option=1",
+    ],
+)
+async def test_a_url_that_cannot_be_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError):
+        async with RedisLog(url):
+            pass
+
+
+async def test_without_the_client_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis.exceptions", None)
+    with pytest.raises(ConfigError, match=r"aicore-mcp\[redis\]"):
+        async with RedisLog("redis://127.0.0.1/0"):
+            pass
+
+
+async def test_a_server_that_is_too_old_is_refused() -> None:
+    """A stand-in that answers INFO as Redis 6 does; there is none to start here."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            text = b"redis_version:6.2.14\r\nrole:master\r\n"
+            is_info = b"INFO" in data and b"SETINFO" not in data
+            bulk = b"$%d\r\n%s\r\n" % (len(text), text)
+            for _ in range(data.count(b"*")):
+                writer.write(bulk if is_info else b"-ERR unknown command\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(StoreError, match=r"6\.2\.14"):
+            async with RedisLog(f"redis://127.0.0.1:{port}", durability="asserted"):
+                pass
