@@ -6,7 +6,7 @@
     writer_process.py crash PATH KILLS SEED       run writers, kill each at a random moment
     writer_process.py birth FOLDER KILLS SEED     the same, each while it makes a new file
 
-PATH is a SQLite file or a postgresql:// url. `race` and `crash` print what was acknowledged, one
+PATH is a SQLite file, or a postgresql:// or redis:// url. `race` and `crash` print what was acknowledged, one
 JSON list a line.
 """
 
@@ -25,6 +25,7 @@ from aicore.errors import Fenced, StoreBusy
 from aicore.log import EventLog, SQLiteLog
 from aicore.log.events import MessageReceived, ReplySent, ToolStarted
 from aicore.log.postgres import PostgresLog
+from aicore.log.redis import RedisLog
 from aicore.records import ConversationId, OperationKey, Principal
 
 SHOP = ConversationId("web:1")
@@ -35,6 +36,8 @@ def tell(*facts: object) -> None:
 
 
 def open_at(path: str) -> EventLog:
+    if path.startswith("redis://"):
+        return RedisLog(path)
     return PostgresLog(path) if path.startswith("postgresql://") else SQLiteLog(path)
 
 
