@@ -6,7 +6,7 @@ import importlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aicore.agent.agent import Agent
 from aicore.agent.context import ContextLimits
@@ -21,7 +21,10 @@ from aicore.log.sqlite import SQLiteLog
 from aicore.models.port import Provider
 from aicore.models.registry import open_provider
 
-__all__ = ["build_agent", "build_log", "build_provider", "build_server"]
+if TYPE_CHECKING:
+    from aicore.memory.memory import Memory
+
+__all__ = ["build_agent", "build_log", "build_memory", "build_provider", "build_server"]
 
 
 def build_agent(path: Path, *, provider: Provider | None = None) -> Agent:
@@ -39,6 +42,7 @@ def build_agent(path: Path, *, provider: Provider | None = None) -> Agent:
         limits=_limits(settings.limits),
         call_limits=DispatchLimits(**settings.calls.model_dump()),
         context=_context(settings, provider),
+        memory=build_memory(settings, provider),
         zone=settings.agent.zone,
     )
 
@@ -64,6 +68,20 @@ def build_log(settings: Settings) -> EventLog:
     if settings.log.path is None:
         return MemoryLog(business=settings.log.business)
     return SQLiteLog(settings.log.path, business=settings.log.business)
+
+
+def build_memory(settings: Settings, provider: Provider | None) -> Memory | None:
+    """The memory that a configuration names, if any; `provider` may find facts.
+
+    Raises: ConfigError.
+    """
+    if settings.memory.path is None and settings.memory.url is None:
+        return None
+    from aicore.flows import FlowProvider
+    from aicore.memory.registry import open_memory
+
+    model = None if isinstance(provider, FlowProvider) else provider
+    return open_memory(settings.memory, settings.log.business, provider=model)
 
 
 def build_server(name: str, settings: ServerSettings) -> Server:

@@ -9,6 +9,7 @@ from aicore.agent.pages import READ_RESULT
 from aicore.agent.searching import SEARCH_CONVERSATION
 from aicore.agent.tool_search import ToolSearch
 from aicore.agent.transcript import Transcript
+from aicore.dispatch.fencing import fence
 from aicore.models.port import Request
 from aicore.records import Prefix, Tool
 
@@ -68,7 +69,7 @@ class Prompt:
             prefix=self._prefix,
             summary=transcript.summary,
             tail=transcript.tail(turn),
-            volatile=f"{now}\n\n{recalled}" if recalled else now,
+            volatile=f"{now}\n\n{fence(recalled, 'memory')}" if recalled else now,
             max_output_tokens=max_output_tokens,
         )
 

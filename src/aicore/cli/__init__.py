@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from aicore.cli.memory_arguments import add_memory_command
 from aicore.errors import AicoreError, ConfigError
 
 __all__ = ["main"]
@@ -60,6 +61,10 @@ def _run(words: list[str]) -> int:
         from aicore.cli.chat import run_chat
 
         return run_chat(options.config, conversation=options.conversation)
+    if options.command == "memory":
+        from aicore.cli.memory import run_memory
+
+        return run_memory(options)
     from aicore.cli.doctor import run_doctor
 
     return run_doctor(options.config)
@@ -88,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument(
         "--conversation", default="terminal", help="thread to continue (default: terminal)"
     )
+    add_memory_command(commands)
     doctor = commands.add_parser("doctor", help="check a configuration and say what is wrong")
     for command in (chat, doctor):
         command.add_argument(

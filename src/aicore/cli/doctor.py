@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 
-from aicore.agent.build import build_log, build_provider, build_server
+from aicore.agent.build import build_log, build_memory, build_provider, build_server
 from aicore.agent.choose import choose_provider
 from aicore.cli.screen import Screen
 from aicore.config import Settings, load
@@ -41,6 +41,7 @@ async def _examine(config: Path) -> int:
     screen.line(f"ok    configuration: {config}")
     parts: list[tuple[str, Callable[[Settings], Awaitable[list[str]]]]] = [
         ("log", _check_log),
+        ("memory", _check_memory),
         ("provider", _check_provider),
         ("flows", _check_flows),
         ("servers", _check_servers),
@@ -74,6 +75,23 @@ async def _check_log(settings: Settings) -> list[str]:
     async with build_log(settings) as log:
         open_turns = await log.open_turns()
     return [f"{path}, {len(open_turns)} open turns"]
+
+
+async def _check_memory(settings: Settings) -> list[str]:
+    rules_only = settings.memory.model_copy(update={"extract": "rules"})
+    memory = build_memory(settings.model_copy(update={"memory": rules_only}), None)
+    if memory is None:
+        return []
+    path = settings.memory.path
+    if path is not None and not path.exists():
+        return (
+            [f"{path} will be created"]
+            if path.parent.is_dir()
+            else [f"FAIL {path.parent} is not a folder; create it."]
+        )
+    async with memory:
+        subjects = await memory.subjects()
+    return [f"{len(subjects)} whom something is remembered of"]
 
 
 async def _check_provider(settings: Settings) -> list[str]:

@@ -36,9 +36,9 @@ def simplified(text: str) -> str:
 
 def fact_text(candidate: Candidate) -> str:
     """How a fact reads: its topic, without what only tells several of a kind apart, and value."""
-    label = candidate.topic.partition(": ")
-    kind = candidate.topic if label[0] == "preference" else label[0]
-    text = f"{kind[:1].upper()}{kind[1:]}: {candidate.value}"
+    kind, _, which = candidate.topic.partition(": ")
+    label = f"{kind} ({which})" if kind == "preference" and which else kind
+    text = f"{label[:1].upper()}{label[1:]}: {candidate.value}"
     return f"No longer: {text}" if candidate.is_end else text
 
 

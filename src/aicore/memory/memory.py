@@ -28,6 +28,7 @@ from aicore.memory.port import (
     VectorIndex,
 )
 from aicore.memory.recall import Recall, show
+from aicore.memory.telling import worth_telling
 from aicore.records import Conversation, ConversationId, DataClass
 
 __all__ = ["Forgotten", "Memory"]
@@ -35,6 +36,8 @@ __all__ = ["Forgotten", "Memory"]
 _log = logging.getLogger(__name__)
 
 _FOR_MANAGED: frozenset[DataClass] = frozenset({"public", "internal", "personal"})
+_ALL: frozenset[DataClass] = _FOR_MANAGED | {"sensitive"}
+_FEW_FACTS = 200
 _RECALL_S = 3.0
 _LOOKED_FOR_CHARS = 4_000
 _PAGE = 1000
@@ -102,30 +105,38 @@ class Memory:
     ) -> str:
         """What is worth telling a model that answers `text`, "" if nothing is.
 
-        From the memory of who speaks and from what the business knows, nobody else's. Nothing
+        From the memory of who speaks and from what the business knows, nobody else's: what
+        answers the text, then the facts that hold of who speaks, where they are few. Nothing
         sensitive for a model that is `managed`. What is `in_view` of the prompt is left out.
         Never raises for a store or an embedder that is down, and takes seconds at most.
         """
-        data_classes = _FOR_MANAGED if locality == "managed" else None
+        data_classes = _FOR_MANAGED if locality == "managed" else _ALL
         subject = subject_of(conversation.principal)
-        subjects = [KNOWLEDGE] if subject is None else [subject, KNOWLEDGE]
+        own = None if subject is None else Namespace(self.business, subject)
+        business = Namespace(self.business, KNOWLEDGE)
         try:
             with anyio.fail_after(_RECALL_S):
                 found = await self._places.recall.find(
-                    [Namespace(self.business, one) for one in subjects],
+                    [business] if own is None else [own, business],
                     text[:_LOOKED_FOR_CHARS],
                     now_ms=now_ms,
                     data_classes=data_classes,
                     leave_out=in_view,
                 )
+                facts = [] if own is None else await self._facts(own)
         except (AicoreError, TimeoutError) as error:
             code = error.code if isinstance(error, AicoreError) else "timeout"
             _log.warning("not_recalled error=<%s> | the turn goes on without", code)
             return ""
-        allowed = [
-            one for one in found if data_classes is None or one.entry.data_class in data_classes
-        ]
-        return show(allowed, now_ms=now_ms, budget_tokens=self._budget_tokens) if allowed else ""
+        told = worth_telling(
+            found, facts, now_ms=now_ms, data_classes=data_classes, in_view=in_view
+        )
+        return show(told, now_ms=now_ms, budget_tokens=self._budget_tokens) if told else ""
+
+    async def _facts(self, namespace: Namespace) -> Sequence[Entry]:
+        """All facts of somebody, past ones too, where they are few enough to need no search."""
+        facts = await self.store.list(namespace, kind="fact", limit=_FEW_FACTS + 1)
+        return facts if len(facts) <= _FEW_FACTS else []
 
     def learn_later(self, conversation: ConversationId, born_ms: int) -> None:
         """Have a conversation learned from in the background; `born_ms` as in Claim."""
@@ -202,11 +213,27 @@ class Memory:
         return later
 
     async def forget(self, subject: str, ids: Sequence[str]) -> int:
-        """Delete single entries for good: they are not learned again. Returns how many.
+        """Delete entries for good: they are not learned again. Returns how many.
 
-        The conversation they come from stays in the log; `forget_all` deletes that as well.
+        With a fact goes the message it comes from, which would tell it again; what else that
+        message said stays a fact. The conversation itself stays in the log, and its words in the
+        context by which neighbours are found; `forget_all` deletes that as well.
         """
-        return await self._places.forget(Namespace(self.business, subject), ids)
+        namespace = Namespace(self.business, subject)
+        chosen = set(ids)
+        events = {
+            (entry.source.conversation, entry.source.seq)
+            for entry in (await self.store.get(namespace, chosen)).values()
+            if entry.kind == "fact" and entry.source.conversation is not None
+        }
+        if events:
+            chosen |= {
+                entry.id
+                for entry in await self.entries(subject)
+                if entry.kind == "episode"
+                and (entry.source.conversation, entry.source.seq) in events
+            }
+        return await self._places.forget(namespace, chosen)
 
     async def forget_all(self, subject: str, log: EventLog) -> Forgotten:
         """Delete somebody for good: all that is remembered, and every conversation they spoke in.
@@ -224,5 +251,5 @@ class Memory:
         for other in sorted(others):
             ids = [one.id for one in await self.entries(other) if one.source.conversation in erased]
             if ids:
-                entries += await self.forget(other, ids)
+                entries += await self._places.forget(Namespace(self.business, other), ids)
         return Forgotten(subject, entries, len(erased), tuple(held))
