@@ -6,8 +6,8 @@
     writer_process.py crash PATH KILLS SEED       run writers, kill each at a random moment
     writer_process.py birth FOLDER KILLS SEED     the same, each while it makes a new file
 
-PATH is a SQLite file, or a postgresql:// or redis:// url. `race` and `crash` print what was acknowledged, one
-JSON list a line.
+PATH is a SQLite file, or a postgresql:// or redis:// url. `race` and `crash` print what was
+acknowledged, one JSON list a line.
 """
 
 import asyncio
