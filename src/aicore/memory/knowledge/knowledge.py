@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import anyio
 import anyio.to_thread
@@ -17,9 +17,10 @@ from aicore.errors import AicoreError
 from aicore.memory.knowledge.folders import Document, Folders, Scan, Stamp
 from aicore.memory.knowledge.passages import Passage, UnreadableError
 from aicore.memory.knowledge.reader import DocumentReader, Read
-from aicore.memory.port import KNOWLEDGE, Entry, MemoryStore, Namespace, Source
+from aicore.memory.places import Places
+from aicore.memory.port import KNOWLEDGE, Entry, Namespace, Source
 
-__all__ = ["CONFIGURED", "Embeds", "Knowledge", "Problem", "Refreshed"]
+__all__ = ["CONFIGURED", "Knowledge", "Problem", "Refreshed"]
 
 _log = logging.getLogger(__name__)
 
@@ -29,13 +30,7 @@ CONFIGURED = "configured"
 _DEADLINE_S = 30.0
 _RACY_MS = 2000
 _PAGE = 1000
-
-
-class Embeds(Protocol):
-    """What makes vectors for entries: `aicore.memory.recall.Recall`."""
-
-    async def embed_missing(self, namespace: Namespace, entries: Sequence[Entry]) -> None:
-        """Make the vectors that these entries do not have yet."""
+_TRIES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +78,15 @@ class Knowledge:
     def __init__(
         self,
         folders: Sequence[Path],
-        store: MemoryStore,
-        recall: Embeds | None,
+        places: Places,
         business: str,
         *,
         owner: str = CONFIGURED,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._folders = Folders(folders)
-        self._store = store
-        self._recall = recall
+        self._places = places
+        self._store = places.store
         self._namespace = Namespace(business, KNOWLEDGE)
         self._owner = owner
         self._clock = clock
@@ -106,9 +100,10 @@ class Knowledge:
         """Read what changed since the last time, and take it into the memory.
 
         A document that was known before and was written in the last `settled_s` seconds waits.
-        A document is taken in as a whole or not at all. Raises: StoreBusy, StoreError; and
-        ProviderUnavailable, CredentialError, ConfigError of an embedder, when all else is done.
-        The next call does what was left undone.
+        A document that cannot be read stays as it was. The next call does what one that raised
+        left undone. Raises: StoreBusy, StoreError; TemporaryError when no process can be
+        started; ProviderUnavailable, CredentialError, ConfigError of an embedder, when all else
+        is done.
         """
         async with self._lock:
             scan = await anyio.to_thread.run_sync(self._folders.scan)
@@ -163,7 +158,7 @@ class Knowledge:
             ended += passages.values()
             tally.ended += len(passages)
         if ended:
-            await self._store.forget(self._namespace, [entry.id for entry in ended])
+            await self._places.forget(self._namespace, [entry.id for entry in ended])
         for name in [name for name in self._seen if scan.is_gone(name)]:
             del self._seen[name]
         if is_first:
@@ -228,17 +223,22 @@ class Knowledge:
 
     async def _add(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Add entries. Those that were forgotten once need ids of their own."""
-        if not entries or await self._store.add(self._namespace, entries) == len(entries):
-            return entries
-        there = await self._store.get(self._namespace, [entry.id for entry in entries])
-        again = [
-            replace(entry, id=f"{entry.id}:{self._clock():x}")
-            for entry in entries
-            if entry.id not in there or there[entry.id].valid_to_ms is not None
-        ]
-        await self._store.add(self._namespace, again)
-        renamed = {_key(entry): entry for entry in again}
-        return [renamed.get(_key(entry), entry) for entry in entries]
+        added = {_key(entry): entry for entry in entries}
+        pending = dict(added)
+        for number in range(_TRIES):
+            if not pending:
+                break
+            tried = list(pending.values())
+            if await self._store.add(self._namespace, tried) == len(tried):
+                break
+            there = await self._store.get(self._namespace, [entry.id for entry in tried])
+            pending = {
+                key: replace(entry, id=f"{key}:{self._clock() + number:x}")
+                for key, entry in pending.items()
+                if entry.id not in there or there[entry.id].valid_to_ms is not None
+            }
+            added |= pending
+        return list(added.values())
 
     def _entry(self, key: str, document: Document, passage: Passage) -> Entry:
         at_ms = min(document.written_ms, self._clock())
@@ -254,8 +254,8 @@ class Knowledge:
         )
 
     async def _embed(self) -> None:
-        if self._recall is not None and self._unembedded:
-            await self._recall.embed_missing(self._namespace, self._unembedded)
+        if self._unembedded:
+            await self._places.recall.embed_missing(self._namespace, self._unembedded)
         self._unembedded = []
 
     def _problems(self, scan: Scan) -> Sequence[Problem]:
