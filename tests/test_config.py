@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from aicore.agent.build import build_agent, build_provider, build_server
+from aicore.agent.build import build_agent, build_log, build_provider, build_server
 from aicore.config import ServerSettings, load
 from aicore.errors import ConfigError
 
@@ -38,6 +38,37 @@ def test_paths_are_relative_to_the_file_and_here_is_its_folder(tmp_path: Path) -
     assert settings.agent.instructions_file == tmp_path / "who.md"
     assert settings.provider["file"] == str(tmp_path / "a.yaml")
     assert settings.servers["crm"].args == ["--data", f"{tmp_path}/data"]
+
+
+@pytest.mark.parametrize(
+    ("given", "placed"),
+    [
+        ("talk.db", "{here}/talk.db"),
+        ("sqlite:///talk.db", "sqlite:///{here}/talk.db"),
+        ("sqlite:////var/talk.db", "sqlite:////var/talk.db"),
+        ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+    ],
+)
+def test_a_logs_url_is_relative_to_the_file_where_it_means_one(
+    tmp_path: Path, given: str, placed: str
+) -> None:
+    settings = load(written(tmp_path, f'[log]\nurl = "{given}"\n'))
+    assert settings.log.url == placed.format(here=tmp_path)
+
+
+async def test_the_logs_url_can_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AICORE_LOG__URL", "sqlite:///talk.db")
+    settings = load(written(tmp_path, '[log]\nbusiness = "shop"\n'))
+    async with build_log(settings) as log:
+        assert log.business == "shop"
+    assert (tmp_path / "talk.db").exists()
+
+
+def test_a_log_is_in_one_place(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="path or url"):
+        load(written(tmp_path, '[log]\nurl = "memory:"\npath = "talk.db"\n'))
 
 
 def test_the_environment_wins_over_the_file(

@@ -33,6 +33,7 @@ __all__ = [
     "MemorySettings",
     "ServerSettings",
     "Settings",
+    "TelemetrySettings",
     "load",
 ]
 
@@ -74,10 +75,20 @@ class ServerSettings(_Section):
 
 
 class LogSettings(_Section):
-    """Where conversations are kept: a SQLite file, or memory when `path` is None."""
+    """Where conversations are kept: a SQLite file, or what `url` names (aicore.log.registry).
+
+    With neither they are in memory, and lost at the end.
+    """
 
     path: Path | None = None
+    url: str | None = None
     business: str = "main"
+
+    @model_validator(mode="after")
+    def _one_place(self) -> LogSettings:
+        if self.path is not None and self.url is not None:
+            raise ValueError("give path or url, not both")
+        return self
 
 
 class LimitSettings(_Section):
@@ -141,6 +152,20 @@ class MemorySettings(_Section):
         return self
 
 
+class TelemetrySettings(_Section):
+    """What is told of the agent's work, and to whom; nothing leaves the machine by default.
+
+    `content` adds what was said and the ids of conversations to spans. `logs` is the form of
+    the lines on standard error.
+    """
+
+    exporter: Literal["none", "console", "otlp"] = "none"
+    endpoint: str | None = None
+    service: str = "aicore"
+    content: bool = False
+    logs: Literal["text", "json"] = "text"
+
+
 class Settings(BaseSettings):
     """A whole configuration. `provider` is checked by the provider it names (`kind`)."""
 
@@ -156,6 +181,7 @@ class Settings(BaseSettings):
     calls: CallSettings = Field(default_factory=CallSettings)
     context: ContextSettings = Field(default_factory=ContextSettings)
     memory: MemorySettings = Field(default_factory=MemorySettings)
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
     policy: Literal["allow-all"] = "allow-all"
 
     @classmethod
@@ -240,12 +266,32 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
             "agent": settings.agent.model_copy(
                 update={"instructions_file": resolve(settings.agent.instructions_file)}
             ),
-            "log": settings.log.model_copy(update={"path": resolve(settings.log.path)}),
-            "memory": settings.memory.model_copy(update={"path": resolve(settings.memory.path)}),
+            "log": settings.log.model_copy(
+                update={
+                    "path": resolve(settings.log.path),
+                    "url": _placed_url(settings.log.url, folder),
+                }
+            ),
+            "memory": settings.memory.model_copy(
+                update={
+                    "path": resolve(settings.memory.path),
+                    "url": _placed_url(settings.memory.url, folder),
+                }
+            ),
             "provider": provider,
             "servers": {name: _placed(one, folder) for name, one in settings.servers.items()},
         }
     )
+
+
+def _placed_url(url: str | None, folder: Path) -> str | None:
+    """A url whose file, if it has one, is absolute. Only a path is a file, too."""
+    if url is None or not url:
+        return url
+    scheme, found, rest = url.partition(":///")
+    if found and scheme == "sqlite" and rest:
+        return f"sqlite:///{folder / Path(rest).expanduser()}"
+    return url if ":" in url else str(folder / Path(url).expanduser())
 
 
 def _placed(server: ServerSettings, folder: Path) -> ServerSettings:

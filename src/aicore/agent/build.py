@@ -15,8 +15,8 @@ from aicore.config import LimitSettings, ServerSettings, Settings, load
 from aicore.dispatch.limits import DispatchLimits
 from aicore.dispatch.server import Server
 from aicore.errors import AicoreError, ConfigError
-from aicore.log.memory import MemoryLog
 from aicore.log.port import EventLog
+from aicore.log.registry import open_log
 from aicore.log.sqlite import SQLiteLog
 from aicore.models.port import Provider
 from aicore.models.registry import open_provider
@@ -24,7 +24,7 @@ from aicore.models.registry import open_provider
 if TYPE_CHECKING:
     from aicore.memory.memory import Memory
 
-__all__ = ["build_agent", "build_log", "build_memory", "build_provider", "build_server"]
+__all__ = ["build_telemetry", "build_agent", "build_log", "build_memory", "build_provider", "build_server"]
 
 
 def build_agent(path: Path, *, provider: Provider | None = None) -> Agent:
@@ -44,6 +44,7 @@ def build_agent(path: Path, *, provider: Provider | None = None) -> Agent:
         context=_context(settings, provider),
         memory=build_memory(settings, provider),
         zone=settings.agent.zone,
+        telemetry=build_telemetry(settings),
     )
 
 
@@ -64,10 +65,11 @@ def build_provider(settings: Mapping[str, Any]) -> Provider:
 
 
 def build_log(settings: Settings) -> EventLog:
-    """The event log that a configuration names."""
-    if settings.log.path is None:
-        return MemoryLog(business=settings.log.business)
-    return SQLiteLog(settings.log.path, business=settings.log.business)
+    """The event log that a configuration names. Raises: ConfigError."""
+    log = settings.log
+    if log.path is not None:
+        return SQLiteLog(log.path, business=log.business)
+    return open_log("memory:" if log.url is None else log.url, business=log.business)
 
 
 def build_memory(settings: Settings, provider: Provider | None) -> Memory | None:
@@ -82,6 +84,19 @@ def build_memory(settings: Settings, provider: Provider | None) -> Memory | None
 
     model = None if isinstance(provider, FlowProvider) else provider
     return open_memory(settings.memory, settings.log.business, provider=model)
+
+
+def build_telemetry(settings: Settings) -> Telemetry | None:
+    """The exporter that a configuration names; None: whoever listens. Raises: ConfigError."""
+    telemetry = settings.telemetry
+    if telemetry.exporter == "none":
+        return None
+    return exporting(
+        telemetry.exporter,
+        endpoint=telemetry.endpoint,
+        agent=telemetry.service,
+        with_content=telemetry.content,
+    )
 
 
 def build_server(name: str, settings: ServerSettings) -> Server:

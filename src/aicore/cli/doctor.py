@@ -16,6 +16,7 @@ from aicore.cli.screen import Screen
 from aicore.config import Settings, load
 from aicore.dispatch.dispatcher import CallFailed, Dispatcher
 from aicore.errors import AicoreError
+from aicore.log.registry import file_of
 from aicore.models.port import Request
 from aicore.records import Message, Prefix
 
@@ -64,17 +65,19 @@ async def _examine(config: Path) -> int:
 
 
 async def _check_log(settings: Settings) -> list[str]:
-    path = settings.log.path
-    if path is None:
+    url = settings.log.url
+    if settings.log.path is None and url is None:
         return ["kept in memory: conversations are lost when the program ends"]
-    if not path.exists():
+    path = settings.log.path if url is None else file_of(url)
+    if path is not None and not path.exists():
         folder = path.parent
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             return [f"FAIL {folder} is not a folder that can be written; create it."]
         return [f"{path} will be created"]
     async with build_log(settings) as log:
         open_turns = await log.open_turns()
-    return [f"{path}, {len(open_turns)} open turns"]
+    where = path or (url or "").partition(":")[0]
+    return [f"{where}, {len(open_turns)} open turns"]
 
 
 async def _check_memory(settings: Settings) -> list[str]:
