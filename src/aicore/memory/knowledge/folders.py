@@ -85,7 +85,7 @@ class Folders:
         return found
 
     def _take(self, path: Path, folder: Path, prefix: str, found: Scan) -> None:
-        name = prefix + path.relative_to(folder).as_posix()
+        name = prefix + _shown(path.relative_to(folder))
         suffix = path.suffix.lower()
         if suffix in _OFFICE:
             found.problems[name] = "is in no format that is read. Save it as PDF or CSV."
@@ -115,7 +115,7 @@ def _files(folder: Path, found: Scan, prefix: str) -> Iterator[Path]:
     """Files below a folder in order of their names, but no hidden ones and none of links."""
 
     def unreadable(error: OSError) -> None:
-        name = prefix + Path(error.filename).relative_to(folder).as_posix()
+        name = prefix + _shown(Path(error.filename).relative_to(folder))
         found.problems[name] = "cannot be looked into. What was read of it stays."
         found.missing.append(prefix if name == prefix + "." else f"{name}/")
 
@@ -130,3 +130,8 @@ def _files(folder: Path, found: Scan, prefix: str) -> Iterator[Path]:
 def _is_hidden(name: str) -> bool:
     """Begins with a dot, or as what an office program keeps beside an open document."""
     return name.startswith((".", "~$"))
+
+
+def _shown(path: Path) -> str:
+    """A path as text; bytes that are none become U+FFFD."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "replace")

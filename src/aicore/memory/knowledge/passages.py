@@ -14,10 +14,11 @@ MOST_CHARACTERS = 1200
 _LONGEST_LINE = 250
 _QUESTION_ENDS = ("?", "\uff1f", "\u061f")
 _BOUNDARY = re.compile(r"(?<=[.!?\u3002])\s+|\n")
-# What nobody sees: soft hyphens, zero widths, directions, tags. Words are hidden in them.
+# What nobody sees: soft hyphens, zero widths, directions, tags (words are hidden in them), and
+# halves of characters, which no store takes.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-    "\U000e0000-\U000e007f]"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _SPACES = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r" ?\n[ \n]*")
