@@ -180,7 +180,8 @@ def contacts_stated(sentence: Sentence) -> Iterator[Candidate]:
 def contacts_answered(text: str, asked: str) -> Iterator[Candidate]:
     """What a message of nothing but a contact detail gives, if it was `asked` for just before."""
     question = asked[asked.rstrip().rfind(".", 0, -1) + 1 :] if asked.rstrip().endswith("?") else ""
-    if not question or OTHERS.search(question):
+    # "Ihre" is yours, "ihre" is hers.
+    if not question or OTHERS.search(question.replace("Ihre", "")):
         return
     if _ASKED["email"].search(question) and (match := _MAIL_ONLY.fullmatch(text.strip())):
         yield Candidate(topic="email", value=match["email"].lower())

@@ -35,7 +35,9 @@ kirche mosque moschee synagog halal kosher koscher casher religio gewerkschaft t
 syndicat sindicato sexual gay\\b lesbi transgender trans-?sex homosex
 """
 _WORDS = re.compile(
-    r"(?<![^\W\d_])(?:" + "|".join(f"{_HEALTH} {_MONEY} {_FAITH}".split()) + ")", re.IGNORECASE
+    # German joins words: "Nussallergie".
+    r"allerg|(?<![^\W\d_])(?:" + "|".join(f"{_HEALTH} {_MONEY} {_FAITH}".split()) + ")",
+    re.IGNORECASE,
 )
 _CARD = re.compile(r"(?<![\d+])\d(?:[ -]?\d){12,18}(?!\d)")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
