@@ -120,3 +120,21 @@ async def test_a_cancelled_erasure_is_whole_or_absent(path: Path, tmp_path: Path
             else:
                 await log.erase(claim)
     assert False in outcomes
+
+
+async def test_an_erasure_that_a_crash_interrupted_is_finished_when_the_file_is_opened(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Any
+) -> None:
+    monkeypatch.setattr(sqlite_file, "_BUSY_S", 0.05)
+    async with SQLiteLog(path) as log:
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            await log.receive(SHOP, say("one"))
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM event").fetchall()
+            with pytest.raises(StoreBusy):
+                await log.erase(await log.claim(SHOP))
+            async with SQLiteLog(path) as blocked:
+                assert not await blocked.read(SHOP)
+            assert set(found(tmp_path, SHOP)) == {SHOP}
+        async with SQLiteLog(path):
+            assert found(tmp_path, SHOP) == Counter()

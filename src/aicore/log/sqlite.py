@@ -13,14 +13,21 @@ from typing import Self
 
 import anyio
 
-from aicore.databases.sqlite_file import SQLiteFile, scrub
+from aicore.databases.sqlite_file import SQLiteFile
 from aicore.databases.sqlite_thread import Job, SQLiteThread, commit_together, one_by_one
 from aicore.errors import AicoreError, ConfigError, NotOpenError, StoreBusy
 from aicore.log import sqlite_schema
 from aicore.log.events import Body, Event, MessageReceived, encode, turn_left_open
 from aicore.log.fanout import Subscription
 from aicore.log.port import Claim, OpenTurn, Received, Stored
-from aicore.log.sqlite_history import ADD_EVENT, ADD_INBOUND, CLOSE_TURN, OPEN_TURN, History
+from aicore.log.sqlite_history import (
+    ADD_EVENT,
+    ADD_INBOUND,
+    CLOSE_TURN,
+    OPEN_TURN,
+    History,
+    remove_traces,
+)
 from aicore.log.sqlite_lease import Leases
 from aicore.log.sqlite_news import News, note_news
 from aicore.records import ConversationId
@@ -212,18 +219,18 @@ class SQLiteLog:
         """Delete a conversation, and every trace of it in the file and beside it.
 
         Raises: StoreBusy when somebody reads the file for so long that traces had to stay in
-        its write-ahead log; they go with the next erasure, or when the last user closes the file.
+        its write-ahead log; they go with the next erasure, or when the file is next opened.
         """
         opened = self._opened()
 
         def work(connection: sqlite3.Connection) -> None:
             opened.leases.check(connection, claim)
-            self._history.erase(connection, claim.conversation)
+            self._history.erase(connection, claim.conversation, self._now_ms())
 
         await anyio.sleep(0.001)  # the next conversation of this id must have another birth
         with anyio.CancelScope(shield=True):
             await opened.writer.run(Job(work))
-            is_clean = await opened.scrub()
+            is_clean = await opened.remove_traces()
         if not is_clean:
             raise StoreBusy(
                 "The conversation is erased, but another program reads the file, so that traces "
@@ -273,29 +280,23 @@ class _Open:
         self.writer = SQLiteThread(self._file, commit_together)
         self.reader = SQLiteThread(self._file, one_by_one)
         self.leases = leases
-        self._scrubbing = anyio.Lock()
-        self._scrubs_begun = 0
-        self._was_clean = True
+        self._rewriting = anyio.Lock()
 
     async def start(self) -> None:
         """Open the file. Raises StoreError and StoreBusy."""
         try:
             await self.writer.start(self._file.open_writer)
             await self.reader.start(self._file.open_reader)
+            await self._finish_erasing()
         except BaseException:
             self.reader.abandon()
             self.writer.abandon()
             raise
 
-    async def scrub(self) -> bool:
-        """Rewrite the file without what is deleted; see `scrub`. Those who wait share the next."""
-        begun_before = self._scrubs_begun
-        async with self._scrubbing:
-            if self._scrubs_begun == begun_before:
-                self._scrubs_begun += 1
-                self._was_clean = False
-                self._was_clean = await self.writer.run(Job(scrub, is_alone=True))
-            return self._was_clean
+    async def remove_traces(self) -> bool:
+        """Rewrite the file without what is deleted. Those who wait at once share one rewriting."""
+        async with self._rewriting:
+            return await self.writer.run(Job(remove_traces, is_alone=True))
 
     async def stop(self) -> None:
         """Do what is queued, give back the leases, and close the file."""
@@ -306,6 +307,16 @@ class _Open:
             self.reader.abandon()
             # The writer last: the last to leave empties the write-ahead log into the file.
             await self.writer.stop()
+
+    async def _finish_erasing(self) -> None:
+        """Remove what a crash left behind an erasure."""
+        try:
+            is_clean = await self.remove_traces()
+        except AicoreError as exc:
+            _LOG.warning("traces_not_removed code=%s | the next start tries again", exc.code)
+        else:
+            if not is_clean:
+                _LOG.warning("traces_not_removed | another program reads the file")
 
     async def _release_all(self) -> None:
         try:

@@ -6,13 +6,14 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+from aicore.databases.sqlite_file import scrub
 from aicore.errors import StoreError
 from aicore.log.events import Event, decode, encode
 from aicore.log.port import Stored
 from aicore.log.restoring import check_known, check_numbers, inbound_of, turns_left
 from aicore.records import ConversationId
 
-__all__ = ["ADD_EVENT", "ADD_INBOUND", "CLOSE_TURN", "OPEN_TURN", "History"]
+__all__ = ["ADD_EVENT", "ADD_INBOUND", "CLOSE_TURN", "OPEN_TURN", "History", "remove_traces"]
 
 ADD_EVENT = """
     INSERT INTO event (business, conversation, seq, turn, kind, at_ms, data)
@@ -46,6 +47,18 @@ _ERASE = (
     "DELETE FROM conversation WHERE business = ? AND id = ?",
 )
 _ERASE_INBOUND = "DELETE FROM inbound WHERE business = ? AND channel = ? AND message_id = ?"
+
+
+def remove_traces(connection: sqlite3.Connection) -> bool:
+    """Rewrite the file if anything was deleted from it; False if a reader prevents that."""
+    newest = connection.execute("SELECT max(id) FROM trace").fetchone()[0]
+    if newest is None:
+        return True
+    is_clean = scrub(connection)
+    if is_clean:
+        # Not those of another process that came meanwhile.
+        connection.execute("DELETE FROM trace WHERE id <= ?", (newest,))
+    return is_clean
 
 
 class History:
@@ -92,9 +105,12 @@ class History:
         self._add(connection, place, added)
         return added
 
-    def erase(self, connection: sqlite3.Connection, conversation: ConversationId) -> None:
-        """Delete a conversation and all that belongs to it."""
+    def erase(
+        self, connection: sqlite3.Connection, conversation: ConversationId, now_ms: int
+    ) -> None:
+        """Delete a conversation and all that belongs to it; `remove_traces` must follow."""
         place = (self._business, conversation)
+        connection.execute("INSERT INTO trace (since_ms) VALUES (?)", (now_ms,))
         messages = inbound_of(self.read(connection, conversation, 0))
         rows = [(self._business, channel, message_id) for channel, message_id, _ in messages]
         connection.executemany(_ERASE_INBOUND, rows)

@@ -76,6 +76,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             last INTEGER NOT NULL
         ) STRICT
         """,
+        # Holds a row while bytes of an erased conversation may still be in the file.
+        "CREATE TABLE trace (id INTEGER PRIMARY KEY, since_ms INTEGER NOT NULL) STRICT",
     ),
 )
 
