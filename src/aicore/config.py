@@ -247,6 +247,7 @@ def _known(loc: tuple[int | str, ...]) -> list[str]:
         "calls": CallSettings,
         "context": ContextSettings,
         "memory": MemorySettings,
+        "telemetry": TelemetrySettings,
     }
     section = sections.get(str(loc[0])) if len(loc) > 1 else Settings
     return list(section.model_fields) if section is not None else []

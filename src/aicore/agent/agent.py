@@ -34,6 +34,8 @@ from aicore.log.memory import MemoryLog
 from aicore.log.port import EventLog
 from aicore.models.port import Provider
 from aicore.records import ApprovalId, ConversationId, Principal
+from aicore.telemetry import Telemetry
+from aicore.telemetry.listening import whoever_listens
 from aicore.trust.policy import AllowAll, Policy
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class Agent:
         memory: Memory | None = None,
         call_limits: DispatchLimits | None = None,
         zone: str | None = None,
+        telemetry: Telemetry | None = None,
         resume_on_enter: bool = True,
     ) -> None:
         limits = Limits() if limits is None else limits
@@ -93,6 +96,7 @@ class Agent:
             compaction=Compaction(context, provider, self._log),
             own=OwnTools(self._log, self._dispatcher, search),
             memory=memory,
+            telemetry=whoever_listens("aicore") if telemetry is None else telemetry,
         )
         self._runner = Runner(self._parts)
         self._resume_on_enter = resume_on_enter
@@ -115,6 +119,7 @@ class Agent:
             raise NotOpenError("An agent is entered once: make a new one.")
         self._was_entered = True
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._parts.telemetry)
             await stack.enter_async_context(self._log)
             if self._parts.memory is not None:
                 await stack.enter_async_context(self._parts.memory)

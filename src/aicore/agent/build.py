@@ -20,11 +20,20 @@ from aicore.log.registry import open_log
 from aicore.log.sqlite import SQLiteLog
 from aicore.models.port import Provider
 from aicore.models.registry import open_provider
+from aicore.telemetry import Telemetry
+from aicore.telemetry.listening import exporting
 
 if TYPE_CHECKING:
     from aicore.memory.memory import Memory
 
-__all__ = ["build_telemetry", "build_agent", "build_log", "build_memory", "build_provider", "build_server"]
+__all__ = [
+    "build_agent",
+    "build_log",
+    "build_memory",
+    "build_provider",
+    "build_server",
+    "build_telemetry",
+]
 
 
 def build_agent(path: Path, *, provider: Provider | None = None) -> Agent:

@@ -22,6 +22,7 @@ from aicore.records import (
     Tool,
     ToolResult,
 )
+from aicore.telemetry import Telemetry
 from aicore.trust.policy import Allow, Ask, Deny, Policy
 
 __all__ = ["CallRunner", "Emit"]
@@ -75,8 +76,10 @@ class CallRunner:
         turn: TurnState,
         emit: Emit | None,
         own: OwnTools,
+        telemetry: Telemetry,
     ) -> None:
         self._own = own
+        self._telemetry = telemetry
         self._log = log
         self._dispatcher = dispatcher
         self._policy = policy
@@ -185,19 +188,24 @@ class CallRunner:
         if self._emit is not None:
             self._emit(CallStarted(state.call))
         started = time.perf_counter()
-        if self._own.find(state.call.name) is not None:
-            result = await self._own.call(state.call, self._session)
-        else:
-            context = CallContext(
-                operation_key=state.operation_key,
-                principal=self._turn.principal,
-                conversation=self._session.conversation,
-            )
-            result = await self._dispatcher.call(state.call, context)
+        tool = self._find(state.call.name)
+        with self._telemetry.tool(state.call, tool.server if tool else "") as watch:
+            result = await self._carry_out(state)
+            watch.ended(result)
         elapsed_ms = int((time.perf_counter() - started) * 1000)
         if self._emit is not None:
             self._emit(CallFinished(state.call, result))
         return _Done(state=state, result=result, elapsed_ms=elapsed_ms)
+
+    async def _carry_out(self, state: CallState) -> ToolResult:
+        if self._own.find(state.call.name) is not None:
+            return await self._own.call(state.call, self._session)
+        context = CallContext(
+            operation_key=state.operation_key,
+            principal=self._turn.principal,
+            conversation=self._session.conversation,
+        )
+        return await self._dispatcher.call(state.call, context)
 
     async def _finish(self, state: CallState, result: ToolResult) -> None:
         await self._journal.append(

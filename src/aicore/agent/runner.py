@@ -162,7 +162,10 @@ class Runner:
     ) -> Reply:
         """Run a turn. Its errors end it, recorded, but for those of the log and one kind more."""
         try:
-            return await run_turn(self._parts, session, journal, turn, emit)
+            with self._parts.telemetry.turn(session.conversation, turn.id) as watch:
+                reply = await run_turn(self._parts, session, journal, turn, emit)
+                watch.ended("waiting" if reply.waiting else "replied")
+                return reply
         except (*_LOG_ERRORS, stays_open_on):
             raise
         except AicoreError as error:

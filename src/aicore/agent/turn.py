@@ -6,7 +6,7 @@ import time
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -23,6 +23,7 @@ from aicore.log.events import ModelReplied, ReplySent, TurnWaiting
 from aicore.log.port import EventLog
 from aicore.models.port import Completion, Price, Provider, Request
 from aicore.records import Conversation, Usage
+from aicore.telemetry import ChatWatch, Telemetry, names
 from aicore.trust.policy import Policy
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Parts:
     prompt: Prompt
     compaction: Compaction
     own: OwnTools
+    telemetry: Telemetry
     memory: Memory | None = None
 
 
@@ -100,6 +102,7 @@ class _Turn:
             turn=turn,
             emit=emit,
             own=parts.own,
+            telemetry=parts.telemetry,
         )
 
     async def run(self) -> Reply:
@@ -175,7 +178,30 @@ class _Turn:
         raise limits.time_error(anyio.current_time() - self._started)
 
     async def _complete(self, request: Request) -> Completion:
-        provider, emit = self._parts.provider, self._emit
+        provider = self._parts.provider
+        with self._parts.telemetry.chat(self._about(request), request.tail) as watch:
+            completion = await self._ask(provider, request, watch)
+            watch.answered(
+                text=completion.text,
+                calls=completion.calls,
+                finish=completion.finish,
+                model=completion.model,
+            )
+            watch.used(_priced(completion.usage, provider.capabilities.price))
+            return completion
+
+    def _about(self, request: Request) -> dict[str, Any]:
+        about = {
+            names.PROVIDER: self._parts.provider.name,
+            names.REQUEST_STREAM: self._emit is not None,
+            names.INSTRUCTIONS: request.prefix.instructions,
+        }
+        if request.max_output_tokens is not None:
+            about[names.REQUEST_MAX_TOKENS] = request.max_output_tokens
+        return about
+
+    async def _ask(self, provider: Provider, request: Request, watch: ChatWatch) -> Completion:
+        emit = self._emit
         if emit is None:
             return await provider.complete(request)
         shown = ""
@@ -185,8 +211,10 @@ class _Turn:
                 if isinstance(part, Completion):
                     completion = part
                     continue
-                if not shown and self._turn.said:
-                    emit(TextDelta("\n\n"))
+                if not shown:
+                    watch.first_chunk()
+                    if self._turn.said:
+                        emit(TextDelta("\n\n"))
                 shown += part.delta
                 emit(part)
         if completion is None:

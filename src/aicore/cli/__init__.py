@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from aicore.cli.memory_arguments import add_memory_command
 from aicore.errors import AicoreError, ConfigError
+from aicore.telemetry.logs import write_logs
 
 __all__ = ["main"]
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             more; 2 with one sentence on stderr when it cannot be done.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s %(message)s")
+    write_logs("text")
     try:
         code = _run(words)
     except AicoreError as error:

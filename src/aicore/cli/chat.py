@@ -13,6 +13,7 @@ from aicore.agent.choose import choose_provider
 from aicore.cli.screen import Screen, ask_line
 from aicore.config import load
 from aicore.errors import AicoreError, ConfigError
+from aicore.telemetry.logs import write_logs
 
 __all__ = ["chat_with", "run_chat"]
 
@@ -29,7 +30,9 @@ def run_chat(config: Path, *, conversation: str) -> int:
 
 async def _chat(config: Path, conversation: str) -> int:
     screen = Screen()
-    chosen = await choose_provider(load(config))
+    settings = load(config)
+    write_logs(settings.telemetry.logs)
+    chosen = await choose_provider(settings)
     screen.line(f"{config}: {chosen.why}", style="dim")
     async with build_agent(config, provider=chosen.provider) as agent:
         for server in agent.health():

@@ -1,1 +1,0 @@
-"""Names of spans, metrics and attributes, in one place."""
