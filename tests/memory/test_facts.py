@@ -1,4 +1,4 @@
-"""Facts in their order: a newer one supersedes; what is late, doubled or reversed changes nothing."""
+"""Facts in their order: the newer holds; what is late, doubled or reversed changes nothing."""
 
 from __future__ import annotations
 

@@ -44,9 +44,19 @@ class Backlog:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being learned from, or due now."""
+        """Whether nothing is being learned from, due now or to be tried again."""
         now_s = anyio.current_time()
-        return not self._taken and all(due.at_s > now_s for due in self._due.values())
+        return not self._taken and not any(
+            due.failures or due.at_s <= now_s for due in self._due.values()
+        )
+
+    async def wait_for_change(self) -> None:
+        """Wait until something is noted or given back, or `wake` is called."""
+        await self._fresh().wait()
+
+    def wake(self) -> None:
+        """Have those go on who wait for a change."""
+        self._changed.set()
 
     def put(self, due: Due) -> bool:
         """Note a conversation, in place of an earlier note. False if there is no room for it."""

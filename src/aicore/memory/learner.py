@@ -63,10 +63,10 @@ class Learner:
         self._has_dropped = False
         self._fell_behind = anyio.Event()
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is left to learn now; what waits for its neighbours does not count."""
-        return not self._is_behind and self._backlog.is_idle
+    async def settled(self) -> None:
+        """Wait until nothing is left to learn now; what waits for its neighbours does not count."""
+        while self._is_behind or not self._backlog.is_idle:
+            await self._backlog.wait_for_change()
 
     def learn_later(self, conversation: ConversationId, born_ms: int) -> None:
         """Have a conversation learned from soon. Where too many wait, the log is asked again."""
@@ -222,6 +222,7 @@ class Learner:
                     await self._backlog.wait_for_room()
                     self._backlog.put(Due(after, stored.born_ms, anyio.current_time()))
         self._is_behind = False
+        self._backlog.wake()
 
 
 def _retry_s(failures: int) -> float:

@@ -152,10 +152,11 @@ class Memory:
         self._learner = Learner(log, self._places, self._extraction, quiet_s=self._quiet_s)
         await self._learner.run()
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether all that can be learned now has been."""
-        return self._learner is not None and self._learner.is_idle
+    async def settled(self) -> None:
+        """Wait until all that can be learned now has been. Raises: NotOpenError."""
+        if self._learner is None:
+            raise NotOpenError("Nobody learns: enter the agent that has this memory.")
+        await self._learner.settled()
 
     def check_log(self, log: EventLog) -> None:
         """Refuse the log of another business. Raises: ConfigError."""
