@@ -37,20 +37,25 @@ _AT_ONCE = 32
 _DAY_MS = 86_400_000
 
 
+# Measured, see docs/memory-recall.md. What the nearest vector counts, against 1.0 for the best
+# match of words: the first where all looked-for words were found, both together where none was.
+_MEANING = 0.3
+_MEANING_ALONE = 0.4
+# What an entry of today has ahead of an old one, halved every 90 days.
+_RECENCY = 0.02
+_LEAST_SHARE = 0.1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecallLimits:
-    """What a recall may cost, and how it weighs.
+    """What a recall may cost.
 
-    `candidates`: how many entries of each namespace are looked at. `embed_s`: how long a query's
-    vector is waited for; recall goes by words alone then. `meaning`: what the nearest vector
-    counts where no word was found, against 1.0 for the best match of all words. `recency`: what
-    an entry of today has ahead of an old one, halved every 90 days.
+    `candidates`: how many entries of each namespace are looked at, by words and by meaning.
+    `embed_s`: how long a query's vector is waited for; recall goes by words alone then.
     """
 
-    candidates: int = 50
+    candidates: int = 100
     embed_s: float = 2.0
-    meaning: float = 0.6
-    recency: float = 0.02
 
 
 class Recall:
@@ -194,25 +199,32 @@ class Recall:
     ) -> list[Found]:
         """Score the entries of one namespace so that those of several can be compared.
 
-        The best by words gets the share of the looked-for words that it has, others less in
-        proportion; what is missing of that share is what vectors can make up for.
+        Words and meaning are each brought to 0 to 1, as models differ in how far apart vectors
+        are. Meaning counts more the fewer of the looked-for words the best match has.
         """
         best = max(found.values(), key=lambda one: one.score, default=None)
-        share = _share(best.entry, words) if best is not None and best.score > 0 else 0.0
-        meaning = self._limits.meaning * (1 - share)
+        if best is None:
+            return []
+        share = _share(best.entry, words) if best.score > 0 else 0.0
+        meanings = [near[id_] for id_ in found if id_ in near]
+        top = max(meanings, default=0.0)
+        floor = min(near.values()) if len(near) > 1 else 0.0
+        meaning = (_MEANING + _MEANING_ALONE * (1 - share)) / max(top - floor, 1e-6)
+        whole = max(share, top, _LEAST_SHARE)
         weighed = []
         for id_, one in found.items():
-            score = share * one.score / best.score if best is not None and share else 0.0
-            score += meaning * max(near.get(id_, 0.0), 0.0)
+            score = one.score / best.score if share else 0.0
+            score += meaning * (near.get(id_, floor) - floor)
             age_days = max(now_ms - one.entry.at_ms, 0) / _DAY_MS
-            score *= 1 + self._limits.recency * 0.5 ** (age_days / 90)
+            score *= whole * (1 + _RECENCY * 0.5 ** (age_days / 90))
             weighed.append(Found(one.entry, score))
         return weighed
 
 
 def _share(entry: Entry, words: frozenset[str]) -> float:
+    """Give how many of the looked-for words an entry has, 0 to 1."""
     has = words_of(f"{entry.text}\n{entry.context}")
-    return max(len(words.intersection(has)) / len(words), 0.1) if words else 0.0
+    return len(words.intersection(has)) / len(words) if words else 0.0
 
 
 def _holds(entry: Entry, at_ms: int) -> bool:
