@@ -2,7 +2,7 @@
 
 The file is TOML. Every setting can be overridden by an environment variable:
 `AICORE_` + the path, two underscores between parts, e.g. `AICORE_PROVIDER__MODEL=llama3.3`.
-Relative paths of `agent`, `log` and `provider.file` are relative to the file; in the arguments
+Relative paths of `agent`, `log`, `memory` and `provider.file` are relative to the file; in the arguments
 of a server `{here}` stands for the file's folder.
 """
 
@@ -133,7 +133,7 @@ class MemorySettings(_Section):
     """Where and how an agent remembers; no memory when neither `path` nor `url` is given.
 
     `vectors` is "rows" (in the SQLite file's neighbour), "pgvector", "chroma:FOLDER" or
-    "pinecone:HOST", and needs `embedder`.
+    "pinecone:HOST", and needs `embedder`. `knowledge` names folders of the business's documents.
     """
 
     path: Path | None = None
@@ -142,6 +142,7 @@ class MemorySettings(_Section):
     embedder: EmbedderSettings | None = None
     extract: Literal["rules", "model"] = "rules"
     budget_tokens: int = Field(default=600, ge=50)
+    knowledge: list[Path] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _fits(self) -> MemorySettings:
@@ -149,6 +150,8 @@ class MemorySettings(_Section):
             raise ValueError("give path or url, not both")
         if (self.vectors is None) != (self.embedder is None):
             raise ValueError("give vectors and embedder together, or neither")
+        if self.knowledge and self.path is None and self.url is None:
+            raise ValueError("knowledge needs a memory to be kept in: give path or url")
         return self
 
 

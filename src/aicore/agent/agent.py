@@ -131,6 +131,7 @@ class Agent:
             self._stack = stack.pop_all()
         if self._parts.memory is not None:
             tasks.start_soon(self._learn_in_background, self._parts.memory)
+            tasks.start_soon(self._read_in_background, self._parts.memory)
         if self._resume_on_enter:
             tasks.start_soon(self._resume_in_background)
         return self
@@ -240,6 +241,12 @@ class Agent:
             await memory.learn_from(self._log)
         except Exception:  # noqa: BLE001  boundary: must not end the agent
             _log.exception("learning_stopped | nothing is lost: the next start learns it")
+
+    async def _read_in_background(self, memory: Memory) -> None:
+        try:
+            await memory.read_documents()
+        except Exception:  # noqa: BLE001  boundary: must not end the agent
+            _log.exception("reading_stopped | what was read stays; the next start reads on")
 
     def _opened(self) -> anyio.abc.TaskGroup:
         if self._tasks is None:

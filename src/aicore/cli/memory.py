@@ -44,6 +44,8 @@ async def _run(options: argparse.Namespace) -> int:
             return await desk.show_one(options.id)
         if options.part == "correct":
             return await desk.correct(options.id, options.text)
+        if options.part == "ingest":
+            return await desk.ingest(options.folder)
         if options.subject is not None and not options.id:
             return await desk.forget_all(options.subject, is_sure=options.yes)
         if options.id and options.subject is None:
@@ -104,6 +106,16 @@ class _Desk:
         later = await self._memory.correct(subject, entry_id, text, now_ms=now_ms)
         self._say(_line(later))
         return 0
+
+    async def ingest(self, folder: Path) -> int:
+        """Read documents, and say what of them could not be read."""
+        done = await self._memory.ingest(folder)
+        self._say(
+            f"{done.added} passages added, {done.ended} deleted, {done.unchanged} as they were."
+        )
+        for problem in done.problems:
+            self._say(f"{problem.document} {problem.reason}")
+        return 1 if done.problems else 0
 
     async def forget(self, ids: Sequence[str]) -> int:
         """Delete single entries."""

@@ -9,7 +9,7 @@ __all__ = ["add_memory_command"]
 
 
 def add_memory_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the command and its four parts."""
+    """Declare the command and its parts."""
     summary = "see, correct and forget what is remembered"
     parts = commands.add_parser("memory", help=summary).add_subparsers(
         dest="part", required=True, metavar="WHAT"
@@ -25,7 +25,9 @@ def add_memory_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
     forgetting.add_argument("id", nargs="*")
     forgetting.add_argument("--subject", help="delete all of them, and their conversations")
     forgetting.add_argument("--yes", action="store_true", help="do not ask")
-    for part in (listing, showing, correcting, forgetting):
+    ingesting = parts.add_parser("ingest", help="read a folder of documents of the business")
+    ingesting.add_argument("folder", type=Path, help="of Markdown, HTML, PDF, CSV and text")
+    for part in (listing, showing, correcting, forgetting, ingesting):
         part.add_argument(
             "--config", type=Path, default=Path("aicore.toml"), help="default: aicore.toml"
         )

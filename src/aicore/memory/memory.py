@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import anyio
 
@@ -31,6 +32,9 @@ from aicore.memory.recall import Recall, show
 from aicore.memory.telling import worth_telling
 from aicore.records import Conversation, ConversationId, DataClass
 
+if TYPE_CHECKING:
+    from aicore.memory.knowledge.knowledge import Knowledge, Refreshed
+
 __all__ = ["Forgotten", "Memory"]
 
 _log = logging.getLogger(__name__)
@@ -41,6 +45,7 @@ _FEW_FACTS = 200
 _RECALL_S = 3.0
 _LOOKED_FOR_CHARS = 4_000
 _PAGE = 1000
+_WATCH_S = 5.0
 
 
 class Memory:
@@ -72,6 +77,7 @@ class Memory:
         self._budget_tokens = budget_tokens
         self._quiet_s = quiet_s
         self._learner: Learner | None = None
+        self._knowledge: Knowledge | None = None
         self._stack: AsyncExitStack | None = None
 
     async def __aenter__(self) -> Self:

@@ -52,7 +52,7 @@ def open_memory(
         from aicore.memory.model_extraction import ModelExtraction
 
         extraction = ModelExtraction(provider)
-    return Memory(
+    memory = Memory(
         _store(settings),
         business=business,
         vectors=None if embedder is None else _vectors(settings, embedder),
@@ -60,6 +60,9 @@ def open_memory(
         extraction=extraction,
         budget_tokens=settings.budget_tokens,
     )
+    if settings.knowledge:
+        memory.know(settings.knowledge)
+    return memory
 
 
 def _store(settings: MemorySettings) -> MemoryStore:

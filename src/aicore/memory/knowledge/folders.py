@@ -67,6 +67,10 @@ class Folders:
             "" if is_alone else f"{folder.resolve().name}/": folder for folder in folders
         }
 
+    def has(self, folder: Path) -> bool:
+        """Whether a folder is one of these."""
+        return folder.resolve() in {root.resolve() for root in self._roots.values()}
+
     def scan(self) -> Scan:
         """Look at all folders; reads no document. Blocks on the disk."""
         found = Scan()

@@ -119,6 +119,10 @@ class Knowledge:
             added=tally.added, ended=tally.ended, unchanged=unchanged, problems=problems
         )
 
+    def covers(self, folder: Path) -> bool:
+        """Whether a folder is one of these. Looks at the disk."""
+        return self._folders.has(folder)
+
     async def watch(self, every_s: float) -> NoReturn:
         """Refresh now and every `every_s` seconds, for ever; logs what was done and what failed."""
         told: set[Problem] = set()
