@@ -2,8 +2,8 @@
 
 The file is TOML. Every setting can be overridden by an environment variable:
 `AICORE_` + the path, two underscores between parts, e.g. `AICORE_PROVIDER__MODEL=llama3.3`.
-Relative paths of `agent`, `log`, `memory` and `provider.file` are relative to the file; in the arguments
-of a server `{here}` stands for the file's folder.
+Relative paths of `agent`, `log`, `memory` and `provider.file` are relative to the file; in the
+arguments of a server `{here}` stands for the file's folder.
 """
 
 from __future__ import annotations
@@ -112,9 +112,9 @@ class CallSettings(_Section):
 class ContextSettings(_Section):
     """How much of a conversation a model is sent; as in `aicore.ContextLimits`."""
 
-    compact_at_tokens: int = Field(default=16_000, ge=200)
+    compact_at_tokens: int = Field(default=12_000, ge=200)
     compact_at_share: float = Field(default=0.6, gt=0, le=0.9)
-    keep_tokens: int = Field(default=4_000, gt=0)
+    keep_tokens: int = Field(default=3_000, gt=0)
     keep_turns: int = Field(default=3, ge=1)
     summary: Literal["rule", "model"] = "rule"
     most_tools: int = Field(default=40, ge=0)

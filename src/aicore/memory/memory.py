@@ -164,6 +164,27 @@ class Memory:
             raise NotOpenError("Nobody learns: enter the agent that has this memory.")
         await self._learner.settled()
 
+    def know(self, folders: Sequence[Path]) -> None:
+        """Have the documents in these folders, and no others, be what the business knows.
+
+        An agent reads them when it starts, and again whenever they change. Raises: ConfigError
+        for two folders of one name.
+        """
+        from aicore.memory.knowledge.knowledge import Knowledge
+
+        self._knowledge = Knowledge(folders, self._places, self.business)
+
+    async def read_documents(self) -> None:
+        """Keep what the business knows as its documents are, until cancelled."""
+        if self._knowledge is not None:
+            await self._knowledge.watch(_WATCH_S)
+
+    async def ingest(self, folder: Path) -> Refreshed:
+        """Read a folder of documents now: see `aicore.memory.knowledge.ingest`."""
+        from aicore.memory.knowledge.ingest import run_ingest
+
+        return await run_ingest(folder, self._places, self.business, self._knowledge)
+
     def check_log(self, log: EventLog) -> None:
         """Refuse the log of another business. Raises: ConfigError."""
         if log.business != self.business:
