@@ -97,13 +97,15 @@ class Recall:
         """
         vector: list[Sequence[float]] = []
         by_words: dict[Namespace, Sequence[Found]] = {}
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._embed_query, text, vector)
-            query = Query(
-                text=text, k=self._limits.candidates, at_ms=now_ms, data_classes=data_classes
-            )
-            for namespace in namespaces:
-                by_words[namespace] = await self._store.search(namespace, query)
+        query = Query(text=text, k=self._limits.candidates, at_ms=now_ms, data_classes=data_classes)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._embed_query, text, vector)
+                for namespace in namespaces:
+                    by_words[namespace] = await self._store.search(namespace, query)
+        except ExceptionGroup as errors:
+            # A task group wraps what is raised in it; callers know the error itself.
+            raise errors.exceptions[0] from None
         words = frozenset(words_of(text))
         ranked: list[Found] = []
         for namespace in namespaces:
