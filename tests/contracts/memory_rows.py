@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import pytest
 
 from aicore.memory.chroma import ChromaVectors
 from aicore.memory.pinecone import PineconeVectors
 from aicore.memory.port import MemoryStore, VectorIndex
+from aicore.memory.postgres import PostgresMemory
+from aicore.memory.postgres_vectors import PostgresVectors
 from aicore.memory.sqlite import SQLiteMemory
 from aicore.memory.sqlite_vectors import SQLiteVectors
 
@@ -53,11 +56,56 @@ def _sqlite(request: pytest.FixtureRequest, folder: Path) -> Memories:
     return Memories(lambda: SQLiteMemory(folder / "memory.db"), _holder(folder))
 
 
+def _table_holder(server: Any, url: str) -> Callable[[str], bool]:
+    """Look into the files of one database's tables and indexes, the system's among them."""
+    name = urlsplit(url).path.removeprefix("/")
+    [(number,)] = server.execute("SELECT oid FROM pg_database WHERE datname = %s", name)
+    folder = server.data / "base" / str(number)
+    empty = _marks(folder)
+    read: dict[Path, tuple[object, bytes]] = {}
+
+    def holds(text: str) -> bool:
+        server.execute("CHECKPOINT")
+        changed = _marks(folder).items() - empty.items()
+        for path, mark in changed:
+            if path not in read or read[path][0] != mark:
+                read[path] = (mark, path.read_bytes())
+        return any(text.encode() in read[path][1] for path, _ in changed)
+
+    return holds
+
+
+def _marks(folder: Path) -> dict[Path, tuple[int, ...]]:
+    """What changes of a file when it is written to."""
+    files = [path for path in folder.iterdir() if path.is_file()]
+    stats = [path.stat() for path in files]
+    return {
+        path: (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        for path, stat in zip(files, stats, strict=True)
+    }
+
+
+def _postgres(request: pytest.FixtureRequest, folder: Path) -> Memories:
+    server = request.getfixturevalue("postgres")
+    url = server.new_database()
+    return Memories(lambda: PostgresMemory(url), _table_holder(server, url))
+
+
 def _sqlite_vectors(request: pytest.FixtureRequest, folder: Path) -> Indexes:
     def make(*, model: str = "tiny") -> VectorIndex:
         return SQLiteVectors(folder / "vectors.db", model=model)
 
     return Indexes(make, _holder(folder))
+
+
+def _pgvector(request: pytest.FixtureRequest, folder: Path) -> Indexes:
+    server = request.getfixturevalue("postgres")
+    url = server.new_database()
+
+    def make(*, model: str = "tiny") -> VectorIndex:
+        return PostgresVectors(url, model=model)
+
+    return Indexes(make, _table_holder(server, url))
 
 
 def _chroma(request: pytest.FixtureRequest, folder: Path) -> Indexes:
@@ -77,9 +125,13 @@ def _pinecone(request: pytest.FixtureRequest, folder: Path) -> Indexes:
     return Indexes(make, lambda text: text in str(stub.ids()))
 
 
-MEMORIES: dict[str, Callable[[pytest.FixtureRequest, Path], Memories]] = {"sqlite": _sqlite}
+MEMORIES: dict[str, Callable[[pytest.FixtureRequest, Path], Memories]] = {
+    "postgres": _postgres,
+    "sqlite": _sqlite,
+}
 INDEXES: dict[str, Callable[[pytest.FixtureRequest, Path], Indexes]] = {
     "chroma": _chroma,
+    "pgvector": _pgvector,
     "pinecone": _pinecone,
     "sqlite": _sqlite_vectors,
 }
