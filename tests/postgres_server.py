@@ -105,6 +105,12 @@ class PostgresServer:
             cursor = connection.execute(statement, values or None)  # type: ignore[arg-type,unused-ignore]
             return cursor.fetchall() if cursor.description else []
 
+    def demand_password(self, user: str) -> None:
+        """Let this user in only with its password; all others need none."""
+        rules = self.data / "pg_hba.conf"
+        rules.write_text(f"local all {user} scram-sha-256\n{rules.read_text()}")
+        self.execute("SELECT pg_reload_conf()")
+
     def pytest_runtest_logfinish(self) -> None:
         """Drop what the test made: it has ended, and its fixtures too."""
         databases, self._databases = self._databases, []

@@ -296,10 +296,13 @@ def _is_lost(connection: Connection) -> bool:
 
 
 _ENCODING = "SELECT current_setting('server_encoding')"
-_HAS_VERSIONS = "SELECT to_regclass(%s) IS NOT NULL"
+# Rows of the catalog, not to_regclass: that one remembers, within a transaction, what was missing.
+_HAS_VERSIONS = """
+    SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = %s AND tablename = 'version')
+"""
 _VERSION = "SELECT coalesce(max(version), 0) FROM version"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
-_HAS_SCHEMA = "SELECT to_regnamespace(%s) IS NOT NULL"
+_HAS_SCHEMA = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)"
 _VERSIONS = """
     CREATE TABLE version (
         version integer PRIMARY KEY, since timestamptz NOT NULL DEFAULT current_timestamp
@@ -335,7 +338,7 @@ async def _migrate(connection: Connection, schema: PostgresSchema) -> None:
 
 async def _version(connection: Connection, schema: PostgresSchema) -> int:
     """Which version the database has, 0 for none. Raises: StoreError for a newer one."""
-    [(has_versions,)] = await fetch(connection, _HAS_VERSIONS, (f"{schema.name}.version",))
+    [(has_versions,)] = await fetch(connection, _HAS_VERSIONS, (schema.name,))
     if not has_versions:
         return 0
     [(version,)] = await fetch(connection, _VERSION)
