@@ -20,14 +20,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aicore.errors import ConfigError, StoreBusy, StoreError
 from aicore.memory.port import Namespace, Near
-
-if TYPE_CHECKING:
-    from chromadb.api import ClientAPI
-    from chromadb.api.models.Collection import Collection as Vectors
 
 __all__ = ["ChromaFolder"]
 
@@ -59,7 +55,7 @@ class ChromaFolder:
         self._folder = folder
         self._model = ""
         self._chromadb: Any = None
-        self._client: ClientAPI | None = None
+        self._client: Any = None
         self._mark: sqlite3.Connection | None = None
         self._dimensions = 0
 
@@ -107,7 +103,7 @@ class ChromaFolder:
             self._note("dimensions", self._dimensions)
             collection = self._opened().get_or_create_collection(
                 _name(namespace),
-                configuration=_SHAPE,  # type: ignore[arg-type]  # a TypedDict of theirs
+                configuration=_SHAPE,
                 embedding_function=None,
             )
             for batch in _batches(vectors):
@@ -120,7 +116,7 @@ class ChromaFolder:
             collection = self._collection(_name(namespace))
             if collection is None or k < 1:
                 return ()
-            found: Any = collection.query(
+            found = collection.query(
                 query_embeddings=[list(vector)], n_results=k, include=["distances"]
             )
         pairs = zip(found["ids"][0], found["distances"][0], strict=True)
@@ -160,7 +156,7 @@ class ChromaFolder:
                 self._opened().delete_collection(_name(namespace))
             self._finish_erasing()
 
-    def _opened(self) -> ClientAPI:
+    def _opened(self) -> Any:
         if self._client is None:
             raise self._closed()
         return self._client
@@ -168,18 +164,18 @@ class ChromaFolder:
     def _closed(self) -> StoreError:
         return StoreError(f"Chroma in {self._folder} did not open again. Restart the program.")
 
-    def _collection(self, name: str) -> Vectors | None:
+    def _collection(self, name: str) -> Any:
         try:
             return self._opened().get_collection(name, embedding_function=None)
         except self._chromadb.errors.NotFoundError:
             return None
 
-    def _copy(self, source: Vectors, ids: Sequence[str], name: str) -> None:
+    def _copy(self, source: Any, ids: Sequence[str], name: str) -> None:
         with contextlib.suppress(self._chromadb.errors.NotFoundError):
             self._opened().delete_collection(name)
         target = self._opened().create_collection(
             name,
-            configuration=_SHAPE,  # type: ignore[arg-type]  # a TypedDict of theirs
+            configuration=_SHAPE,
             embedding_function=None,
         )
         for batch in _batches(ids):

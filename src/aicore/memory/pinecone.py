@@ -7,6 +7,7 @@ import ipaddress
 import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from types import TracebackType
@@ -103,10 +104,10 @@ class PineconeVectors:
         last: list[str] = []
         for batch in _batches(vectors, min(batch_size, _MOST_VECTORS)):
             rows = [(_to_pinecone(id_), list(vectors[id_])) for id_ in batch]
-            await self._call(lambda rows=rows: index.upsert(vectors=rows, namespace=name))
+            await self._call(partial(index.upsert, vectors=rows, namespace=name))
             last.append(batch[-1])
         for id_ in last:
-            await self._settle(lambda id_=id_: self._shows(name, id_, vectors[id_]))
+            await self._settle(partial(self._shows, name, id_, vectors[id_]))
 
     async def nearest(
         self, namespace: Namespace, vector: Sequence[float], k: int
@@ -127,7 +128,7 @@ class PineconeVectors:
         wanted = set(ids)
         for batch in _batches(sorted(wanted), _MOST_FETCHED):
             asked = [_to_pinecone(id_) for id_ in batch]
-            answer = await self._call(lambda asked=asked: index.fetch(ids=asked, namespace=name))
+            answer = await self._call(partial(index.fetch, ids=asked, namespace=name))
             wanted.difference_update(map(unquote, answer.vectors))
         return wanted
 
@@ -140,10 +141,10 @@ class PineconeVectors:
         last: list[str] = []
         for batch in _batches(sorted(set(ids)), _MOST_DELETED):
             asked = [_to_pinecone(id_) for id_ in batch]
-            await self._delete(lambda asked=asked: index.delete(ids=asked, namespace=name))
+            await self._delete(partial(index.delete, ids=asked, namespace=name))
             last += (batch[0], batch[-1])
         for id_ in last:
-            await self._settle(lambda id_=id_: self._is_gone(name, id_))
+            await self._settle(partial(self._is_gone, name, id_))
 
     async def erase(self, namespace: Namespace) -> None:
         """Delete all vectors of a namespace. Returns when none can be found; raises as `remove`."""

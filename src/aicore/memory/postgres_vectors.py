@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import anyio
 
@@ -147,12 +147,12 @@ class PostgresVectors:
         business, subject = map(to_key, namespace)
         values = {"business": business, "subject": subject, "vector": _text(vector), "k": k}
 
-        async def work(connection: Connection) -> list[tuple[str, float]]:
+        async def work(connection: Connection) -> list[tuple[Any, ...]]:
             known = await fetch(connection, _MADE_BY)
             if not known or k < 1:
                 return []
             self._compare(*known[0], length=len(vector))
-            return await fetch(connection, _NEAREST.format(place=self._place), values)  # type: ignore[return-value]
+            return await fetch(connection, _NEAREST.format(place=self._place), values)
 
         found = await self._database.run(work)
         # A vector of nothing but zeros is like no other.
