@@ -53,12 +53,12 @@ def finished(name: str, text: str, **more: object) -> ToolFinished:
     return ToolFinished(call_id=f"call of {name}", tool=name, text=text, **more)  # type: ignore[arg-type] # fields by name
 
 
-def summary(events: Sequence[Event], earlier: Summarized | None = None, tokens: int = 1600) -> str:
-    return Summarizer(None).by_rule(earlier, events, tokens).text
+async def summary(events: Sequence[Event]) -> str:
+    return (await Summarizer(None).by_rule(None, events, 1600)).text
 
 
-def test_who_the_customer_is_stays() -> None:
-    text = summary(
+async def test_who_the_customer_is_stays() -> None:
+    text = await summary(
         [
             *turn(1, asked("Hi, my name is Ann Lee, ann.lee@example.org"), ReplySent(text="Hi")),
             *turn(2, asked("Ruf mich an: +49 151 2345678"), ReplySent(text="Gern")),
@@ -69,7 +69,7 @@ def test_who_the_customer_is_stays() -> None:
     assert "- customer: +49 151 2345678" in text
 
 
-def test_an_effect_stays_with_its_outcome_and_its_number() -> None:
+async def test_an_effect_stays_with_its_outcome_and_its_number() -> None:
     done = [
         asked("Book me in"),
         called("calendar_book", start="2026-11-24T09:00"),
@@ -77,25 +77,25 @@ def test_an_effect_stays_with_its_outcome_and_its_number() -> None:
         finished("calendar_book", "{...}", structured={"event": {"id": "ev_82h1", "ok": True}}),
         ReplySent(text="You are booked."),
     ]
-    text = summary(turn(1, *done))
+    text = await summary(turn(1, *done))
     assert "1970-01-02 calendar_book(start=2026-11-24T09:00): done (id ev_82h1)" in text
 
 
-def test_an_effect_that_failed_or_may_have_happened_is_told_apart() -> None:
+async def test_an_effect_that_failed_or_may_have_happened_is_told_apart() -> None:
     failed = [called("pay"), started("pay"), finished("pay", "No funds", is_error=True)]
     unknown = [
         called("send"),
         started("send"),
         finished("send", "Cut off", is_error=True, outcome="unknown"),
     ]
-    text = summary([*turn(1, asked("a"), *failed), *turn(2, asked("b"), *unknown)])
+    text = await summary([*turn(1, asked("a"), *failed), *turn(2, asked("b"), *unknown)])
     assert "pay(): failed, No funds" in text
     head, _, unclear = text.partition("Effects whose outcome is not known")
     assert "send()" not in head
     assert "send(): Cut off" in unclear
 
 
-def test_a_decision_of_staff_stays_and_says_that_it_is_past() -> None:
+async def test_a_decision_of_staff_stays_and_says_that_it_is_past() -> None:
     call = ToolCall("c", "refund", {"amount": 5})
     decided = [
         asked("Refund me"),
@@ -105,7 +105,7 @@ def test_a_decision_of_staff_stays_and_says_that_it_is_past() -> None:
         ),
         ReplySent(text="Sorry"),
     ]
-    text = summary(turn(1, *decided))
+    text = await summary(turn(1, *decided))
     assert "Decisions of staff on single calls, all in the past" in text
     assert 'refused by staff:ann: refund(amount=5): "No"' in text
 
@@ -119,13 +119,13 @@ def test_a_decision_of_staff_stays_and_says_that_it_is_past() -> None:
         "Vamos a enviarle la factura.",
     ],
 )
-def test_what_was_promised_stays(promise: str) -> None:
-    text = summary(turn(1, asked("?"), ReplySent(text=f"Thank you. {promise} Bye.")))
+async def test_what_was_promised_stays(promise: str) -> None:
+    text = await summary(turn(1, asked("?"), ReplySent(text=f"Thank you. {promise} Bye.")))
     assert f'Promised by the assistant:\n- 1970-01-02 "{promise}"' in text
 
 
-def test_a_message_without_an_answer_stays_open() -> None:
-    text = summary(
+async def test_a_message_without_an_answer_stays_open() -> None:
+    text = await summary(
         [
             *turn(1, asked("Where is my parcel?"), TurnFailed(code="limit_time", message="")),
             *turn(2, asked("And?"), TurnFailed(code="x", message=""), ReplySent(text="Here")),
@@ -136,7 +136,7 @@ def test_a_message_without_an_answer_stays_open() -> None:
     assert text.count("failed:") == 1
 
 
-def test_a_summary_of_a_thousand_turns_is_no_longer_than_that_of_fifty() -> None:
+async def test_a_summary_of_a_thousand_turns_is_no_longer_than_that_of_fifty() -> None:
     summarizer = Summarizer(None)
     made: Summarized | None = None
     lengths = []
@@ -151,7 +151,7 @@ def test_a_summary_of_a_thousand_turns_is_no_longer_than_that_of_fifty() -> None
                 finished("book", "ok", structured={"id": f"bk_{number}"}),
                 ReplySent(text=f"We will see to number {number}. " * 5),
             )
-        made = summarizer.by_rule(made, events, 1600)
+        made = await summarizer.by_rule(made, events, 1600)
         lengths.append(estimate(made.text))
     assert made is not None
     assert max(lengths) < 1900
@@ -160,7 +160,7 @@ def test_a_summary_of_a_thousand_turns_is_no_longer_than_that_of_fifty() -> None
     assert "earlier ones left out" in made.text
 
 
-def test_an_effect_of_the_first_turn_is_still_told_after_a_hundred_quiet_ones() -> None:
+async def test_an_effect_of_the_first_turn_is_still_told_after_a_hundred_quiet_ones() -> None:
     booked = [
         asked("Book me in"),
         called("book"),
@@ -168,10 +168,10 @@ def test_an_effect_of_the_first_turn_is_still_told_after_a_hundred_quiet_ones() 
         finished("book", "ok", structured={"booking_id": "bk_first"}),
         ReplySent(text="Done"),
     ]
-    made = Summarizer(None).by_rule(None, turn(0, *booked), 1600)
+    made = await Summarizer(None).by_rule(None, turn(0, *booked), 1600)
     for number in range(1, 101):
         quiet = turn(number, asked(f"Question {number}?"), ReplySent(text=f"Answer {number}."))
-        made = Summarizer(None).by_rule(made, quiet, 1600)
+        made = await Summarizer(None).by_rule(made, quiet, 1600)
     assert "bk_first" in made.text
 
 
@@ -206,6 +206,6 @@ def test_identifiers_in_results() -> None:
 
 
 @pytest.mark.parametrize("text", ["x" * 100_000, "A1-" * 30_000, "_id=" * 30_000, "a@" * 50_000])
-def test_hostile_texts_cost_no_time(text: str) -> None:
+async def test_hostile_texts_cost_no_time(text: str) -> None:
     events = turn(1, asked(text), called("f"), finished("f", text), ReplySent(text=text))
-    assert estimate(summary(events)) < 1900
+    assert estimate(await summary(events)) < 1900

@@ -208,7 +208,7 @@ class Compaction:
     async def _at_once(self, session: Session, journal: Journal, cut: Cut, room: int) -> None:
         events = await self._events_of(session, cut)
         tokens = self._summary_tokens(room)
-        summary = self._summarizer.by_rule(session.transcript.summarized, events, tokens)
+        summary = await self._summarizer.by_rule(session.transcript.summarized, events, tokens)
         await self._add(session, journal, cut, summary)
 
     def _is_worth_it(self, session: Session, cut: Cut, room: int) -> bool:

@@ -24,9 +24,9 @@ class ContextLimits:
     only of those that the model looks for.
     """
 
-    compact_at_tokens: int = 16_000
+    compact_at_tokens: int = 12_000
     compact_at_share: float = 0.6
-    keep_tokens: int = 4_000
+    keep_tokens: int = 3_000
     keep_turns: int = 3
     summary: Literal["rule", "model"] = "rule"
     most_tools: int | None = 40

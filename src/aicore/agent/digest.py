@@ -51,6 +51,12 @@ _FENCE = re.compile(r"\A<data from=\"[^\"]*\">\n|\n</data>")
 _LONGEST_READ = 100_000
 _EMAIL = re.compile(r"[\w.+'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
 _PHONE = re.compile(r"(?<![\w.:/-])(?:\+|00?)[1-9][\d ()/.-]{5,18}\d(?![\w:])")
+# Before the rules that find a name, which are slow.
+_MAY_NAME = re.compile(
+    r"name|call(?:ed)? |\bi['\u2019]?m\b|\bi am\b|this is|it['\u2019]?s|hei(?:\xdf|ss)e|ich bin"
+    r"|hier ist|<[^<>\s]{1,64}@|\bf(?:or|\xfcr) (?:my|our|mein|unser)",
+    re.IGNORECASE,
+)
 _PROMISE = re.compile(
     r"\b(?:(?:i|we)(?:['\u2019]ll| will| shall| am going to| are going to)"
     r"|(?:ich|wir) (?:werden?|melden? (?:mich|uns)|rufen?|schicken?|senden?|kümmern?)"
@@ -117,13 +123,9 @@ class Digest:
         }
 
     def take_in(self, events: Sequence[Event]) -> None:
-        """Add whole turns."""
-        turns: dict[int, list[Event]] = {}
-        for event in events:
-            turns.setdefault(event.turn, []).append(event)
-        for turn in turns.values():
-            _Turn(self).read(turn)
-        self.turns += len(turns)
+        """Add all events of one turn."""
+        _Turn(self).read(events)
+        self.turns += 1
         self.until_ms = max([self.until_ms, *(event.at_ms for event in events)])
 
     def add(self, section: str, line: str) -> None:
@@ -237,7 +239,7 @@ class _Turn:
         from aicore.flows.contacts import name_in
 
         found = [*_EMAIL.findall(text)[:3], *_PHONE.findall(text)[:3]]
-        if name := name_in(text[:500]):
+        if _MAY_NAME.search(text[:500]) and (name := name_in(text[:500])):
             found.insert(0, name)
         for one in found:
             self._digest.add("contacts", f"{who}: {one_line(one, 80)}")

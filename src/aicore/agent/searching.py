@@ -15,7 +15,7 @@ from aicore.agent.session import Session
 from aicore.dispatch.fencing import fence
 from aicore.log.events import Event, MessageReceived, ModelReplied, ReplySent, ToolFinished
 from aicore.log.port import EventLog
-from aicore.records import Tool, ToolResult
+from aicore.records import Tool, ToolCall, ToolResult
 
 __all__ = ["SEARCH_CONVERSATION", "search_conversation"]
 
@@ -75,7 +75,13 @@ async def search_conversation(
 
 
 def _best(events: Sequence[Event], wanted: Sequence[str]) -> list[str]:
-    said = [one for event in events for one in _said(event)]
+    calls = {
+        call.id: call
+        for event in events
+        if isinstance(event.body, ModelReplied)
+        for call in event.body.calls
+    }
+    said = [one for event in events for one in _said(event, calls)]
     hits = []
     counts = dict.fromkeys(wanted, 0)
     for one in said:
@@ -93,20 +99,18 @@ def _best(events: Sequence[Event], wanted: Sequence[str]) -> list[str]:
     ]
 
 
-def _said(event: Event) -> Iterator[_Said]:
+def _said(event: Event, calls: Mapping[str, ToolCall]) -> Iterator[_Said]:
+    """What an event says; a result with the arguments of its call, which it seldom repeats."""
     match event.body:
         case MessageReceived(text=text, principal=principal):
             yield _Said(event.at_ms, principal.kind, text)
         case ReplySent(text=text):
             yield _Said(event.at_ms, "assistant", text)
-        case ModelReplied(calls=calls):
-            for call in calls:
-                if call.name != SEARCH_CONVERSATION.name:
-                    yield _Said(event.at_ms, f"call of {call.name}", str(dict(call.arguments)))
-        case ToolFinished(tool=tool, full_text=str(text), call_id=handle):
-            yield _Said(event.at_ms, tool, text, f' [read_result with handle "{handle}" has all]')
         case ToolFinished(tool=tool, text=text) if tool != SEARCH_CONVERSATION.name:
-            yield _Said(event.at_ms, tool, text)
+            call, whole = calls.get(event.body.call_id), event.body.full_text
+            asked = "" if call is None else f"{dict(call.arguments)}: "
+            more = f' [read_result with handle "{event.body.call_id}" has all]' if whole else ""
+            yield _Said(event.at_ms, tool, f"{asked}{whole or text}", more)
 
 
 def _shown(one: _Said, word: str) -> str:

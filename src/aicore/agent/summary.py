@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import anyio
+import anyio.lowlevel
 
 from aicore.agent.digest import IDENTIFYING, Digest, one_line
 from aicore.dispatch.fencing import fence
@@ -20,6 +21,7 @@ __all__ = ["Summarizer"]
 _log = logging.getLogger(__name__)
 
 _DEADLINE_S = 90.0
+_TURNS_AT_ONCE = 8
 _SOURCE = "conversation"
 
 _INSTRUCTIONS = (
@@ -46,7 +48,7 @@ class Summarizer:
 
         Takes as long as the model does, at most 90 seconds. Never raises for a model that fails.
         """
-        by_rule = self.by_rule(earlier, events, tokens)
+        by_rule = await self.by_rule(earlier, events, tokens)
         if self._model is None:
             return by_rule
         try:
@@ -60,12 +62,18 @@ class Summarizer:
             return by_rule
         return _by_model(by_rule, completion, self._model.name, tokens)
 
-    def by_rule(
+    async def by_rule(
         self, earlier: Summarized | None, events: Sequence[Event], tokens: int
     ) -> Summarized:
-        """The same from the events alone, at once."""
+        """The same from the events alone, in milliseconds."""
         digest = Digest.from_json(None if earlier is None else earlier.digest)
-        digest.take_in(events)
+        turns: dict[int, list[Event]] = {}
+        for event in events:
+            turns.setdefault(event.turn, []).append(event)
+        for number, turn in enumerate(turns.values(), 1):
+            digest.take_in(turn)
+            if number % _TURNS_AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()  # other conversations go on
         digest.shorten(tokens)
         text = f"{_heading(digest)}\n{fence(digest.render(), _SOURCE)}"
         return Summarized(text=text, covers_seq=0, digest=digest.to_json())
