@@ -280,6 +280,7 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
                 update={
                     "path": resolve(settings.memory.path),
                     "url": _placed_url(settings.memory.url, folder),
+                    "knowledge": [folder / one.expanduser() for one in settings.memory.knowledge],
                 }
             ),
             "provider": provider,
