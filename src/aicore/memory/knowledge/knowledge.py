@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 CONFIGURED = "configured"
 """Whose passages those of the folders in a configuration are."""
 
-_DEADLINE_S = 30.0
+_DEADLINE_S = 120.0
 _RACY_MS = 2000
 _PAGE = 1000
 _TRIES = 50
