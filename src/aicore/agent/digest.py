@@ -238,7 +238,8 @@ class _Turn:
         # Imported late: it brings the rules of the flows with it.
         from aicore.flows.contacts import name_in
 
-        found = [*_EMAIL.findall(text)[:3], *_PHONE.findall(text)[:3]]
+        found = _EMAIL.findall(text)[:3] if "@" in text else []
+        found += _PHONE.findall(text)[:3]
         if _MAY_NAME.search(text[:500]) and (name := name_in(text[:500])):
             found.insert(0, name)
         for one in found:
@@ -246,10 +247,12 @@ class _Turn:
 
     def _answered(self, text: str) -> None:
         self._answer = text
-        promises = [one for one in _SENTENCE.findall(text[:_LONGEST_READ]) if _PROMISE.search(one)]
-        for promise in promises[:2]:
-            self._add("promised", f'"{one_line(promise, 140)}"')
-        self._seen("assistant", references_in(text[:_LONGEST_READ]))
+        text = text[:_LONGEST_READ]
+        if _PROMISE.search(text):
+            promises = [one for one in _SENTENCE.findall(text) if _PROMISE.search(one)]
+            for promise in promises[:2]:
+                self._add("promised", f'"{one_line(promise, 140)}"')
+        self._seen("assistant", references_in(text))
 
     def _finished(self, body: ToolFinished) -> None:
         text = _FENCE.sub("", (body.full_text or body.text)[:_LONGEST_READ])

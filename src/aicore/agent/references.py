@@ -16,11 +16,7 @@ _KEY = re.compile(
     r"(?:^|_|(?<=[a-z]))(?:id|uid|uuid|ref|reference|number|no|nr|code|key|url|link|confirmation)$",
     re.IGNORECASE,
 )
-_PAIR = re.compile(
-    r"[\"']?(\w{0,40}(?:id|ref|reference|number|code|url|link))[\"']?\s{0,3}[:=]\s{0,3}[\"']?"
-    r"([\w./:@+-]{1,80})",
-    re.IGNORECASE,
-)
+_PAIR = re.compile(r"(?<!\w)(\w{2,40})[\"']?\s{0,3}[:=]\s{0,3}[\"']?([\w./:@+-]{1,80})")
 # INV-2024-77, bk_93ab1, #4711, 7Q2-XX9: letters and digits together, as no word or date has them.
 _LOOSE = re.compile(
     r"(?<![\w/@.-])(?:#\d{2,12}|(?=[\w-]{0,40}\d)(?:[A-Z]{2,10}[-_]?|[A-Z][-_]|[A-Z](?=\d{4}))\d[\w-]{0,32}"
@@ -35,14 +31,17 @@ def references_of(structured: Any, text: str) -> list[str]:
     if structured is not None:
         found = (f"{key} {value}" for key, value in _pairs(structured, 0))
     else:
-        found = (f"{match[1]} {match[2]}" for match in _PAIR.finditer(text))
+        pairs = (match.groups() for match in _PAIR.finditer(text))
+        found = (f"{key} {value}" for key, value in pairs if _KEY.search(key))
     named = list(dict.fromkeys(islice(found, _MOST)))
     return named or references_in(text)
 
 
 def references_in(text: str) -> list[str]:
     """What looks like an identifier in free text."""
-    found = (_SAFE.sub("", match[0]) for match in _LOOSE.finditer(text))
+    # Nearly every word is of letters alone: only the others are worth a closer look.
+    odd = " ".join([word for word in text.split() if not word.isalpha()])
+    found = (_SAFE.sub("", match[0]) for match in _LOOSE.finditer(odd))
     return list(dict.fromkeys(islice(found, _MOST)))
 
 
