@@ -8,7 +8,13 @@ from typing import Self
 from dialogue import INSTRUCTIONS, MODEL
 
 from aicore import Agent, Server
+from aicore.agent.context import ContextLimits
 from aicore.models import OpenAICompatible
+
+
+# The same work as the loop's: every tool is offered, and the whole conversation sent. What tool
+# search and compaction save is measured by itself, in tool_search.py and context.py.
+LIKE_THE_LOOP = ContextLimits(most_tools=None, compact_at_tokens=100_000_000)
 
 
 class AicoreAgent:
@@ -51,10 +57,13 @@ def open_aicore(
     elif target is not None:
         servers.append(Server.http(target))
     provider = OpenAICompatible(base_url=model_url, model=MODEL)
-    if log_path is None:
-        return AicoreAgent(Agent(provider=provider, servers=servers, instructions=INSTRUCTIONS))
-    from aicore.log import SQLiteLog
+    from aicore.log import MemoryLog, SQLiteLog
 
-    log = SQLiteLog(str(log_path))
-    agent = Agent(provider=provider, servers=servers, instructions=INSTRUCTIONS, log=log)
+    agent = Agent(
+        provider=provider,
+        servers=servers,
+        instructions=INSTRUCTIONS,
+        log=MemoryLog() if log_path is None else SQLiteLog(str(log_path)),
+        context=LIKE_THE_LOOP,
+    )
     return AicoreAgent(agent)
