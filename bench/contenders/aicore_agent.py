@@ -11,7 +11,6 @@ from aicore import Agent, Server
 from aicore.agent.context import ContextLimits
 from aicore.models import OpenAICompatible
 
-
 # The same work as the loop's: every tool is offered, and the whole conversation sent. What tool
 # search and compaction save is measured by itself, in tool_search.py and context.py.
 LIKE_THE_LOOP = ContextLimits(most_tools=None, compact_at_tokens=100_000_000)
