@@ -98,11 +98,13 @@ class _Word:
 
     def add_all(self, scores: dict[int, float]) -> None:
         worth = self.worth
+        known = scores.get
         for block, postings in self._blocks.items():
             first = block * BLOCK
-            for posting in postings:
-                number = first + (posting >> 16)
-                scores[number] = scores.get(number, 0.0) + (posting & 0xFFFF) * worth
+            scores |= {
+                (number := first + (posting >> 16)): known(number, 0.0) + (posting & 0xFFFF) * worth
+                for posting in postings
+            }
 
     def add_to(self, scores: dict[int, float]) -> None:
         """Add to the scores that are there, and make no new ones."""
