@@ -41,9 +41,16 @@ BUDGET_TOKENS = 600
 
 @dataclass
 class Tally:
-    """What came of the questions of one kind; `missed` names them, for whoever tunes."""
+    """What came of the questions of one kind; `missed` names them, for whoever tunes.
+
+    `wrong` counts what was told and must not be: a forgotten message, or a fact that a later
+    message changed. Of the changed ones `understood` are those whose later message became a fact,
+    `stale` those of them where the older one was told all the same.
+    """
 
     asked: int = 0
+    understood: int = 0
+    stale: int = 0
     found: dict[int, int] = field(default_factory=lambda: dict.fromkeys(DEPTHS, 0))
     wrong: int = 0
     above: int = 0
@@ -58,6 +65,7 @@ class Shop:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._seqs: dict[tuple[str, str], int] = {}
+        self._stated: set[tuple[str, int]] = set()
 
     async def hear(self, customer: Customer) -> None:
         """Learn a whole conversation, then forget what was asked to be forgotten."""
@@ -82,6 +90,7 @@ class Shop:
         for heard, one in zip(lesson.heard, stated, strict=True):
             facts = facts_of(conversation, heard.said, one.own, now_ms)
             entries += await take_in(self._places.store, namespace, facts)
+            self._stated |= {(customer.name, fact.source.seq) for fact in facts}
         gone = {self._seqs[customer.name, id] for id in customer.forgotten}
         await self._places.embed(namespace, entries)
         await self._places.forget(
@@ -113,7 +122,11 @@ class Shop:
         elif question.kind != "absent":
             _count(tally, place, f"{customer.name}: {question.text}")
         if question.kind == "changed":
-            tally.wrong += any(_is_fact_of(older, one.entry) for one in found)
+            is_old_told = any(_is_fact_of(older, one.entry) for one in found)
+            tally.wrong += is_old_told
+            if (customer.name, wanted) in self._stated:
+                tally.understood += 1
+                tally.stale += is_old_told
             tally.above += older in seqs and (not place or seqs.index(older) < place - 1)
 
     async def ask_documents(self, asked: Asked, tally: Tally) -> None:
@@ -128,6 +141,8 @@ class Shop:
             and asked.words in one.entry.text
         ]
         tally.asked += 1
+        tally.entries += len(found)
+        tally.tokens += len(show(found, now_ms=_far_ms(), budget_tokens=BUDGET_TOKENS)) // 4
         _count(tally, places[0] if places else 0, asked.text)
 
 
@@ -191,6 +206,8 @@ def as_table(half: str, tallies: dict[str, Tally], *, shows_missed: bool = False
             f"{kind:16} {one.asked:4} {shares}  {wrong:>12}  {above:>11}"
             f"  {one.entries / one.asked:7.1f}  {one.tokens / one.asked:6.0f}"
         )
+        if kind == "changed":
+            lines[-1] += f"  (understood: {one.understood}, stale of them: {one.stale})"
         if shows_missed:
             lines += [f"    {text}" for text in one.missed]
     return "\n".join(lines)
