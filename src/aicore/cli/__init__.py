@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from aicore.cli.db_arguments import add_db_command
 from aicore.cli.memory_arguments import add_memory_command
 from aicore.errors import AicoreError, ConfigError
 from aicore.telemetry.logs import write_logs
@@ -61,6 +62,10 @@ def _run(words: list[str]) -> int:
         from aicore.cli.chat import run_chat
 
         return run_chat(options.config, conversation=options.conversation)
+    if options.command == "db":
+        from aicore.cli.db import run_db
+
+        return run_db(options)
     if options.command == "memory":
         from aicore.cli.memory import run_memory
 
@@ -94,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         "--conversation", default="terminal", help="thread to continue (default: terminal)"
     )
     add_memory_command(commands)
+    add_db_command(commands)
     doctor = commands.add_parser("doctor", help="check a configuration and say what is wrong")
     for command in (chat, doctor):
         command.add_argument(
