@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socketserver
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -274,20 +277,67 @@ async def test_without_the_client_the_extra_is_named(monkeypatch: pytest.MonkeyP
             pass
 
 
+@contextlib.contextmanager
+def stand_in(version: bytes, answer: bytes) -> Iterator[str]:
+    """The url of what answers INFO as that version does, and everything else with one answer."""
+
+    class Serve(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                while data := self.request.recv(65536):
+                    text = b"redis_version:%s\r\nrole:master\r\n" % version
+                    is_info = b"\r\nINFO\r\n" in data
+                    said = b"$%d\r\n%s\r\n" % (len(text), text) if is_info else answer
+                    self.request.sendall(said * max(data.count(b"SETINFO"), 1))
+
+    class Server(socketserver.ThreadingTCPServer):
+        # Its clients close their connections when their event loop goes on.
+        block_on_close = False
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Serve) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"redis://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 async def test_a_server_that_is_too_old_is_refused() -> None:
-    """A stand-in that answers INFO as Redis 6 does; there is none to start here."""
+    with (
+        stand_in(b"6.2.14", b"-ERR unknown command\r\n") as url,
+        pytest.raises(StoreError, match=r"6\.2\.14"),
+    ):
+        async with RedisLog(url, durability="asserted"):
+            pass
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            text = b"redis_version:6.2.14\r\nrole:master\r\n"
-            is_info = b"INFO" in data and b"SETINFO" not in data
-            bulk = b"$%d\r\n%s\r\n" % (len(text), text)
-            for _ in range(data.count(b"*")):
-                writer.write(bulk if is_info else b"-ERR unknown command\r\n")
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        with pytest.raises(StoreError, match=r"6\.2\.14"):
-            async with RedisLog(f"redis://127.0.0.1:{port}", durability="asserted"):
-                pass
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"-MOVED 1 127.0.0.1:1\r\n", ConfigError),
+        (b"-BUSY Valkey is busy running a script\r\n", StoreBusy),
+        (b"-CLUSTERDOWN Hash slot not served\r\n", StoreBusy),
+        (b"-LOADING Valkey is loading the dataset in memory\r\n", StoreBusy),
+        (b"-ERR something new\r\n", StoreError),
+    ],
+)
+async def test_what_no_server_here_can_be_brought_to_say_is_understood_too(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(redis_server_module, "PATIENCE_S", 0.1)
+    with stand_in(b"7.2.0", answer) as url, pytest.raises(error):
+        async with RedisLog(url, durability="asserted"):
+            pass
+
+
+async def test_a_server_that_misses_its_replicas_takes_no_events(valkey: Any, say: Say) -> None:
+    with valkey.start() as server:
+        async with RedisLog(server.url) as log:
+            server.ask("CONFIG", "SET", "min-replicas-to-write", 1)
+            with pytest.raises(StoreBusy):
+                await log.receive(SHOP, say())
+            server.ask("CONFIG", "SET", "min-replicas-to-write", 0)
+            assert (await log.receive(SHOP, say())).seq == 1

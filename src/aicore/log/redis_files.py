@@ -39,32 +39,29 @@ async def rewrite_files(server: RedisServer, files: Files) -> None:
 
 
 async def _rewrite(server: RedisServer, command: str, running: str, status: str) -> None:
-    pause_s = _FIRST_PAUSE_S
     try:
-        while not await _is_begun(server, command):
-            await anyio.sleep(pause_s)  # another one runs, which may have begun before the erasure
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-        while True:
-            info = (await server.ask("INFO", "persistence")).decode("utf-8", "replace")
-            told = set(info.split())
-            if f"{running}_in_progress:0" in told and "aof_rewrite_scheduled:0" in told:
-                break
-            await anyio.sleep(pause_s)
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+        told = await _wait_for(server, command, running)
     except (ConfigError, StoreError) as exc:
-        _LOG.warning(
-            "erased_traces_stay_in_files server=%s command=%s code=%s",
-            server.name,
-            command,
-            exc.code,
-        )
+        if not isinstance(exc, ConfigError) and "unknown command" not in str(exc):
+            raise _failed(server, command) from exc
+        _LOG.warning("erased_traces_stay_in_files server=%s forbidden=%s", server.name, command)
         return
     if f"{status}:ok" not in told:
-        raise StoreBusy(
-            f"The conversation is erased, but {server.name} failed to rewrite its files, so that "
-            f"traces stay in them. See its own log, then run {command}.",
-            retry_after_s=60.0,
-        )
+        raise _failed(server, command)
+
+
+async def _wait_for(server: RedisServer, command: str, running: str) -> set[str]:
+    """Begin to rewrite, and give what the server tells of its files when it has done so."""
+    pause_s = _FIRST_PAUSE_S
+    while not await _is_begun(server, command):
+        await anyio.sleep(pause_s)  # another one runs, which may have begun before the erasure
+        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+    while True:
+        told = set((await server.ask("INFO", "persistence")).decode("utf-8", "replace").split())
+        if {f"{running}_in_progress:0", "aof_rewrite_scheduled:0"} <= told:
+            return told
+        await anyio.sleep(pause_s)
+        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
 
 async def _is_begun(server: RedisServer, command: str) -> bool:
@@ -75,3 +72,11 @@ async def _is_begun(server: RedisServer, command: str) -> bool:
             return False
         raise
     return True
+
+
+def _failed(server: RedisServer, command: str) -> StoreBusy:
+    return StoreBusy(
+        f"The conversation is erased, but {server.name} failed to rewrite its files, so that "
+        f"traces stay in them. See its own log, then run {command}.",
+        retry_after_s=60.0,
+    )
