@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -149,7 +153,7 @@ async def test_ids_hold_nothing_of_what_was_said(tmp_path: Path) -> None:
 
 
 EVENTS = [("web:a", 1, 1000, "one"), ("web:b", 1, 2000, "two"), ("web:a", 4, 3000, "three")]
-EVENTS += [("web:c", 2, 4000, "two"), ("web:b", 6, 5000, "four")]
+EVENTS += [("web:c", 2, 4000, "five"), ("web:b", 6, 5000, "four")]
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
@@ -179,3 +183,38 @@ async def test_whatever_is_learned_in_whatever_order_one_fact_holds_and_it_is_th
         newest = EVENTS[max(order)]
 
         assert await holding(store) == [f"Phone: {newest[3]}"]
+
+
+async def test_two_who_learn_at_once_leave_one_that_holds(tmp_path: Path) -> None:
+    """Each has looked before the other has written."""
+
+    class Together(SQLiteMemory):
+        waiting = 0
+        all_looked = anyio.Event()
+
+        async def list(self, namespace: Namespace, **asked: Any) -> Sequence[Entry]:  # type: ignore[override]
+            found = await super().list(namespace, **asked)
+            self.waiting += 1
+            if self.waiting == 3:
+                self.all_looked.set()
+            await self.all_looked.wait()
+            return found
+
+    async with Together(tmp_path / "m.db") as store, anyio.create_task_group() as group:
+        for talk, at_ms, is_end in (("a", 3000, False), ("b", 1000, False), ("c", 4000, True)):
+            value = "old" if at_ms == 1000 else "new"
+            group.start_soon(
+                partial(
+                    learn,
+                    store,
+                    1,
+                    value,
+                    at_ms=at_ms,
+                    is_end=is_end,
+                    talk=ConversationId(f"web:{talk}"),
+                )
+            )
+    async with SQLiteMemory(tmp_path / "m.db") as store:
+        assert await holding(store) == []
+        assert await holding(store, at_ms=2000) == ["Phone: old"]
+        assert await holding(store, at_ms=3500) == ["Phone: new"]

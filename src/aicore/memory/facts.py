@@ -56,8 +56,12 @@ async def take_in(store: MemoryStore, namespace: Namespace, facts: Sequence[Entr
     Raises: StoreBusy, StoreError.
     """
     known = await store.get(namespace, [fact.id for fact in facts]) if facts else {}
-    unknown = [fact for fact in facts if fact.id not in known]
-    return [fact for fact in unknown if await _place(store, namespace, fact)]
+    added = []
+    for fact in facts:
+        if fact.id not in known and await _place(store, namespace, fact):
+            added.append(fact)
+        await _settle(store, namespace, fact.topic)
+    return added
 
 
 async def correct(
@@ -90,7 +94,7 @@ async def _place(store: MemoryStore, namespace: Namespace, fact: Entry) -> bool:
             for entry in await store.list(namespace, kind="fact", topic=fact.topic)
             if not _is_end(entry) or _is_end(fact) or _is_alike(entry, fact)
         ]
-        held.sort(key=lambda entry: (entry.valid_from_ms, entry.source.seq))
+        held.sort(key=_when)
         later = [entry for entry in held if _is_later(entry, fact)]
         earlier = [entry for entry in held if not _is_later(entry, fact)]
         if later and (_is_end(fact) or _is_alike(later[0], fact)):
@@ -119,6 +123,22 @@ async def _place(store: MemoryStore, namespace: Namespace, fact: Entry) -> bool:
     return False
 
 
+async def _settle(store: MemoryStore, namespace: Namespace, topic: str) -> None:
+    """End what holds beside something later: two who learn at once do not see each other."""
+    held = await store.list(namespace, kind="fact", topic=topic)
+    for fact in held:
+        if fact.valid_to_ms is not None:
+            continue
+        later = [
+            entry
+            for entry in held
+            if _is_later(entry, fact) and (not _is_end(entry) or _is_alike(fact, entry))
+        ]
+        if later:
+            first = min(later, key=_when)
+            await store.supersede(namespace, fact.id, first.valid_from_ms, first)
+
+
 def _is_end(fact: Entry) -> bool:
     return fact.valid_to_ms == fact.valid_from_ms and fact.text.startswith("No longer: ")
 
@@ -137,4 +157,8 @@ def _is_later(entry: Entry, fact: Entry) -> bool:
     is_one_conversation = one.conversation is not None and one.conversation == other.conversation
     if is_one_conversation and one.seq < other.seq:
         return False
-    return entry.valid_from_ms > fact.valid_from_ms
+    return _when(entry) > _when(fact)
+
+
+def _when(fact: Entry) -> tuple[int, int, str]:
+    return fact.valid_from_ms, fact.source.seq, fact.id
