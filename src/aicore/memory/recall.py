@@ -40,10 +40,12 @@ _DAY_MS = 86_400_000
 # Measured, see docs/memory-recall.md. What the nearest vector counts, against 1.0 for the best
 # match of words: the first where all looked-for words were found, both together where none was.
 _MEANING = 0.3
-_MEANING_ALONE = 0.4
+_MEANING_ALONE = 0.7
 # What an entry of today has ahead of an old one, halved every 90 days.
-_RECENCY = 0.02
+_RECENCY = 0.1
 _LEAST_SHARE = 0.1
+# What is this much weaker than the best is not worth its tokens.
+_WORTH_TELLING = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +122,8 @@ class Recall:
             }
             ranked += self._weigh(allowed, near, words, now_ms)
         ranked.sort(key=lambda one: (-one.score, -one.entry.at_ms, one.entry.id))
-        return ranked[:k]
+        least = _WORTH_TELLING * ranked[0].score if ranked else 0.0
+        return [one for one in ranked[:k] if one.score >= least]
 
     async def embed_missing(self, namespace: Namespace, entries: Sequence[Entry]) -> None:
         """Make vectors of those entries that have none. Sensitive ones stay out of managed hands.
@@ -217,8 +220,7 @@ class Recall:
         for id_, one in found.items():
             score = one.score / best.score if share else 0.0
             score += meaning * (near.get(id_, floor) - floor)
-            age_days = max(now_ms - one.entry.at_ms, 0) / _DAY_MS
-            score *= whole * (1 + _RECENCY * 0.5 ** (age_days / 90))
+            score *= whole * (1 + _RECENCY * _freshness(one.entry, now_ms))
             weighed.append(Found(one.entry, score))
         return weighed
 
@@ -227,6 +229,13 @@ def _share(entry: Entry, words: frozenset[str]) -> float:
     """Give how many of the looked-for words an entry has, 0 to 1."""
     has = words_of(f"{entry.text}\n{entry.context}")
     return len(words.intersection(has)) / len(words) if words else 0.0
+
+
+def _freshness(entry: Entry, now_ms: int) -> float:
+    """Give 1 for what was said today, half of it every 90 days; a document holds today."""
+    if entry.kind == "passage":
+        return 1.0
+    return float(0.5 ** (max(now_ms - entry.at_ms, 0) / _DAY_MS / 90))
 
 
 def _holds(entry: Entry, at_ms: int) -> bool:
