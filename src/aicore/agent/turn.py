@@ -148,6 +148,8 @@ class _Turn:
             self._recalled = await _recall_for(self._parts, session, self._turn)
         request = self._request()
         if await compaction.make_room(session, self._journal, request):
+            # What has just left the view may be what helps.
+            self._recalled = await _recall_for(self._parts, session, self._turn)
             request = self._request()
         try:
             completion = await self._within_time(request)
