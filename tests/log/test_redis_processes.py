@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from subprocess import Popen
 from typing import Any
 
@@ -14,6 +15,7 @@ from aicore.errors import Fenced, StoreBusy
 from aicore.log import Event, Received
 from aicore.log import redis_server as redis_server_module
 from aicore.log.events import CLOSING, MessageReceived, ReplySent, ToolStarted, TurnRetried
+from aicore.log.owner import this_process
 from aicore.log.redis import RedisLog
 from aicore.records import ConversationId
 
@@ -155,6 +157,31 @@ async def test_a_lease_is_renewed_by_appends_and_ends_by_the_servers_clock(
         await two.claim(SHOP)
         with pytest.raises(Fenced):
             await one.append(claim, 1, [ReplySent(text="too late")])
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_dead"),
+    [
+        ({}, True),
+        ({"boot": "of another machine of the same name"}, False),
+        ({"boot": ""}, False),
+        ({"host": "another.invalid"}, False),
+    ],
+    ids=["here", "other boot", "unknown boot", "other host"],
+)
+async def test_only_a_process_of_this_very_machine_can_be_known_to_be_dead(
+    valkey: Any, changes: dict[str, str], is_dead: bool
+) -> None:
+    url = valkey.new_url()
+    gone = str(replace(this_process(), pid=2**22 + 1, **changes))
+    async with RedisLog(url) as log:
+        await log.release(await log.claim(SHOP))
+        valkey.ask("SET", HOLDER + SHOP, gone, "PX", 60_000, url=url)
+        if is_dead:
+            assert (await log.claim(SHOP)).epoch == 2
+        else:
+            with pytest.raises(StoreBusy):
+                await log.claim(SHOP)
 
 
 async def test_a_turn_that_came_to_rest_lets_others_claim(valkey: Any, say: Say) -> None:

@@ -260,8 +260,10 @@ async def test_an_event_of_a_newer_version_is_not_guessed(valkey: Any, say: Say)
         "http://127.0.0.1/0",
         "127.0.0.1:6379",
         "redis://127.0.0.1:port/0",
-        "redis://127.0.0.1/0?socket_timeout=soon",
+        "redis://127.0.0.1/0?socket_keepalive=soon&ssl_ca_certs=x",
         "redis://127.0.0.1/0?no_such_option=1",
+        "redis://127.0.0.1/0?protocol=3",
+        "redis://127.0.0.1/0?ssl_check_hostname=no&db=one",
     ],
 )
 async def test_a_url_that_cannot_be_is_refused(url: str) -> None:

@@ -110,8 +110,7 @@ class RedisLog:
             status, *answer = await claim("")
             if status == b"held":
                 holder = answer[0].decode()
-                owner = Owner.parse(holder)
-                if owner is not None and owner.is_dead():
+                if opened.knows_dead(holder):
                     status, *answer = await claim(holder)
             if status != b"done":
                 raise _refusal(status.decode(), answer, self._name)
@@ -323,7 +322,8 @@ class _Open:
     ) -> None:
         self.server = server
         self.news = News(server, keys.news, partial(read, server))
-        self.owner = str(this_process())
+        self._process = this_process()
+        self.owner = str(self._process)
         self.held: set[ConversationId] = set()
         self.calls = 0
         self.at_rest = anyio.Event()
@@ -348,6 +348,16 @@ class _Open:
         if status != b"done":
             raise _refusal(status.decode(), answer, self.server.name)
         return answer
+
+    def knows_dead(self, holder: str) -> bool:
+        """Tell whether a holder is a process of this machine, and has ended.
+
+        Other machines on the same server may have the same name; what counts is the boot.
+        """
+        owner = Owner.parse(holder)
+        if owner is None or not owner.boot or owner.boot != self._process.boot:
+            return False
+        return owner.is_dead()
 
     async def stop(self) -> None:
         """Let calls end, give back the leases, and close the connections."""

@@ -69,8 +69,8 @@ async def _settings(server: RedisServer) -> Mapping[str, str]:
 
 
 def _check_server(name: str, info: Mapping[str, str]) -> None:
-    version = info.get("redis_version", f"{_OLDEST}").partition(".")[0]
-    if int(version) < _OLDEST:
+    version = info.get("redis_version", "").partition(".")[0]
+    if version.isdecimal() and int(version) < _OLDEST:
         raise StoreError(
             f"{name} is Redis {info['redis_version']}. A log needs Redis {_OLDEST} or Valkey; "
             "upgrade the server."
@@ -95,7 +95,9 @@ def _faults(info: Mapping[str, str], settings: Mapping[str, str]) -> list[str]:
     if not settings:
         return [f"it does not let CONFIG GET be asked, so its durability is not known. {_ASSERT}"]
     if settings.get("appendonly") != "yes":
-        more = " Snapshots (save) alone lose what came after the last." if settings["save"] else ""
+        more = (
+            " Snapshots (save) alone lose what came after the last." if settings.get("save") else ""
+        )
         return [f"its appendonly is no.{more} Set appendonly yes and appendfsync always. {_ASSERT}"]
     faults = []
     if settings.get("appendfsync") != "always":

@@ -34,6 +34,8 @@ _ANSWER_S = 5.0
 _CALLS_AT_ONCE = 16
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
+# Of the client's options, those that cannot change what the log relies on.
+_OPTIONS = ("db", "username", "password", "client_name", "socket_keepalive")
 _SCHEMES = {
     "redis": "redis",
     "rediss": "rediss",
@@ -63,6 +65,12 @@ def split_url(url: str) -> tuple[str, str, bool]:
     durability = options.pop("durability", "checked")
     if durability not in ("checked", "asserted"):
         raise ConfigError("In the url of a log on Redis, durability is checked or asserted.")
+    unknown = [name for name in options if name not in _OPTIONS and not name.startswith("ssl_")]
+    if unknown:
+        raise ConfigError(
+            f"The url of a log on Redis has an option that it cannot have: {unknown[0]}. "
+            f"Known are durability, {', '.join(_OPTIONS)} and those that begin with ssl_."
+        )
     place = parts.path if scheme == "unix" else f"{parts.hostname or 'localhost'}:{port}"
     name = f"{parts.scheme}://{place}" + ("" if scheme == "unix" else parts.path)
     cleaned = parts._replace(scheme=scheme, query=urlencode(options))
@@ -280,7 +288,7 @@ def _factory(url: str) -> Callable[[], AbstractConnection]:
         pool.make_connection()
     except (TypeError, ValueError) as exc:
         raise ConfigError(
-            f"The url of a log on Redis has an option that it cannot have: {exc}."
+            f"The url of a log on Redis has an option that cannot be: {exc}."
         ) from exc
     make: Callable[[], AbstractConnection] = pool.make_connection
     return make
