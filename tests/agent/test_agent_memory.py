@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import anyio
 import pytest
@@ -234,3 +235,44 @@ async def test_one_who_lists_is_told_the_newest_and_never_what_has_ended(tmp_pat
 
     assert "2222222" in told
     assert "1111111" not in told
+
+
+async def test_a_memory_that_cannot_be_reached_at_the_start_is_opened_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aicore.memory.memory._OPEN_AGAIN_S", 0.01)
+    await keep(tmp_path / "m.db", str(ANN), fact("f1", "Name: Ann"))
+
+    class Late(SQLiteMemory):
+        refused = 0
+        may_open = anyio.Event()
+        is_open = anyio.Event()
+
+        async def __aenter__(self) -> Self:
+            if not self.may_open.is_set():
+                self.refused += 1
+                raise StoreBusy("not reachable")
+            await super().__aenter__()
+            self.is_open.set()
+            return self
+
+    store = Late(tmp_path / "m.db")
+    provider = ScriptedProvider(["One.", "Two."])
+    async with agent(provider, Memory(store)) as one:
+        assert (await one.send("Ann?", conversation="web:1", principal=ANN)).text == "One."
+        store.may_open.set()
+        with anyio.fail_after(5):
+            await store.is_open.wait()
+            await anyio.lowlevel.checkpoint()
+        await one.send("Ann?", conversation="web:1", principal=ANN)
+
+    assert store.refused >= 1
+    assert ["Name: Ann" in request.volatile for request in provider.requests] == [False, True]
+
+
+async def test_a_memory_that_no_waiting_mends_is_an_error_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "m.db").write_bytes(b"this is no database " * 99)
+    provider = ScriptedProvider([])
+    with pytest.raises(StoreError):
+        async with agent(provider, Memory(SQLiteMemory(tmp_path / "m.db"))):
+            pass

@@ -122,7 +122,7 @@ class Agent:
             await stack.enter_async_context(self._parts.telemetry)
             await stack.enter_async_context(self._log)
             if self._parts.memory is not None:
-                await stack.enter_async_context(self._parts.memory)
+                await stack.enter_async_context(self._parts.memory.patient())
             await stack.enter_async_context(self._parts.provider)
             await stack.enter_async_context(self._dispatcher)
             tasks = await anyio.create_task_group().__aenter__()

@@ -33,6 +33,7 @@ _QUEUE = 10_000
 _READ_BACK = 16
 _FIRST_RETRY_S = 2.0
 _LAST_RETRY_S = 300.0
+_EMBED_RETRY_S = 60.0
 _PAGE = 500
 
 
@@ -78,6 +79,8 @@ class Learner:
         async with anyio.create_task_group() as group:
             for _ in range(_AT_ONCE):
                 group.start_soon(self._work)
+            if self._places.vectors is not None:
+                group.start_soon(self._embed_rest)
             failures = 0
             while True:
                 self._fell_behind = anyio.Event()
@@ -207,6 +210,17 @@ class Learner:
     def _fall_behind(self) -> None:
         self._is_behind = True
         self._fell_behind.set()
+
+    async def _embed_rest(self) -> None:
+        """Make vectors that are missing, now and when some could not be made."""
+        while True:
+            try:
+                await self._places.embed_rest(self._events.business)
+            except AicoreError as error:
+                _log.warning("vectors_missing error=<%s> | tried again later", error.code)
+                self._places.lacks.note()
+            await self._places.lacks.wait()
+            await anyio.sleep(_EMBED_RETRY_S)
 
     async def _catch_up(self) -> None:
         """Ask the log which conversations have more than was learned, and have them learned."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 import anyio
 
-from aicore.errors import AicoreError, ConfigError, CustomerError, NotOpenError
+from aicore.errors import AicoreError, ConfigError, CustomerError, NotOpenError, TemporaryError
 from aicore.log.port import EventLog
 from aicore.memory.episodes import subject_of
 from aicore.memory.erasing import Forgotten, erase_conversations
@@ -43,6 +43,7 @@ _FOR_MANAGED: frozenset[DataClass] = frozenset({"public", "internal", "personal"
 _ALL: frozenset[DataClass] = _FOR_MANAGED | {"sensitive"}
 _FEW_FACTS = 200
 _RECALL_S = 3.0
+_OPEN_AGAIN_S = 5.0
 _LOOKED_FOR_CHARS = 4_000
 _PAGE = 1000
 _WATCH_S = 5.0
@@ -79,15 +80,17 @@ class Memory:
         self._learner: Learner | None = None
         self._knowledge: Knowledge | None = None
         self._stack: AsyncExitStack | None = None
+        self._is_open = anyio.Event()
 
     async def __aenter__(self) -> Self:
-        if self._stack is not None:
+        if self._is_open.is_set():
             raise NotOpenError("A memory is entered once: make a new one.")
         async with AsyncExitStack() as stack:
             for part in (self._places.embedder, self._places.vectors, self.store):
                 if part is not None:
                     await stack.enter_async_context(part)
             self._stack = stack.pop_all()
+        self._is_open.set()
         return self
 
     async def __aexit__(
@@ -96,9 +99,26 @@ class Memory:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        if self._stack is None:
+        stack, self._stack = self._stack, None
+        if stack is None:
             return None
-        return await self._stack.__aexit__(exc_type, exc, traceback)
+        return await stack.__aexit__(exc_type, exc, traceback)
+
+    @asynccontextmanager
+    async def patient(self) -> AsyncGenerator[Self, None]:
+        """As `async with memory`, but what cannot be reached now is opened later.
+
+        That is what an agent does, which answers meanwhile without; `learn_from` opens it.
+        Raises: StoreError, ConfigError and CredentialError, which no waiting mends.
+        """
+        try:
+            await self.__aenter__()
+        except TemporaryError as error:
+            _log.warning("memory_not_open error=<%s> | tried again later", error.code)
+        try:
+            yield self
+        finally:
+            await self.__aexit__(None, None, None)
 
     async def recall(
         self,
@@ -116,6 +136,8 @@ class Memory:
         sensitive for a model that is `managed`. What is `in_view` of the prompt is left out.
         Never raises for a store or an embedder that is down, and takes seconds at most.
         """
+        if self._stack is None:
+            return ""
         data_classes = _FOR_MANAGED if locality == "managed" else _ALL
         subject = subject_of(conversation.principal)
         own = None if subject is None else Namespace(self.business, subject)
@@ -152,9 +174,14 @@ class Memory:
     async def learn_from(self, log: EventLog) -> None:
         """Learn from a log until cancelled, first what came while nobody did.
 
-        Raises: ConfigError when the log is another business's.
+        Raises: ConfigError when the log is another business's; as `patient`.
         """
         self.check_log(log)
+        while self._stack is None:
+            try:
+                await self.__aenter__()
+            except TemporaryError:
+                await anyio.sleep(_OPEN_AGAIN_S)
         self._learner = Learner(log, self._places, self._extraction, quiet_s=self._quiet_s)
         await self._learner.run()
 
@@ -176,6 +203,7 @@ class Memory:
 
     async def read_documents(self) -> None:
         """Keep what the business knows as its documents are, until cancelled."""
+        await self._is_open.wait()
         if self._knowledge is not None:
             await self._knowledge.watch(_WATCH_S)
 
