@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -78,8 +77,11 @@ _PUT = """
     ON CONFLICT (space, id) DO UPDATE SET numbers = excluded.numbers
 """
 # The distance is worked out for every vector of the namespace, so none of the best is missed.
+# A vector of nothing but zeros is like no other.
 _NEAREST = """
-    SELECT id, 1 - (numbers OPERATOR({place}.<=>) %(vector)s::{place}.vector) AS similarity
+    SELECT id, coalesce(
+        1 - nullif(numbers OPERATOR({place}.<=>) %(vector)s::{place}.vector, 'NaN'), 0
+    ) AS similarity
     FROM vector WHERE space = (
         SELECT space FROM namespace WHERE business = %(business)s AND subject = %(subject)s
     )
@@ -155,8 +157,7 @@ class PostgresVectors:
             return await fetch(connection, _NEAREST.format(place=self._place), values)
 
         found = await self._database.run(work)
-        # A vector of nothing but zeros is like no other.
-        return [Near(from_key(id_), 0.0 if math.isnan(one) else one) for id_, one in found]
+        return [Near(from_key(id_), similarity) for id_, similarity in found]
 
     async def missing(self, namespace: Namespace, ids: Collection[str]) -> Collection[str]:
         """Those of `ids` that have no vector."""
