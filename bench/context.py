@@ -220,12 +220,14 @@ def _search_tool(recorder: Recorder, turns: int) -> dict[str, float]:
         f"{json.dumps(SEARCH_CONVERSATION.parameters)}"
     )
     price = PRICES["gpt-5"]
-    requests = len(recorder.asked)
-    prefix = recorder.asked[0].prefix_tokens
+    asked = recorder.asked
+    requests, prefix = len(asked), asked[0].prefix_tokens
+    breaks = [at for at, one in enumerate(asked) if at and one.common_bytes < one.stable_bytes]
+    after = requests - breaks[0] if breaks else 0
     return {
         "tokens": tokens,
         "always_usd": tokens * requests * price.cached_usd / 1e6,
-        "once_compacted_usd": prefix * price.input_usd / 1e6,
+        "once_compacted_usd": (prefix * price.input_usd + tokens * after * price.cached_usd) / 1e6,
         "prefix_tokens": prefix,
         "always_usd_20_turns": tokens * requests * 20 / turns * price.cached_usd / 1e6,
     }
@@ -335,9 +337,8 @@ def _prompt_table(figures: dict[str, Any]) -> str:
             f"Orphan results: {prompt['orphans']}.",
             f"- search_conversation is always offered: {tool['tokens']:.0f} tokens, "
             f"${tool['always_usd']:.4f} in all these turns (${tool['always_usd_20_turns']:.5f} in "
-            f"20) at gpt-5's cache price; offered once something was compacted, its tools' "
-            f"prefix ({tool['prefix_tokens']:,} tokens) is written anew: "
-            f"${tool['once_compacted_usd']:.4f} in each such conversation.",
+            f"20) at gpt-5's cache price. Offered from the first compaction on, with the prefix of "
+            f"{tool['prefix_tokens']:,} tokens written anew: ${tool['once_compacted_usd']:.4f}.",
         ]
     )
 
