@@ -63,7 +63,7 @@ class RecallLimits:
 class Recall:
     """Finds entries in a store by their words and, with an index and an embedder, by meaning.
 
-    It opens and closes nothing. Sensitive texts are never sent to a managed embedder.
+    It opens and closes nothing. Nothing of sensitive texts is ever sent to a managed embedder or index.
     """
 
     def __init__(
@@ -97,17 +97,9 @@ class Recall:
 
         Raises: StoreBusy, StoreError of the store; ConfigError of the embedder or the index.
         """
-        vector: list[Sequence[float]] = []
-        by_words: dict[Namespace, Sequence[Found]] = {}
         query = Query(text=text, k=self._limits.candidates, at_ms=now_ms, data_classes=data_classes)
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._embed_query, text, vector)
-                for namespace in namespaces:
-                    by_words[namespace] = await self._store.search(namespace, query)
-        except ExceptionGroup as errors:
-            # A task group wraps what is raised in it; callers know the error itself.
-            raise errors.exceptions[0] from None
+        by_words = {one: await self._store.search(one, query) for one in namespaces}
+        vector = await self._embed_query(text)
         words = frozenset(words_of(text))
         ranked: list[Found] = []
         for namespace in namespaces:
@@ -138,7 +130,7 @@ class Recall:
         wanted = {
             entry.id: entry
             for entry in entries
-            if embedder.locality != "managed" or entry.data_class != "sensitive"
+            if not self._leaves() or entry.data_class != "sensitive"
         }
         missing = sorted(await vectors.missing(namespace, wanted)) if wanted else []
         for start in range(0, len(missing), _AT_ONCE):
@@ -150,28 +142,36 @@ class Recall:
             if gone:
                 await vectors.remove(namespace, gone)
 
-    async def _embed_query(self, text: str, into: list[Sequence[float]]) -> None:
+    def _leaves(self) -> bool:
+        """Whether texts or their vectors come into managed hands."""
+        return any(
+            place is not None and place.locality == "managed"
+            for place in (self._embedder, self._vectors)
+        )
+
+    async def _embed_query(self, text: str) -> Sequence[float] | None:
         embedder = self._embedder
         if embedder is None or self._vectors is None or not text.strip():
-            return
+            return None
         if embedder.locality == "managed" and data_class_of(text) == "sensitive":
-            return
+            return None
         try:
             with anyio.fail_after(self._limits.embed_s):
-                into += await embedder.embed([text])
+                [vector] = await embedder.embed([text])
         except (TemporaryError, TimeoutError) as error:
             self._went_down(error)
-        else:
-            self._is_down = False
+            return None
+        self._is_down = False
+        return vector
 
     async def _nearest(
-        self, namespace: Namespace, vector: Sequence[Sequence[float]]
+        self, namespace: Namespace, vector: Sequence[float] | None
     ) -> dict[str, float]:
-        if self._vectors is None or not vector:
+        if self._vectors is None or vector is None:
             return {}
         try:
             near: Sequence[Near] = await self._vectors.nearest(
-                namespace, vector[0], self._limits.candidates
+                namespace, vector, self._limits.candidates
             )
         except TemporaryError as error:
             self._went_down(error)
