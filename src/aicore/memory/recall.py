@@ -63,7 +63,8 @@ class RecallLimits:
 class Recall:
     """Finds entries in a store by their words and, with an index and an embedder, by meaning.
 
-    It opens and closes nothing. Nothing of sensitive texts is ever sent to a managed embedder or index.
+    It opens and closes nothing. Nothing of sensitive texts is ever sent to a managed embedder or
+    index.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class Recall:
         embedder = self._embedder
         if embedder is None or self._vectors is None or not text.strip():
             return None
-        if embedder.locality == "managed" and data_class_of(text) == "sensitive":
+        if self._leaves() and data_class_of(text) == "sensitive":
             return None
         try:
             with anyio.fail_after(self._limits.embed_s):
