@@ -279,6 +279,7 @@ def _arguments() -> dict[str, Any]:
         "prepare_threshold": 0,  # every statement of ours comes again
         "client_encoding": "utf8",
         "connect_timeout": _CONNECT_S,
+        "fallback_application_name": "aicore",
         **_KEEPALIVE,
     }
 

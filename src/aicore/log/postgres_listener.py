@@ -76,7 +76,6 @@ class Listener(Fanout):
         self._told: dict[_Key, int] = {}
         self._waiting: dict[_Key, list[Event]] = {}
         self._snapshot: str | None = None
-        self._is_listening = False
         self._tried = anyio.Event()
 
     def begin(self) -> None:
@@ -107,12 +106,16 @@ class Listener(Fanout):
     def publish_own(
         self, conversation: ConversationId, born_ms: int, events: Sequence[Event]
     ) -> None:
-        """Hand on what this log appended, unless earlier events may still be on their way."""
+        """Hand on what this log appended, unless earlier events may still be on their way.
+
+        Those of a conversation of which nothing was told yet wait for their notification, once
+        notifications can be missed.
+        """
         if self._task is None or not events:
             return
         key = (conversation, born_ms)
         last = self._told.get(key)
-        if last == events[0].seq - 1 or (last is None and not self._is_listening):
+        if last == events[0].seq - 1 or (last is None and self._snapshot is None):
             self._tell(key, events)
         elif last is None or last < events[0].seq:
             self._waiting.setdefault(key, []).extend(events)
@@ -127,7 +130,6 @@ class Listener(Fanout):
                     while self:
                         await self._next(connection)
             except Exception as exc:  # noqa: BLE001  # boundary: the task goes on until all left
-                self._is_listening = False
                 self._tried.set()
                 kind = type(exc).__name__
                 _LOG.warning("Listening to %s broke off (%s): again soon.", self._database, kind)
@@ -139,8 +141,6 @@ class Listener(Fanout):
     async def _begin(self, connection: Connection) -> None:
         """Listen, then hand on what came since the last connection was lost."""
         await fetch(connection, f"LISTEN {channel_of(self._business)}")
-        self._is_listening = True
-        self._tried.set()
         if self._snapshot is not None:
             values = {"business": self._business, "old": self._snapshot}
             for key, born_ms, head, unseen in await fetch(connection, _MOVED_SINCE, values):
@@ -148,6 +148,7 @@ class Listener(Fanout):
                 first = self._told.get((conversation, born_ms), (unseen or head + 1) - 1) + 1
                 await self._read(connection, (conversation, born_ms), first, head)
         [(self._snapshot,)] = await fetch(connection, _NOW)
+        self._tried.set()
 
     async def _next(self, connection: Connection) -> None:
         """Wait for notifications, and hand on what they announce."""
@@ -161,7 +162,7 @@ class Listener(Fanout):
             told = self._told.get(key, int(first) - 1)
             await self._read(connection, key, told + 1, int(last))
         if not arrived:
-            await fetch(connection, "SELECT 1")  # is it still there?
+            await fetch(connection, _NOW)  # is it still there?
         if len(self._told) > _MAX_KNOWN:
             self._told = dict(list(self._told.items())[_MAX_KNOWN // 2 :])
             [(self._snapshot,)] = await fetch(connection, _NOW)
@@ -199,4 +200,3 @@ class Listener(Fanout):
         self._told.clear()
         self._waiting.clear()
         self._snapshot = None
-        self._is_listening = False
