@@ -1,12 +1,16 @@
 """Vectors at Pinecone: the real SDK against a stand-in on loopback, which is not the vendor."""
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
 from aicore.errors import ConfigError, CredentialError, NotOpenError, StoreBusy, StoreError
 from aicore.memory.pinecone import PineconeVectors
-from aicore.memory.port import Namespace
+from aicore.memory.port import Entry, Namespace, Source
+from aicore.memory.recall import Recall
+from aicore.memory.sqlite import SQLiteMemory
 
 ANN, BOB = Namespace("main", "customer:+4915112345678"), Namespace("main", "customer:bob")
 KEY = "pc-test-key"
@@ -62,6 +66,43 @@ async def test_nothing_but_ids_and_vectors_is_sent(pinecone_stub: Any) -> None:
     assert "customer" not in sent
     assert sent.count("metadata") == 1, "only the mark has any"
     assert "embedder-1" in sent
+
+
+class Axes:
+    """An embedder on this machine."""
+
+    name, model = "axes", "m"
+    locality: Literal["in_process", "local", "managed"] = "in_process"
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        return [axis(len(text) % 8) for text in texts]
+
+    async def __aenter__(self) -> "Axes":
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        return None
+
+
+async def test_no_vector_of_what_is_sensitive_is_sent_though_it_was_made_here(
+    pinecone_stub: Any, tmp_path: Path
+) -> None:
+    entries = [
+        Entry(
+            id=data_class,
+            kind="fact",
+            text="something told",
+            source=Source(said_by="customer"),
+            at_ms=0,
+            data_class=data_class,
+            valid_from_ms=0,
+        )
+        for data_class in ("personal", "sensitive")
+    ]
+    async with SQLiteMemory(tmp_path / "m.db") as store, opened(pinecone_stub) as index:
+        await store.add(ANN, entries)
+        await Recall(store, index, Axes()).embed_missing(ANN, entries)
+    assert [ids for name, ids in pinecone_stub.ids().items() if name != "aicore"] == [["personal"]]
 
 
 async def test_more_than_a_request_takes_is_sent_in_parts(pinecone_stub: Any) -> None:

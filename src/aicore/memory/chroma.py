@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import Literal, ParamSpec, Self, TypeVar
 
 import anyio
 
@@ -48,6 +48,8 @@ class ChromaVectors:
     Chroma alone leaves what was deleted in its files; both take seconds with many vectors.
     Telemetry is off, nothing leaves the machine.
     """
+
+    locality: Literal["in_process", "local", "managed"] = "in_process"
 
     def __init__(self, folder: Path | str, *, model: str) -> None:
         self._path = Path(folder).absolute()

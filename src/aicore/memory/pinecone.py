@@ -11,7 +11,7 @@ from functools import partial
 from hashlib import sha256
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import anyio
@@ -55,6 +55,8 @@ class PineconeVectors:
     is sent, but who has the hash and knows the business can try numbers. Vectors tell something
     of the texts they stand for, so what is sensitive is not embedded at all.
     """
+
+    locality: Literal["in_process", "local", "managed"] = "managed"
 
     def __init__(self, *, host: str, api_key: str, model: str, settle_s: float = 60.0) -> None:
         _check_place(host, api_key)

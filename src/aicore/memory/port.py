@@ -207,7 +207,10 @@ class VectorIndex(Protocol):
 
     An index is made for one embedder: `model` is its name. Opening an index that holds vectors
     of another model or another length raises ConfigError that says how to make it anew.
+    `locality` says where vectors are kept, as in Capabilities: they tell of the texts.
     """
+
+    locality: Literal["in_process", "local", "managed"]
 
     async def put(self, namespace: Namespace, vectors: Mapping[str, Sequence[float]]) -> None:
         """Keep vectors under these ids, in place of earlier ones. Found from now on."""

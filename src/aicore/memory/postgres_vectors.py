@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import anyio
 
@@ -108,6 +108,8 @@ class PostgresVectors:
     that eighth meanwhile; what was deleted stays in the write-ahead log and in backups until
     those are recycled.
     """
+
+    locality: Literal["in_process", "local", "managed"] = "local"
 
     def __init__(self, url: str, *, model: str) -> None:
         self._url = url

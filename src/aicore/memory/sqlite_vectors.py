@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from aicore.databases.sqlite_file import Schema, SQLiteFile
 from aicore.errors import ConfigError
@@ -73,6 +73,8 @@ class SQLiteVectors:
     memory, 256 MB of all namespaces together; meant for up to 100,000 vectors a namespace.
     `remove` and `erase` write the whole file anew. Needs numpy: `pip install aicore-mcp[vectors]`.
     """
+
+    locality: Literal["in_process", "local", "managed"] = "in_process"
 
     def __init__(self, path: str | Path, *, model: str) -> None:
         if str(path) == ":memory:":
