@@ -11,9 +11,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import anyio
 import pytest
 
 from aicore.errors import ConfigError, CredentialError, StoreBusy, StoreError
+from aicore.log import Stored
 from aicore.log import redis_server as redis_server_module
 from aicore.log.redis import RedisLog
 from aicore.records import ConversationId
@@ -141,12 +143,48 @@ async def test_a_wrong_password_is_refused_and_no_password_is_told(valkey: Any, 
                 await log.receive(SHOP, say())
 
 
-async def test_a_user_that_may_not_do_all_is_told_what_to_allow(valkey: Any, say: Say) -> None:
-    user = ["default", "on", "nopass", "~*", "&*", "+@all", "-rpush"]
+@pytest.mark.parametrize("command", ["rpush", "xadd", "time", "pttl", "evalsha", "eval"])
+async def test_a_user_that_may_not_do_all_is_told_what_to_allow_before_anything_is_written(
+    valkey: Any, command: str
+) -> None:
+    user = ["default", "on", "nopass", "~*", "&*", "+@all", f"-{command}"]
     with valkey.start(user=user) as server:
+        with pytest.raises(ConfigError, match=f"(?i){command}"):
+            async with RedisLog(server.url):
+                pass
+        assert server.ask("DBSIZE") == 0
+
+
+async def test_a_right_that_is_taken_away_later_is_told_too(valkey: Any, say: Say) -> None:
+    with valkey.start() as server:
         async with RedisLog(server.url) as log:
-            with pytest.raises((ConfigError, StoreError), match="rpush"):
+            await log.receive(SHOP, say())
+            server.ask("ACL", "SETUSER", "default", "-hset")
+            with pytest.raises(ConfigError, match="hset"):
                 await log.receive(SHOP, say())
+            server.ask("ACL", "SETUSER", "default", "+hset")
+            assert (await log.receive(SHOP, say())).seq == 2
+
+
+async def test_the_rights_that_the_docs_name_are_enough(valkey: Any, say: Say) -> None:
+    rights = "+@read +@write +@scripting +@connection +time +info +config|get +bgrewriteaof +bgsave"
+    user = ["default", "on", "nopass", "~aicore:{log:*", "-@all", *rights.split()]
+    with valkey.start(user=user, save=["3600", "1"]) as server:
+        async with RedisLog(server.url) as log, anyio.create_task_group() as tasks:
+            heard = log.subscribe()
+
+            async def listen() -> None:
+                await anext(heard)
+
+            tasks.start_soon(listen)
+            await anyio.wait_all_tasks_blocked()
+            await log.receive(SHOP, say(message_id="m1"))
+            claim = await log.claim(SHOP)
+            claim = await log.append(claim, 1, [say("x")])
+            await log.release(claim)
+            assert len(await log.conversations()) == len(await log.open_turns()) == 1
+            await log.restore(Stored(ConversationId("web:2"), 0, 1, 5), ())
+            await log.erase(await log.claim(SHOP))
 
 
 async def test_a_server_that_is_full_takes_no_events_and_goes_on_when_it_has_room(

@@ -15,6 +15,7 @@ import anyio
 
 from aicore.errors import (
     AicoreError,
+    ConfigError,
     Fenced,
     HeadMoved,
     NotOpenError,
@@ -333,7 +334,8 @@ class _Open:
         """Look at the server and make the log. Raises StoreBusy, and OperatorError in its kinds."""
         try:
             self.files = await check_promises(self.server, is_asserted=is_asserted)
-            answer = await self.server.run(scripts.OPEN, (self._keys.log,), scripts.LAYOUT)
+            values = (scripts.LAYOUT, scripts.COMMANDS)
+            answer = await self.server.run(scripts.OPEN, (self._keys.log,), *values)
             _check_layout(answer.decode("utf-8", "replace"), self.server.name)
         except BaseException:
             await self.server.stop()
@@ -387,6 +389,12 @@ def _check_layout(version: str, name: str) -> None:
         raise StoreError(
             f"The log in {name} was written by a newer version of aicore (layout {version}, this "
             f"program knows {scripts.LAYOUT}). Upgrade aicore."
+        )
+    forbidden = version.removeprefix("forbidden ")
+    if forbidden != version:
+        raise ConfigError(
+            f"The user of {name} may not use {forbidden}. Allow these in its ACL: "
+            f"{scripts.COMMANDS}."
         )
     raise StoreError(
         f"Another program uses the keys of the log in {name}. Name another database number."

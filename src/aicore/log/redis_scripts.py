@@ -19,6 +19,7 @@ from aicore.records import ConversationId
 __all__ = [
     "APPEND",
     "CLAIM",
+    "COMMANDS",
     "CONVERSATIONS",
     "ERASE",
     "LAYOUT",
@@ -38,6 +39,12 @@ LAYOUT = 1
 
 MARK_CHARACTERS = 8
 """Length of the mark at the beginning of an event's entry."""
+
+COMMANDS = (
+    "DEL EXISTS GET HDEL HEXISTS HGET HMGET HSET LINDEX LLEN LRANGE PTTL RPUSH SADD SET SMEMBERS "
+    "SREM TIME XADD XRANGE XREAD XREVRANGE ZADD ZRANGEBYLEX ZREM"
+)
+"""Every command that the log uses on its keys."""
 
 NEWS_KEPT = 2_000
 """How many of the last writes a listener can catch up with after it lost its connection."""
@@ -116,13 +123,20 @@ end
 """.replace("2000", str(NEWS_KEPT))
 
 OPEN = _script("""
+for command in string.gmatch(ARGV[3], '%a+') do
+  if not redis.acl_check_cmd(command, KEYS[1]) then return 'forbidden ' .. command end
+end
 local version = redis.call('HGET', KEYS[1], 'version')
 if version then return version end
 if redis.call('EXISTS', KEYS[1]) == 1 then return 'foreign' end
 redis.call('HSET', KEYS[1], 'version', ARGV[2])
 return ARGV[2]
 """)
-"""KEYS log. ARGV again, version. Gives the version that the log has from now on."""
+"""KEYS log. ARGV again, version, commands. Gives the version that the log has from now on.
+
+Or "foreign"; or "forbidden" and the first of the commands that the user may not use: found out in
+the midst of a script, it would leave a conversation half written.
+"""
 
 RECEIVE = _script("""
 local again, conversation, inbound, mark = ARGV[1] == '1', ARGV[2], ARGV[3], ARGV[4]

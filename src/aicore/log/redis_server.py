@@ -242,7 +242,7 @@ def _refusal(exc: Exception, name: str, errors: Any) -> AicoreError:
     Its first word is its code: https://redis.io/docs/latest/develop/reference/protocol-spec/
     """
     text = str(exc)
-    if isinstance(exc, errors.NoPermissionError):
+    if isinstance(exc, errors.NoPermissionError) or text.startswith("ACL failure"):
         return ConfigError(f"The user of {name} may not do this; allow it in its ACL: {text}.")
     if isinstance(exc, errors.AskError):
         return ConfigError(
