@@ -18,9 +18,22 @@ from aicore.memory.sqlite import SQLiteMemory
 _WORDS = 20_000
 _FACTS_OF_ONE = 10_000
 _QUERIES = 400
+_ADDED = 100
 _SYLLABLES = [a + b for a in "bcdfghklmnprstvwz" for b in "aeiou"]
 # Of one total: a few customers with very many facts, many with few.
 _SIZES = (10_000, 3_000, 1_000, 300, 100)
+_COLUMNS = (
+    "facts",
+    "customers",
+    "built in s",
+    "MB",
+    "query CPU ms",
+    "p99 CPU ms",
+    "p50 ms",
+    "p99 ms",
+    "add ms",
+    "forget s",
+)
 
 
 class Text:
@@ -48,8 +61,8 @@ async def measure(folder: Path, total: int) -> list[str]:
     """Build both files and search them; gives lines to print."""
     text = Text()
     return [
-        "| facts | customers | built in s | MB | query CPU ms | p50 ms | p99 ms |",
-        "|---|---|---|---|---|---|---|",
+        f"| {' | '.join(_COLUMNS)} |",
+        f"|{'---|' * len(_COLUMNS)}",
         await _case(folder / "one.db", text, [_FACTS_OF_ONE]),
         await _case(folder / "many.db", text, list(_sizes(total))),
     ]
@@ -71,31 +84,48 @@ async def _case(path: Path, text: Text, sizes: Sequence[int]) -> str:
                 count = min(1000, size - start)
                 await store.add(space, [_fact(text, start + n) for n in range(count)])
         built_s = time.perf_counter() - begun_s
-        took_ms, cpu_ms = await _search(store, text, text.pick(spaces, sizes))
-    megabytes = _size(path)
-    cells = (
+        cpu_ms, took_ms = await _search(store, text, text.pick(spaces, sizes))
+        add_ms, forget_s = await _change(store, text, spaces[0], sizes[0])
+    figures = (
         f"{sum(sizes):,}",
         f"{len(sizes):,}",
         f"{built_s:.0f}",
-        f"{megabytes:.0f}",
-        f"{cpu_ms:.2f}",
+        f"{_size(path):.0f}",
+        f"{sum(cpu_ms) / len(cpu_ms):.2f}",
+        f"{_quantile(cpu_ms, 0.99):.2f}",
         f"{_quantile(took_ms, 0.5):.2f}",
         f"{_quantile(took_ms, 0.99):.2f}",
+        f"{add_ms:.2f}",
+        f"{forget_s:.1f}",
     )
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(figures)} |"
 
 
 async def _search(
     store: SQLiteMemory, text: Text, spaces: Sequence[Namespace]
-) -> tuple[list[float], float]:
+) -> tuple[list[float], list[float]]:
+    """Give CPU and wall ms of each query, in order of size."""
     queries = [Query(text=text.words(2, 8), at_ms=10**15) for _ in spaces]
-    took_ms = []
-    begun_s = time.process_time()
+    cpu_ms, took_ms = [], []
     for space, query in zip(spaces, queries, strict=True):
-        start_s = time.perf_counter()
+        start_s, cpu_start_s = time.perf_counter(), time.process_time()
         await store.search(space, query)
         took_ms.append((time.perf_counter() - start_s) * 1000)
-    return sorted(took_ms), (time.process_time() - begun_s) * 1000 / len(queries)
+        cpu_ms.append((time.process_time() - cpu_start_s) * 1000)
+    return sorted(cpu_ms), sorted(took_ms)
+
+
+async def _change(
+    store: SQLiteMemory, text: Text, space: Namespace, size: int
+) -> tuple[float, float]:
+    """Add facts one by one, then forget one: ms of an addition, and seconds."""
+    begun_s = time.perf_counter()
+    for number in range(_ADDED):
+        await store.add(space, [_fact(text, size + number)])
+    added_s = time.perf_counter() - begun_s
+    begun_s = time.perf_counter()
+    await store.forget(space, [_fact(text, 1).id])
+    return added_s * 1000 / _ADDED, time.perf_counter() - begun_s
 
 
 def _fact(text: Text, number: int) -> Entry:
