@@ -138,3 +138,21 @@ async def test_an_erasure_that_a_crash_interrupted_is_finished_when_the_file_is_
             assert set(found(tmp_path, SHOP)) == {SHOP}
         async with SQLiteLog(path):
             assert found(tmp_path, SHOP) == Counter()
+
+
+async def test_a_clock_that_stands_still_or_is_set_back_gives_every_conversation_its_own_birth(
+    path: Path, say: Any
+) -> None:
+    now_s = 5.0
+    births = []
+    async with SQLiteLog(path, clock=lambda: now_s) as log:
+        for number in range(12):
+            now_s = (5.0, 5.0, 1.0)[number % 3]
+            if number % 2:
+                await log.receive(SHOP, say("one"))
+            claim = await log.claim(SHOP)
+            births.append(claim.born_ms)
+            await log.erase(claim)
+            with pytest.raises(Fenced):
+                await log.append(claim, 1, [ReplySent(text="late")])
+    assert births == sorted(set(births))

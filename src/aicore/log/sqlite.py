@@ -39,7 +39,10 @@ _CLOSE_S = 30.0
 
 _EARLIER = "SELECT seq FROM inbound WHERE business = ? AND channel = ? AND message_id = ?"
 _ADVANCE = """
-    INSERT INTO conversation (business, id, head, epoch, born_ms) VALUES (?, ?, 1, 0, ?)
+    INSERT INTO conversation (business, id, head, epoch, born_ms)
+    VALUES (:business, :id, 1, 0, max(
+        :now, (SELECT coalesce(max(last_born_ms), -1) + 1 FROM erased WHERE business = :business)
+    ))
     ON CONFLICT DO UPDATE SET head = head + 1 RETURNING head
 """
 _OPEN_TURNS = """
@@ -97,7 +100,8 @@ class SQLiteLog:
                     return Received(earlier[0], False), 0, 0
             place = (self.business, conversation)
             at_ms = self._now_ms()
-            [(seq,)] = connection.execute(_ADVANCE, (*place, at_ms)).fetchall()
+            values = {"business": self.business, "id": conversation, "now": at_ms}
+            [(seq,)] = connection.execute(_ADVANCE, values).fetchall()
             if message.message_id is not None:
                 connection.execute(ADD_INBOUND, (*key, conversation, seq))
             connection.execute(ADD_EVENT, (*place, seq, seq, data[0], at_ms, data[1]))
@@ -227,7 +231,7 @@ class SQLiteLog:
             opened.leases.check(connection, claim)
             self._history.erase(connection, claim.conversation, self._now_ms())
 
-        await anyio.sleep(0.001)  # the next conversation of this id must have another birth
+        await anyio.lowlevel.checkpoint()
         with anyio.CancelScope(shield=True):
             await opened.writer.run(Job(work))
             is_clean = await opened.remove_traces()

@@ -13,7 +13,14 @@ from aicore.log.port import Stored
 from aicore.log.restoring import check_known, check_numbers, inbound_of, turns_left
 from aicore.records import ConversationId
 
-__all__ = ["ADD_EVENT", "ADD_INBOUND", "CLOSE_TURN", "OPEN_TURN", "History", "remove_traces"]
+__all__ = [
+    "ADD_EVENT",
+    "ADD_INBOUND",
+    "CLOSE_TURN",
+    "OPEN_TURN",
+    "History",
+    "remove_traces",
+]
 
 ADD_EVENT = """
     INSERT INTO event (business, conversation, seq, turn, kind, at_ms, data)
@@ -39,6 +46,11 @@ _SET = """
     INSERT INTO conversation (business, id, head, epoch, born_ms) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET
         head = excluded.head, epoch = max(epoch, excluded.epoch), born_ms = excluded.born_ms
+"""
+_NOTE_BIRTH = """
+    INSERT INTO erased (business, last_born_ms)
+    SELECT business, born_ms FROM conversation WHERE business = ? AND id = ?
+    ON CONFLICT DO UPDATE SET last_born_ms = max(last_born_ms, excluded.last_born_ms)
 """
 _ERASE = (
     "UPDATE news SET business = '', conversation = '' WHERE business = ? AND conversation = ?",
@@ -110,6 +122,7 @@ class History:
     ) -> None:
         """Delete a conversation and all that belongs to it; `remove_traces` must follow."""
         place = (self._business, conversation)
+        connection.execute(_NOTE_BIRTH, place)
         connection.execute("INSERT INTO trace (since_ms) VALUES (?)", (now_ms,))
         messages = inbound_of(self.read(connection, conversation, 0))
         rows = [(self._business, channel, message_id) for channel, message_id, _ in messages]

@@ -15,10 +15,13 @@ __all__ = ["LEASE_MS", "Leases"]
 LEASE_MS = 120_000
 """How long a process that cannot be asked holds a conversation after its last append."""
 
+# Born later than any that was erased, whatever the clock says: the fence tells them apart by it.
 # A lease that ends later than any lease can was given before the clock was set back.
 _CLAIM = """
     INSERT INTO conversation (business, id, head, epoch, owner, lease_until_ms, born_ms)
-    VALUES (:business, :id, 0, 1, :owner, :now + :lease, :now)
+    VALUES (:business, :id, 0, 1, :owner, :now + :lease, max(
+        :now, (SELECT coalesce(max(last_born_ms), -1) + 1 FROM erased WHERE business = :business)
+    ))
     ON CONFLICT DO UPDATE SET epoch = epoch + 1, owner = :owner, lease_until_ms = :now + :lease
     WHERE owner IS NULL OR owner IN (:owner, :dead)
         OR lease_until_ms <= :now OR lease_until_ms > :now + 2 * :lease

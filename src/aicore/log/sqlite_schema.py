@@ -76,6 +76,13 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             last INTEGER NOT NULL
         ) STRICT
         """,
+        # The newest birth of all erased conversations of a business: later ones are born after.
+        """
+        CREATE TABLE erased (
+            business TEXT PRIMARY KEY NOT NULL,
+            last_born_ms INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID
+        """,
         # Holds a row while bytes of an erased conversation may still be in the file.
         "CREATE TABLE trace (id INTEGER PRIMARY KEY, since_ms INTEGER NOT NULL) STRICT",
     ),
