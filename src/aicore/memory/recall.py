@@ -34,6 +34,7 @@ __all__ = ["Recall", "RecallLimits", "show"]
 _log = logging.getLogger(__name__)
 
 _AT_ONCE = 32
+_LOOKED_FOR = 20_000  # characters of a question
 _DAY_MS = 86_400_000
 
 
@@ -98,6 +99,7 @@ class Recall:
 
         Raises: StoreBusy, StoreError of the store; ConfigError of the embedder or the index.
         """
+        text = text[:_LOOKED_FOR]
         query = Query(text=text, k=self._limits.candidates, at_ms=now_ms, data_classes=data_classes)
         by_words = {one: await self._store.search(one, query) for one in namespaces}
         vector = await self._embed_query(text)
