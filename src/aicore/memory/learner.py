@@ -59,7 +59,8 @@ class Learner:
         self._quiet_ms = int(quiet_s * 1000)
         self._now_ms = now_ms
         self._backlog = Backlog(_QUEUE)
-        self._heard: dict[ConversationId, tuple[int, int]] = {}
+        self._heard: dict[ConversationId, Learned] = {}
+        self._marks: dict[ConversationId, Learned] = {}
         self._is_behind = True
         self._has_dropped = False
         self._fell_behind = anyio.Event()
@@ -101,17 +102,17 @@ class Learner:
         Raises: StoreBusy, StoreError, ProviderUnavailable.
         """
         conversation = due.conversation
-        learned = await self._places.store.learned(self._events.business, conversation)
-        after = learned.seq if learned is not None and learned.born_ms == due.born_ms else 0
+        after = await self._learned_until(due)
         events = await self._read(conversation, after)
         if not events or events[-1].seq <= after:
             return None
-        born_ms, heard_until = self._heard.get(conversation, (0, 0))
+        heard = self._heard.get(conversation)
+        heard_until = heard.seq if heard is not None and heard.born_ms == due.born_ms else 0
         lesson = lesson_of(
             conversation,
             events,
             after=after,
-            heard_until=max(after, heard_until if born_ms == due.born_ms else 0),
+            heard_until=max(after, heard_until),
             now_ms=self._now_ms(),
             quiet_ms=self._quiet_ms,
         )
@@ -119,11 +120,21 @@ class Learner:
         mark = Learned(conversation, lesson.seq, due.born_ms) if lesson.seq > after else None
         kept += await self._learn_episodes(lesson, mark)
         if await self._is_still_there(conversation, events[-1]):
-            self._note_heard(due, events[-1].seq)
+            _note(self._heard, Learned(conversation, events[-1].seq, due.born_ms))
+            if mark is not None:
+                _note(self._marks, mark)
         else:
             for namespace, entries in kept:
                 await self._places.forget(namespace, [entry.id for entry in entries])
         return lesson.waits_ms
+
+    async def _learned_until(self, due: Due) -> int:
+        """Up to which event a conversation was learned; another process may have gone further."""
+        known = self._marks.get(due.conversation)
+        if known is None or known.born_ms != due.born_ms:
+            store, business = self._places.store, self._events.business
+            known = await store.learned(business, due.conversation)
+        return known.seq if known is not None and known.born_ms == due.born_ms else 0
 
     async def _read(self, conversation: ConversationId, after: int) -> Sequence[Event]:
         """The events behind `after`, and enough before them to know who spoke, and what before."""
@@ -175,13 +186,6 @@ class Learner:
         """Whether a conversation was not erased while it was learned from."""
         events = await self._events.read(conversation, last.seq - 1)
         return bool(events) and (events[0].seq, events[0].at_ms) == (last.seq, last.at_ms)
-
-    def _note_heard(self, due: Due, seq: int) -> None:
-        """Remember whose messages were looked at for facts; a restart looks at a few again."""
-        self._heard.pop(due.conversation, None)
-        self._heard[due.conversation] = (due.born_ms, seq)
-        if len(self._heard) > _QUEUE:
-            del self._heard[next(iter(self._heard))]
 
     async def _work(self) -> None:
         while True:
@@ -241,3 +245,11 @@ class Learner:
 
 def _retry_s(failures: int) -> float:
     return float(min(_FIRST_RETRY_S * 2 ** min(failures - 1, 16), _LAST_RETRY_S))
+
+
+def _note(notes: dict[ConversationId, Learned], learned: Learned) -> None:
+    """Remember how far a conversation was learned, of the last ones; others are looked up."""
+    notes.pop(learned.conversation, None)
+    notes[learned.conversation] = learned
+    if len(notes) > _QUEUE:
+        del notes[next(iter(notes))]

@@ -208,6 +208,10 @@ _YOURS_IS = re.compile(
     _I,
 )
 
+# Most sentences have neither, which spares the many patterns that begin so.
+_OF_ME = re.compile(rf"{_AM}|{_HAVE}", _I)
+_WANTED = re.compile(rf"{_PREFER}|{_TO_ME}", _I)
+
 
 def stated(sentence: Sentence) -> Iterator[Candidate]:
     """What a sentence states of its writer, or says to be past."""
@@ -265,7 +269,7 @@ def _allergies(text: str) -> Iterator[Candidate]:
 
 def _conditions(text: str, *, is_denied: bool) -> Iterator[Candidate]:
     is_end = is_denied and _ENDED.search(text) is not None
-    if is_denied and not is_end:
+    if is_denied != is_end or not (is_end or _OF_ME.search(text)):
         return
     lead = (
         r"\b(?:i(?:'m| am)|ich bin|je ne suis|soy|estoy|ya no soy|ya no estoy)\b[^.,;!]{0,30}?\b"
@@ -288,6 +292,8 @@ def _conditions(text: str, *, is_denied: bool) -> Iterator[Candidate]:
 
 
 def _preferences(text: str) -> Iterator[Candidate]:
+    if not _WANTED.search(text):
+        return
     for topic, values in (("time of day", _DAYTIMES), ("contact", _CONTACTS)):
         for value, pattern in values.items():
             if re.search(rf"{_PREFER}{_WITH}(?:{pattern})(?!\w)", text, _I):

@@ -7,6 +7,7 @@ managed providers. It knows words of English, German, French and Spanish, no mea
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from aicore.records import DataClass
 
@@ -42,13 +43,24 @@ _WORDS = re.compile(
 _CARD = re.compile(r"(?<![\d+])\d(?:[ -]?\d){12,18}(?!\d)")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
 _LOOKED_AT_CHARS = 200_000
+_KEPT_CHARS = 1_000
 
 
 def data_class_of(text: str) -> DataClass:
     """How careful to be with what a person said: "sensitive", else "personal".
 
-    A text too long to be looked at is sensitive.
+    A text too long to be looked at is sensitive. The classes of the last short ones are kept: what
+    was said is asked for again as what was said around others.
     """
+    return _class_of(text) if len(text) > _KEPT_CHARS else _kept_class_of(text)
+
+
+@lru_cache(maxsize=256)
+def _kept_class_of(text: str) -> DataClass:
+    return _class_of(text)
+
+
+def _class_of(text: str) -> DataClass:
     if len(text) > _LOOKED_AT_CHARS or _WORDS.search(text) or _IBAN.search(text):
         return "sensitive"
     return "sensitive" if any(_is_card(one[0]) for one in _CARD.finditer(text)) else "personal"
