@@ -1,5 +1,6 @@
 """Vectors at Pinecone: the real SDK against a stand-in on loopback, which is not the vendor."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -199,6 +200,15 @@ async def test_a_request_that_is_refused_is_told_without_its_content(pinecone_st
 def test_settings_that_cannot_be_are_refused_at_once(host: str, key: str) -> None:
     with pytest.raises(ConfigError):
         PineconeVectors(host=host, api_key=key, model="m")
+
+
+async def test_without_the_extra_it_says_what_to_install(
+    pinecone_stub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pinecone", None)
+    with pytest.raises(ConfigError):
+        async with opened(pinecone_stub):
+            pass
 
 
 async def test_nothing_works_outside_async_with(pinecone_stub: Any) -> None:

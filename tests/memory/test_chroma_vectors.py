@@ -4,6 +4,7 @@ import array
 import random
 import shutil
 import sqlite3
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -215,6 +216,15 @@ async def test_a_cancelled_put_is_done_or_not_done(tmp_path: Path) -> None:
         before = await index.missing(ANN, many(0, 2500))
         assert len(before) in {0, 2500}
         assert await index.missing(ANN, many(0, 2500)) == before
+
+
+async def test_without_the_extra_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "chromadb", None)
+    with pytest.raises(ConfigError):
+        async with ChromaVectors(tmp_path / "c", model="m"):
+            pass
 
 
 async def test_nothing_works_outside_async_with(tmp_path: Path) -> None:

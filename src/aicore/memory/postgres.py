@@ -28,6 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 _QUERY_CHARACTERS = 20_000
 _QUERY_WORDS = 64
+_CONNECTIONS = 4
 
 _SPACE = "SELECT space, entries FROM namespace WHERE business = %s AND subject = %s"
 _OF = (
@@ -63,7 +64,7 @@ class PostgresMemory:
     """
 
     def __init__(self, url: str) -> None:
-        self._database = Postgres(url, SCHEMA)
+        self._database = Postgres(url, SCHEMA, max_connections=_CONNECTIONS)
         small = ("namespace", "forgotten", "learned", "learned_into")
         self._traces = Traces(self._database, large=("entry", "posting"), small=small)
         self._entering = anyio.Lock()

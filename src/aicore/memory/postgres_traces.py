@@ -100,13 +100,14 @@ class Traces:
 
     async def _remove(self) -> None:
         try:
-            is_done = await self._database.run(self._rewrite)
+            hindrance = await self._database.run(self._rewrite)
         except AicoreError as exc:
-            raise self._left("they are in use") from exc
-        if not is_done:
-            raise self._left("somebody reads them for long, a backup perhaps")
+            raise self._left("the tables are in use") from exc
+        if hindrance:
+            raise self._left(hindrance)
 
-    async def _rewrite(self, connection: Connection) -> bool:
+    async def _rewrite(self, connection: Connection) -> str:
+        """Write parts anew; gives what hindered that, if anything did."""
         [(now,)] = await fetch(connection, _NOW)
         open_traces = await fetch(connection, _OPEN)
         parts = sorted({part for _, part in open_traces})
@@ -114,9 +115,9 @@ class Traces:
         for table in tables:
             [(size_bytes,)] = await fetch(connection, _SIZE, ([table],))
             if size_bytes > _MAX_PART_BYTES:
-                raise StoreBusy(f"The table {table} is too large to be written anew by itself.")
+                return f"{table} is too large to be written anew while others wait"
         if not await _wait_for_readers(connection, now):
-            return False
+            return "somebody reads the tables for long, a backup perhaps"
         await fetch(connection, _PATIENCE, (f"{_LOCK_S}s",))
         try:
             for table in tables:
@@ -124,12 +125,12 @@ class Traces:
             await fetch(connection, _DONE, ([id_ for id_, _ in open_traces],))
         finally:
             await fetch(connection, _PATIENCE, ("0",))
-        return True
+        return ""
 
     def _left(self, why: str) -> StoreBusy:
         names = ", ".join(f"{self._database.schema.name}.{name}" for name in self._large)
         return StoreBusy(
-            f"What was asked for is deleted from {self._database}, but {why}, so that traces are "
+            f"What was asked for is deleted from {self._database}, but {why}, so traces are "
             f"left in its files. Do it again at a quiet time, or run VACUUM FULL {names}.",
             retry_after_s=60.0,
         )

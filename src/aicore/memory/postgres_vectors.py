@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import anyio
 
 from aicore.databases.postgres import Connection, Postgres, PostgresSchema, fetch
+from aicore.databases.postgres_errors import translate
 from aicore.errors import ConfigError, NotOpenError, StoreBusy
 from aicore.log.postgres_schema import from_key, to_key
 from aicore.memory.port import Namespace, Near
@@ -22,6 +23,7 @@ _LOG = logging.getLogger(__name__)
 _NAME = "aicore_vectors"
 _WHAT = "vectors"
 _AT_ONCE = 500
+_CONNECTIONS = 4
 
 
 def _migrations(place: str) -> tuple[tuple[str, ...], ...]:
@@ -114,7 +116,7 @@ class PostgresVectors:
     def __init__(self, url: str, *, model: str) -> None:
         self._url = url
         self._model = model
-        self._database = Postgres(url, PostgresSchema(_WHAT, _NAME, ()))
+        self._database = Postgres(url, PostgresSchema(_WHAT, _NAME, ()), max_connections=1)
         self._place = ""
         self._traces: Traces | None = None
         self._length = 0
@@ -218,7 +220,7 @@ class PostgresVectors:
     async def _open(self) -> None:
         self._place = await self._find_extension()
         schema = PostgresSchema(_WHAT, _NAME, _migrations(self._place))
-        self._database = Postgres(self._url, schema)
+        self._database = Postgres(self._url, schema, max_connections=_CONNECTIONS)
         await self._database.open()
         self._traces = Traces(self._database, large=("vector",), small=("namespace",))
         try:
@@ -234,11 +236,10 @@ class PostgresVectors:
     async def _find_extension(self) -> str:
         """Give the schema that pgvector is in; it is installed where the user may do that."""
         async with await self._database.connect() as connection:
-            found = await fetch(connection, _EXTENSION)
-            if not found:
+            if not (found := await _look(connection, str(self._database))):
                 await _install(connection, str(self._database))
-                found = await fetch(connection, _EXTENSION)
-        return str(found[0][0])
+                found = await _look(connection, str(self._database))
+        return found
 
     async def _check_length(self, connection: Connection, length: int) -> None:
         if not await fetch(connection, _MADE_BY):
@@ -258,6 +259,16 @@ class PostgresVectors:
         if self._traces is None or not self._entered:
             raise NotOpenError(f"The {self._database} are not open: use them in `async with`.")
         return self._traces
+
+
+async def _look(connection: Connection, where: str) -> str:
+    from psycopg import Error
+
+    try:
+        found = await fetch(connection, _EXTENSION)
+    except Error as exc:
+        raise translate(exc, where) from exc
+    return str(found[0][0]) if found else ""
 
 
 async def _install(connection: Connection, where: str) -> None:
