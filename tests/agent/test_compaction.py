@@ -251,6 +251,16 @@ async def test_a_request_that_would_not_fit_is_compacted_at_once() -> None:
     assert model.requests[-1].tail[-1].text.startswith("A long letter.")
 
 
+async def test_a_context_that_instructions_nearly_fill_is_not_compacted_at_every_turn() -> None:
+    model, log = Model(context_tokens=4000), MemoryLog()
+    kind = "Be kind to everybody who writes. " * 260
+    async with log, Agent(provider=model, log=log, instructions=kind) as agent:
+        await talk(agent, 60)
+        made = await summaries(log)
+    assert 5 <= len(made) <= 25
+    assert max(map(tokens_of, model.requests)) < 4000
+
+
 def too_long_above(tokens: int) -> Model:
     def answer(request: Request) -> Answer:
         return ContextOverflow("too long") if tokens_of(request) > tokens else "Fine. " * 10

@@ -36,6 +36,7 @@ _AT_ONCE = 4
 """How many conversations are summarized at the same time: models have rate limits."""
 _SUMMARY_SHARE = 0.1
 _LEAST_SHARE = 0.2
+_LEFT_SHARE = 0.4
 _SMALLEST_TOKENS = 200
 _OVERDUE = 2.0
 """So many times too long, a conversation is not left to the background any more."""
@@ -247,8 +248,11 @@ class Compaction:
         room = self._limits.compact_at_tokens
         context = self._context()
         if context is not None:
-            share = int(context * self._limits.compact_at_share) - estimate_prefix(prefix)
-            room = min(room, max(share, _SMALLEST_TOKENS))
+            fixed = estimate_prefix(prefix)
+            share = int(context * self._limits.compact_at_share) - fixed
+            # Where tools and instructions fill most of the context, a part of what they leave.
+            least = max(int((context - fixed) * _LEFT_SHARE), _SMALLEST_TOKENS)
+            room = min(room, max(share, least))
         return room
 
     def _history(self, session: Session) -> int:
