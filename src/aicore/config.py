@@ -280,6 +280,7 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
                 update={
                     "path": resolve(settings.memory.path),
                     "url": _placed_url(settings.memory.url, folder),
+                    "vectors": _placed_vectors(settings.memory.vectors, folder),
                     "knowledge": [folder / one.expanduser() for one in settings.memory.knowledge],
                 }
             ),
@@ -287,6 +288,12 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
             "servers": {name: _placed(one, folder) for name, one in settings.servers.items()},
         }
     )
+
+
+def _placed_vectors(vectors: str | None, folder: Path) -> str | None:
+    """The place of vectors with the folder of a Chroma made absolute."""
+    name, _, place = (vectors or "").partition(":")
+    return f"chroma:{folder / Path(place).expanduser()}" if name == "chroma" and place else vectors
 
 
 def _placed_url(url: str | None, folder: Path) -> str | None:

@@ -47,9 +47,10 @@ async def test_rows_of_vectors_have_a_file_beside_the_store(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("fields", "word"),
     [
-        ({"url": "sqllite:///x.db"}, "sqlite"),
+        ({"url": "postgre://x"}, "postgres"),
         ({"url": "mongodb://x"}, "memory.url"),
-        ({"url": "sqlite://"}, "path"),
+        ({"url": "sqlite://"}, "sqlite"),
+        ({"url": "redis://x", "vectors": "rows", "embedder": EMBEDDER}, "memory.url"),
         ({"path": "x.db", "vectors": "row", "embedder": EMBEDDER}, "rows"),
         ({"path": "x.db", "vectors": "pgvector", "embedder": EMBEDDER}, "postgresql"),
         ({"path": "x.db", "vectors": "chroma", "embedder": EMBEDDER}, "chroma:PLACE"),

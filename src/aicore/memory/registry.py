@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aicore.config import EmbedderSettings, MemorySettings
 from aicore.errors import ConfigError
+from aicore.log.registry import file_of
 from aicore.memory.memory import Memory
 from aicore.memory.port import Embedder, MemoryStore, VectorIndex
 from aicore.models.settings import key_from_environment
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["open_memory"]
 
-# What an url begins with, and vectors before the colon: "module:class".
+# What a url begins with, and vectors before the colon: "module:class".
 _STORES = {
-    "sqlite": "aicore.memory.sqlite:SQLiteMemory",
     "postgresql": "aicore.memory.postgres:PostgresMemory",
+    "postgres": "aicore.memory.postgres:PostgresMemory",
 }
 _VECTORS = {
     "rows": "aicore.memory.sqlite_vectors:SQLiteVectors",
@@ -66,14 +67,13 @@ def open_memory(
 
 
 def _store(settings: MemorySettings) -> MemoryStore:
+    path = _file(settings)
     store: MemoryStore
-    if settings.path is not None:
-        store = _load(_STORES["sqlite"])(settings.path)
+    if path is not None:
+        store = _load("aicore.memory.sqlite:SQLiteMemory")(path)
         return store
     url = settings.url or ""
-    scheme, separator, _ = url.partition("://")
-    target = _known(scheme if separator else url, _STORES, "memory.url")
-    store = _load(target)(_sqlite_path(url) if scheme == "sqlite" else url)
+    store = _load(_known(url.partition("://")[0], _STORES, "memory.url"))(url)
     return store
 
 
@@ -83,10 +83,12 @@ def _vectors(settings: MemorySettings, embedder: Embedder) -> VectorIndex:
     given: tuple[Any, ...] = ()
     named: dict[str, Any] = {"model": embedder.model}
     if name == "rows":
-        path = settings.path or _sqlite_path(settings.url or "")
+        path = _file(settings)
+        if path is None:
+            raise ConfigError('memory.vectors "rows" are for a memory in a SQLite file.')
         given = (path.with_name(f"{path.stem}-vectors{path.suffix}"),)
     elif name == "pgvector":
-        if not (settings.url or "").startswith("postgresql://"):
+        if _file(settings) is not None:
             raise ConfigError('memory.vectors "pgvector" needs memory.url to be postgresql://...')
         given = (settings.url,)
     elif not place:
@@ -110,11 +112,13 @@ def _embedder(settings: EmbedderSettings) -> Embedder:
     )
 
 
-def _sqlite_path(url: str) -> Path:
-    scheme, _, path = url.partition(":///")
-    if scheme != "sqlite" or not path:
-        raise ConfigError("memory: rows of vectors and sqlite:/// need the path of a file.")
-    return Path(path)
+def _file(settings: MemorySettings) -> Path | None:
+    """The SQLite file that is meant, None for other stores; urls of files are as those of logs."""
+    if settings.path is not None:
+        return settings.path
+    scheme, separator, _ = (settings.url or "").partition("://")
+    is_file = not separator or scheme == "sqlite"
+    return file_of(settings.url or "") if is_file else None
 
 
 def _known(name: str, targets: Mapping[str, str], setting: str) -> str:
