@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import anyio
 
-from aicore.databases.postgres_errors import MayRetry, describe, translate
+from aicore.databases.postgres_errors import MayRetry, describe, translated
 from aicore.errors import ConfigError, NotOpenError, StoreBusy, StoreError
 
 if TYPE_CHECKING:
@@ -97,23 +97,24 @@ class Postgres:
         from psycopg_pool import AsyncConnectionPool
 
         try:
-            async with await self._connect_patiently() as connection:
-                await _migrate(connection, self.schema)
-            pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-                self._url,
-                kwargs=_arguments(),
-                configure=self._configure,
-                min_size=1,
-                max_size=self._max_connections,
-                timeout=_PATIENCE_S,
-                reconnect_timeout=_PATIENCE_S,
-                num_workers=1,
-                name=self.schema.name,
-                open=False,
-            )
-            await pool.open()
-        except Exception as exc:
-            raise translate(exc, self._where) from exc
+            with translated(self._where):
+                async with await self._connect_patiently() as connection:
+                    await _migrate(connection, self.schema)
+        except MayRetry as exc:
+            raise StoreBusy(f"Others set up {self._where}. Try again.", retry_after_s=1.0) from exc
+        pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            self._url,
+            kwargs=_arguments(),
+            configure=self._configure,
+            min_size=1,
+            max_size=self._max_connections,
+            timeout=_PATIENCE_S,
+            reconnect_timeout=_PATIENCE_S,
+            num_workers=1,
+            name=self.schema.name,
+            open=False,
+        )
+        await pool.open()
         self._loop = asyncio.get_running_loop()
         self._pool = pool
 
@@ -135,18 +136,14 @@ class Postgres:
         """Open a connection beside the pool, in autocommit mode; the caller closes it."""
         from psycopg import AsyncConnection
 
-        try:
+        with translated(self._where):
             connection = await AsyncConnection.connect(self._url, **_arguments())
-        except Exception as exc:
-            raise translate(exc, self._where) from exc
-        try:
-            await self._configure(connection)
-        except BaseException as exc:
-            with anyio.CancelScope(shield=True):
-                await connection.close()
-            if isinstance(exc, Exception):
-                raise translate(exc, self._where) from exc
-            raise
+            try:
+                await self._configure(connection)
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await connection.close()
+                raise
         return connection
 
     async def _connect_patiently(self) -> Connection:
@@ -205,16 +202,12 @@ class Postgres:
     async def _try(
         self, pool: AsyncConnectionPool[Connection], work: Callable[[Connection], Awaitable[T]]
     ) -> T:
-        try:
+        with translated(self._where):
             connection = await self._take(pool)
-        except Exception as exc:
-            raise translate(exc, self._where) from exc
-        with anyio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=True), translated(self._where):
             try:
                 with anyio.fail_after(_ANSWER_S):
                     return await work(connection)
-            except Exception as exc:
-                raise translate(exc, self._where) from exc
             finally:
                 await pool.putconn(connection)
         raise AssertionError  # nothing in a shielded scope is swallowed

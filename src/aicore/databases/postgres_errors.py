@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aicore.errors import (
@@ -13,7 +15,7 @@ from aicore.errors import (
     StoreError,
 )
 
-__all__ = ["MayRetry", "describe", "translate"]
+__all__ = ["MayRetry", "describe", "translate", "translated"]
 
 
 class MayRetry(Exception):  # never leaves the databases' modules
@@ -73,6 +75,17 @@ _SENTENCES: tuple[tuple[str, type[AicoreError], str], ...] = (
 )
 
 
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Raise what `translate` gives for errors of the block."""
+    import psycopg
+
+    try:
+        yield
+    except (psycopg.Error, OSError, UnicodeEncodeError) as exc:
+        raise translate(exc, where) from exc
+
+
 def translate(exc: Exception, where: str) -> Exception:
     """Give the error to raise for one of psycopg's; those of this program come back as they are.
 
@@ -89,9 +102,11 @@ def translate(exc: Exception, where: str) -> Exception:
         return _busy(f"All connections to {where} are in use. Try again.")
     if isinstance(exc, TimeoutError):
         return _busy(
-            f"The {where} did not answer in time; whether it did what it was asked is "
-            "not known. Try again."
+            f"The {where} did not answer in time; whether it did what it was asked is not known. "
+            "Try again."
         )
+    if isinstance(exc, OSError):
+        return _of_sentence("", where)
     if not isinstance(exc, psycopg.Error):
         return exc
     if exc.sqlstate is not None:
