@@ -48,17 +48,17 @@ def _migrations(place: str) -> tuple[tuple[str, ...], ...]:
             )
             """,
             f"""
-            CREATE TABLE vector (
+            CREATE TABLE embedding (
                 space bigint NOT NULL,
                 id text COLLATE "C" NOT NULL,
                 numbers {place}.vector NOT NULL,
                 PRIMARY KEY (space, id)
             ) PARTITION BY HASH (space)
             """,
-            *in_parts("vector"),
+            *in_parts("embedding"),
             TRACE,
             *no_statistics("namespace", "subject"),
-            *no_statistics("vector", "id", "numbers"),
+            *no_statistics("embedding", "id", "numbers"),
         ),
     )
 
@@ -74,7 +74,7 @@ _MAKE = """
     ON CONFLICT (business, subject) DO UPDATE SET subject = n.subject RETURNING space
 """
 _PUT = """
-    INSERT INTO vector (space, id, numbers)
+    INSERT INTO embedding (space, id, numbers)
     SELECT %s, id, numbers::{place}.vector FROM unnest(%s::text[], %s::text[]) AS v (id, numbers)
     ON CONFLICT (space, id) DO UPDATE SET numbers = excluded.numbers
 """
@@ -84,19 +84,19 @@ _NEAREST = """
     SELECT id, coalesce(
         1 - nullif(numbers OPERATOR({place}.<=>) %(vector)s::{place}.vector, 'NaN'), 0
     ) AS similarity
-    FROM vector WHERE space = (
+    FROM embedding WHERE space = (
         SELECT space FROM namespace WHERE business = %(business)s AND subject = %(subject)s
     )
     ORDER BY similarity DESC, id LIMIT %(k)s
 """
 _HAVE = """
-    SELECT id FROM vector JOIN namespace USING (space)
+    SELECT id FROM embedding JOIN namespace USING (space)
     WHERE business = %s AND subject = %s AND id = ANY(%s)
 """
 _LOCK = "SELECT space FROM namespace WHERE business = %s AND subject = %s FOR UPDATE"
-_REMOVE = "DELETE FROM vector WHERE space = %s AND id = ANY(%s) RETURNING id"
+_REMOVE = "DELETE FROM embedding WHERE space = %s AND id = ANY(%s) RETURNING id"
 _ERASE = (
-    "DELETE FROM vector WHERE space = %s",
+    "DELETE FROM embedding WHERE space = %s",
     "DELETE FROM namespace WHERE space = %s",
 )
 
@@ -222,7 +222,7 @@ class PostgresVectors:
         schema = PostgresSchema(_WHAT, _NAME, _migrations(self._place))
         self._database = Postgres(self._url, schema, max_connections=_CONNECTIONS)
         await self._database.open()
-        self._traces = Traces(self._database, large=("vector",), small=("namespace",))
+        self._traces = Traces(self._database, large=("embedding",), small=("namespace",))
         try:
             for model, length in await self._database.fetch(_MADE_BY):
                 self._compare(model, length, length=length)
