@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ class Folders:
             found.problems[name] = f"is left out: there are more than {_MOST_DOCUMENTS} documents."
             return
         try:
-            if not path.resolve(strict=True).is_relative_to(folder.resolve()):
+            if path.is_symlink() and not path.resolve(strict=True).is_relative_to(folder.resolve()):
                 found.problems[name] = "is a link that leaves its folder: left out."
                 return
             status = path.stat()
@@ -111,12 +112,14 @@ class Folders:
             )
             found.missing.append(name)
             return
+        if not stat.S_ISREG(status.st_mode):
+            return
         stamp = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         found.documents[name] = Document(name, path, stamp, status.st_mtime_ns // 1_000_000)
 
 
 def _files(folder: Path, found: Scan, prefix: str) -> Iterator[Path]:
-    """Files below a folder in order of their names, but no hidden ones and none of links."""
+    """What is below a folder in order of its names, but nothing hidden and no linked folders."""
 
     def unreadable(error: OSError) -> None:
         name = prefix + _shown(Path(error.filename).relative_to(folder))
@@ -126,9 +129,8 @@ def _files(folder: Path, found: Scan, prefix: str) -> Iterator[Path]:
     for parent, subfolders, names in os.walk(folder, onerror=unreadable):
         subfolders[:] = sorted(name for name in subfolders if not _is_hidden(name))
         for name in sorted(names):
-            path = Path(parent, name)
-            if not _is_hidden(name) and (path.is_file() or path.is_symlink()):
-                yield path
+            if not _is_hidden(name):
+                yield Path(parent, name)
 
 
 def _is_hidden(name: str) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import NoReturn
 
 import anyio
@@ -31,6 +33,7 @@ _DEADLINE_S = 120.0
 _RACY_MS = 2000
 _PAGE = 1000
 _TRIES = 50
+_REST_PER_SCAN = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Knowledge:
         self._is_compared = False
         self._unembedded: list[Entry] = []
         self._count = 0
+        self._scan_s = 0.0
         self._lock = anyio.Lock()
 
     async def refresh(self, *, settled_s: float = 0.0) -> Refreshed:
@@ -106,7 +110,9 @@ class Knowledge:
         is done.
         """
         async with self._lock:
+            started = monotonic()
             scan = await anyio.to_thread.run_sync(self._folders.scan)
+            self._scan_s = monotonic() - started
             changed = self._changed(scan, settled_s)
             gone = {name for name in self._seen if scan.is_gone(name)}
             tally = _Tally()
@@ -124,7 +130,7 @@ class Knowledge:
         return self._folders.has(folder)
 
     async def watch(self, every_s: float) -> NoReturn:
-        """Refresh now and every `every_s` seconds, for ever; logs what was done and what failed."""
+        """Refresh now and every `every_s` seconds or more, for ever; logs what came of it."""
         told: set[Problem] = set()
         while True:
             try:
@@ -138,7 +144,8 @@ class Knowledge:
                     if problem not in told:
                         _log.warning("document_problem | %s %s", problem.document, problem.reason)
                 told = set(done.problems)
-            await anyio.sleep(every_s)
+            # Ten thousand files take a while to look at: not more than a small share of the time.
+            await anyio.sleep(max(every_s, self._scan_s * _REST_PER_SCAN))
 
     def _changed(self, scan: Scan, settled_s: float) -> list[Document]:
         now_ms = self._clock()
@@ -211,19 +218,29 @@ class Knowledge:
     async def _replace(
         self, document: Document, read: Read, held: dict[str, Entry], tally: _Tally
     ) -> list[Entry]:
-        wanted = {_key_of(self._owner, document.name, one): one for one in read.passages}
-        ended = [entry for key, entry in held.items() if key not in wanted]
+        # Thousands of rows would hold up the loop.
+        ended, new = await anyio.to_thread.run_sync(
+            partial(self._difference, document, read.passages, held)
+        )
         # First ended, then added: an old price is never found beside the new one.
         for entry in ended:
             await self._store.supersede(self._namespace, entry.id, self._clock(), None)
             del held[_key(entry)]
-        new = [self._entry(key, document, one) for key, one in wanted.items() if key not in held]
         added = await self._add(new)
         held.update((_key(entry), entry) for entry in added)
         tally.ended += len(ended)
         tally.added += len(added)
         self._unembedded += added
         return ended
+
+    def _difference(
+        self, document: Document, passages: Sequence[Passage], held: Mapping[str, Entry]
+    ) -> tuple[list[Entry], list[Entry]]:
+        """The passages that are no longer in a document, and those that are new in it."""
+        wanted = {_key_of(self._owner, document.name, one): one for one in passages}
+        ended = [entry for key, entry in held.items() if key not in wanted]
+        new = [self._entry(key, document, one) for key, one in wanted.items() if key not in held]
+        return ended, new
 
     async def _add(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Add entries. Those that were forgotten once need ids of their own."""
