@@ -85,6 +85,19 @@ def test_a_new_and_an_old_file_are_brought_forward_and_the_versions_said(
     assert f"1 -> {newest}" in capsys.readouterr().out
 
 
+def test_a_newer_file_is_refused_and_left_as_it_was(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    anyio.run(write, "talk.db", 1)
+    with closing(sqlite3.connect("talk.db", isolation_level=None)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    before = (folder / "talk.db").read_bytes()
+    for words in (("migrate",), ("check",), ("copy", "talk.db", "copy.db")):
+        assert db(*words) == 2
+        assert "Upgrade aicore" in capsys.readouterr().err
+    assert (folder / "talk.db").read_bytes() == before
+
+
 def test_the_memorys_store_is_migrated_with_the_log(folder: Path) -> None:
     with (folder / "aicore.toml").open("a") as file:
         file.write('[memory]\npath = "memory.db"\n')
