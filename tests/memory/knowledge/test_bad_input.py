@@ -137,6 +137,19 @@ async def test_a_process_that_dies_is_a_broken_document(
             await reader.read(tmp_path / "a.md", "a.md", "")
 
 
+async def test_a_bad_document_costs_no_new_process(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_bytes(b"")
+    async with DocumentReader(deadline_s=30) as reader:
+        with pytest.raises(UnreadableError):
+            await reader.read(tmp_path / "a.md", "a.md", "")
+        process = reader._process
+        with pytest.raises(UnreadableError):
+            await reader.read(tmp_path / "a.md", "a.md", "")
+
+        assert process is not None
+        assert reader._process is process
+
+
 async def test_a_cancelled_read_leaves_no_process(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("n\n" + "1\n" * 4000, encoding="utf-8")
     async with DocumentReader(deadline_s=30) as reader:

@@ -132,12 +132,16 @@ class Knowledge:
     async def watch(self, every_s: float) -> NoReturn:
         """Refresh now and every `every_s` seconds or more, for ever; logs what came of it."""
         told: set[Problem] = set()
+        failed = ""
         while True:
             try:
                 done = await self.refresh(settled_s=min(every_s, 1.0))
             except AicoreError as error:
-                _log.warning("knowledge_refresh_failed | %s", error)
+                if error.code != failed:  # once, not at every look
+                    _log.warning("knowledge_refresh_failed error=<%s> | %s", error.code, error)
+                failed = error.code
             else:
+                failed = ""
                 if done.added or done.ended:
                     _log.info("knowledge_refreshed | added=%d ended=%d", done.added, done.ended)
                 for problem in done.problems:

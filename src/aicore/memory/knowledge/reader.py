@@ -71,6 +71,8 @@ class DocumentReader:
             raise TemporaryError(
                 "No process can be started to read documents; it is tried again."
             ) from exc
+        except UnreadableError:
+            raise  # its own answer: the process is well
         except BaseException:
             # What is left of its answer must not be taken for the next one's.
             await self._kill()
