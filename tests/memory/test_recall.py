@@ -136,13 +136,13 @@ async def test_only_what_holds_now_and_may_be_told_is_found(places: Places) -> N
 
 async def test_what_is_in_view_is_left_out_and_others_take_its_place(places: Places) -> None:
     recall = Recall(places.store)
-    await places.add(recall, *(entry(f"f{n}", f"dog {n}", age_days=n) for n in range(30)))
+    await places.add(recall, *(entry(f"f{n}", f"dog {n}", age_days=n) for n in range(300)))
 
     def is_in_view(source: Source) -> bool:
-        return source.seq < 10
+        return source.seq < 270
 
     found = await ids(recall, "dog", leave_out=is_in_view)
-    assert found == [f"f{n}" for n in range(10, 20)]
+    assert found == [f"f{n}" for n in range(270, 280)]
 
 
 async def test_the_newer_comes_first_among_equals(places: Places) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
@@ -53,7 +53,8 @@ _WORTH_TELLING = 0.2
 class RecallLimits:
     """What a recall may cost.
 
-    `candidates`: how many entries of each namespace are looked at, by words and by meaning.
+    `candidates`: how many entries of each namespace are looked at, by words and by meaning, where
+    there are vectors.
     `embed_s`: how long a query's vector is waited for; recall goes by words alone then.
     """
 
@@ -100,14 +101,15 @@ class Recall:
         Raises: StoreBusy, StoreError of the store; ConfigError of the embedder or the index.
         """
         text = text[:_LOOKED_FOR]
-        query = Query(text=text, k=self._limits.candidates, at_ms=now_ms, data_classes=data_classes)
-        by_words = {one: await self._store.search(one, query) for one in namespaces}
         vector = await self._embed_query(text)
         words = frozenset(words_of(text))
+        count = 3 * k if vector is None else max(self._limits.candidates, k)
+        query = Query(text=text, k=count, at_ms=now_ms, data_classes=data_classes)
         ranked: list[Found] = []
         for namespace in namespaces:
+            by_words = await self._by_words(namespace, query, leave_out, k)
             near = await self._nearest(namespace, vector)
-            found = await self._with_near(namespace, by_words[namespace], near)
+            found = await self._with_near(namespace, by_words, near)
             allowed = {
                 id_: one
                 for id_, one in found.items()
@@ -166,6 +168,17 @@ class Recall:
             return None
         self._is_down = False
         return vector
+
+    async def _by_words(
+        self, namespace: Namespace, query: Query, leave_out: Callable[[Source], bool], k: int
+    ) -> Sequence[Found]:
+        """Search, and look further where too many of those found are left out."""
+        while True:
+            found = await self._store.search(namespace, query)
+            left = sum(not leave_out(one.entry.source) for one in found)
+            if left >= k or len(found) < query.k:
+                return found
+            query = replace(query, k=4 * query.k)
 
     async def _nearest(
         self, namespace: Namespace, vector: Sequence[float] | None
