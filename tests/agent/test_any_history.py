@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aicore.agent.compaction import choose_cut
+from aicore.agent.compaction import Keep, choose_cut
 from aicore.agent.loading import needed_from
 from aicore.agent.session import Session
 from aicore.log.events import (
@@ -120,7 +120,8 @@ class History:
 
     def compact(self, choice: int) -> None:
         """As an agent does."""
-        cut = choose_cut(self.session, keep_tokens=choice * 20, most_tokens=400, keep_turns=1)
+        keep = Keep(tokens=choice * 20, turns=1, most_tokens=200, newest_tokens=choice * 60)
+        cut = choose_cut(self.session, keep)
         if cut is None:
             return
         shown = [segment.turn for segment in self.session.transcript.segments()]

@@ -251,6 +251,24 @@ async def test_a_request_that_would_not_fit_is_compacted_at_once() -> None:
     assert model.requests[-1].tail[-1].text.startswith("A long letter.")
 
 
+async def test_a_long_answer_stays_in_view_for_the_next_question() -> None:
+    """Longer than all that may stay: but what was told last is what is asked about next."""
+
+    def answer(request: Request) -> Answer:
+        return "A long story. " * 300 if request.tail[-1].text == "Tell" else "Fine. " * 10
+
+    model, log = Model(answer), MemoryLog()
+    async with log, Agent(provider=model, log=log, context=SMALL) as agent:
+        await talk(agent, 15)
+        await agent.send("Tell", conversation=TALK)
+        await settle()
+        assert len(await summaries(log)) == 1
+        await talk(agent, 2)
+    shown = [[message.text[:6] for message in request.tail] for request in model.requests]
+    assert "A long" in shown[16]
+    assert "A long" not in shown[17], "then it is one turn among others"
+
+
 async def test_a_context_that_instructions_nearly_fill_is_not_compacted_at_every_turn() -> None:
     model, log = Model(context_tokens=4000), MemoryLog()
     kind = "Be kind to everybody who writes. " * 260

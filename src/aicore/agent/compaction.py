@@ -25,7 +25,7 @@ from aicore.log.port import EventLog
 from aicore.models.port import Provider, Request
 from aicore.records import Prefix, Usage
 
-__all__ = ["Compaction", "Cut", "choose_cut"]
+__all__ = ["Compaction", "Cut", "Keep", "choose_cut"]
 
 _log = logging.getLogger(__name__)
 
@@ -58,16 +58,27 @@ class Cut:
     tokens: int
 
 
-def choose_cut(
-    session: Session, *, keep_tokens: int, most_tokens: int, keep_turns: int
-) -> Cut | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """What stays in view of finished turns, in tokens by our estimate.
+
+    About `tokens` of the newest, and `turns` that were answered, but never more than
+    `most_tokens`; the newest answered one alone may have `newest_tokens`.
+    """
+
+    tokens: int
+    turns: int
+    most_tokens: int
+    newest_tokens: int
+
+
+def choose_cut(session: Session, keep: Keep) -> Cut | None:
     """Choose which turns leave the view; None where nothing can.
 
-    Whole turns go, oldest first. Unfinished ones stay, wherever they are. Of the others the
-    newest stay: about `keep_tokens` of them, and `keep_turns` that were answered, but never more
-    than `most_tokens`: a single turn that is longer goes even if it is the last.
+    Whole turns go, oldest first; unfinished ones stay, wherever they are. One that is longer
+    than may stay goes, and does not take those before it along.
     """
-    kept = _kept(session, keep_tokens, most_tokens, keep_turns)
+    kept = _kept(session, keep)
     segments = session.transcript.segments()
     gone = [segment for segment in segments if segment.turn not in kept]
     if not gone:
@@ -88,7 +99,7 @@ def _tokens_of(session: Session, segment: Segment) -> int:
     return sum(map(estimate_message, session.transcript.messages[segment.at : segment.end]))
 
 
-def _kept(session: Session, keep_tokens: int, most_tokens: int, keep_turns: int) -> set[int]:
+def _kept(session: Session, keep: Keep) -> set[int]:
     transcript = session.transcript
     sizes: dict[int, int] = {}
     answered = set()
@@ -98,18 +109,18 @@ def _kept(session: Session, keep_tokens: int, most_tokens: int, keep_turns: int)
         messages = transcript.messages[segment.at : segment.end]
         if any(message.provider for message in messages):
             answered.add(segment.turn)
-    kept = set(session.turns)
-    used = sum(sizes.get(turn, 0) for turn in kept)
+    kept: set[int] = set()
+    used = 0
     for turn, size in sizes.items():
         if turn in session.turns:
             continue
-        is_enough = used + size > keep_tokens and len(kept & answered) >= keep_turns
-        if is_enough:
+        if used + size > keep.tokens and len(kept & answered) >= keep.turns:
             break
-        if used + size <= most_tokens:
+        is_newest = turn in answered and not kept & answered
+        if used + size <= (keep.newest_tokens if is_newest else keep.most_tokens):
             kept.add(turn)
             used += size
-    return kept
+    return kept | session.turns.keys()
 
 
 class Compaction:
@@ -149,9 +160,10 @@ class Compaction:
         is_too_long = context is not None and used > context
         if not is_too_long and history <= _OVERDUE * room:
             return False
-        if context is not None:
-            room = min(room, max(context - (used - history), _SMALLEST_TOKENS))
-        cut = self._cut(session, room, self._limits.keep_turns)
+        if context is not None and is_too_long:
+            left = context - (used - history) - self._unfinished(session)
+            room = min(room, max(left, _SMALLEST_TOKENS))
+        cut = self._cut(session, room, self._limits.keep_turns, is_too_long=is_too_long)
         if cut is None or not (is_too_long or self._is_worth_it(session, cut, room)):
             return False
         await self._at_once(session, journal, cut, room)
@@ -162,7 +174,7 @@ class Compaction:
         used = self._tokens(session, request)
         self._known_tokens = min(self._known_tokens or used, int(used * 0.8))
         room = min(self._room(request.prefix), self._history(session) // 2)
-        cut = self._cut(session, max(room, _SMALLEST_TOKENS), 1)
+        cut = self._cut(session, max(room, _SMALLEST_TOKENS), 1, is_too_long=True)
         if cut is None:
             return False
         await self._at_once(session, journal, cut, room)
@@ -226,14 +238,23 @@ class Compaction:
         events = await self._log.read(session.conversation, min(cut.turns) - 1)
         return [event for event in events if event.turn in cut.turns]
 
-    def _cut(self, session: Session, room: int, keep_turns: int) -> Cut | None:
-        keep = min(self._limits.keep_tokens, room // 4)
-        return choose_cut(
-            session,
-            keep_tokens=int(keep / session.scale),
+    def _cut(
+        self, session: Session, room: int, keep_turns: int, *, is_too_long: bool = False
+    ) -> Cut | None:
+        # What the customer was told last matters most: it goes only where it does not fit.
+        newest = room / 2 if is_too_long else room * _OVERDUE
+        keep = Keep(
+            tokens=int(min(self._limits.keep_tokens, room / 4) / session.scale),
+            turns=keep_turns,
             most_tokens=int(room / 2 / session.scale),
-            keep_turns=keep_turns,
+            newest_tokens=int(newest / session.scale),
         )
+        return choose_cut(session, keep)
+
+    def _unfinished(self, session: Session) -> int:
+        segments = session.transcript.segments()
+        shown = [one for one in segments if one.turn in session.turns]
+        return int(sum(_tokens_of(session, one) for one in shown) * session.scale)
 
     def _summary_tokens(self, room: int) -> int:
         return max(int(room * _SUMMARY_SHARE), _SMALLEST_TOKENS)

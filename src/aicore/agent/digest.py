@@ -15,6 +15,8 @@ from typing import Any
 
 from aicore.agent.references import references_in, references_of
 from aicore.agent.tokens import estimate
+from aicore.agent.tool_search import meant
+from aicore.dispatch.names import RESERVED
 from aicore.log.events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -216,10 +218,10 @@ class _Turn:
     def _acted(self, body: Body) -> None:
         match body:
             case ModelReplied():
-                self._calls.update((call.id, call) for call in body.calls)
+                self._calls.update((call.id, meant(call)) for call in body.calls)
             case ToolStarted():
                 self._started.add(body.call_id)
-            case ToolFinished():
+            case ToolFinished() if body.tool not in RESERVED:
                 self._finished(body)
 
     def _add(self, section: str, line: str) -> None:

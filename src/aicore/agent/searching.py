@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import anyio
 
 from aicore.agent.session import Session
+from aicore.agent.tool_search import meant
 from aicore.dispatch.fencing import fence
+from aicore.dispatch.names import RESERVED
 from aicore.log.events import Event, MessageReceived, ModelReplied, ReplySent, ToolFinished
 from aicore.log.port import EventLog
 from aicore.records import Tool, ToolCall, ToolResult
@@ -76,7 +78,7 @@ async def search_conversation(
 
 def _best(events: Sequence[Event], wanted: Sequence[str]) -> list[str]:
     calls = {
-        call.id: call
+        call.id: meant(call)
         for event in events
         if isinstance(event.body, ModelReplied)
         for call in event.body.calls
@@ -106,7 +108,7 @@ def _said(event: Event, calls: Mapping[str, ToolCall]) -> Iterator[_Said]:
             yield _Said(event.at_ms, principal.kind, text)
         case ReplySent(text=text):
             yield _Said(event.at_ms, "assistant", text)
-        case ToolFinished(tool=tool, text=text) if tool != SEARCH_CONVERSATION.name:
+        case ToolFinished(tool=tool, text=text) if tool not in RESERVED:
             call, whole = calls.get(event.body.call_id), event.body.full_text
             asked = "" if call is None else f"{dict(call.arguments)}: "
             more = f' [read_result with handle "{event.body.call_id}" has all]' if whole else ""
