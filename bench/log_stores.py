@@ -1,151 +1,131 @@
-"""How long the log's calls take in different stores, by turns in one run.
+"""What a log costs on SQLite and on PostgreSQL, one call at a time and sixteen at once.
 
-    python bench/log_stores.py sqlite:////tmp/shop.db redis://127.0.0.1:6379/0
+    python bench/log_stores.py                     # PostgreSQL from the wheel, fsync on
+    python bench/log_stores.py postgresql://…      # a server of yours; makes its tables there
 
-Each url must name a store that holds no log yet; what is written stays in it.
+Milliseconds of wall time per call, median and 99th percentile; CPU of this process per round of
+receive, claim, append and read; events a second of sixteen writers; and how long after its append
+another process's event is told.
 """
 
 from __future__ import annotations
 
-import argparse
+import asyncio
+import contextlib
+import importlib.util
+import secrets
+import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from pathlib import Path
 
 import anyio
 
-from aicore.errors import ConfigError
 from aicore.log import EventLog
 from aicore.log.events import MessageReceived, ReplySent
 from aicore.log.registry import open_log
 from aicore.records import ConversationId, Principal
 
-T = TypeVar("T")
-
-_TEXT = "lorem ipsum dolor sit amet, consetetur sadipscing elitr, sed " * 13  # about 800 bytes
-_TURNS = 3_000
-_ROUND = 100
-_AT_ONCE = 32
-_LONG = 10_000
-_LONG_ID = ConversationId("bench:long")
-
-
-class Store:
-    """An open log, and how long each of its calls took, in seconds."""
-
-    def __init__(self, url: str, log: EventLog) -> None:
-        self.name = urlsplit(url).scheme or "sqlite"
-        self.url = url
-        self.took: dict[str, list[float]] = {}
-        self.cpu_s = 0.0
-        self._log = log
-        self._written = 0
-
-    async def turns(self, count: int) -> None:
-        """Message, claim, reply: one after the other, in conversations of twenty turns."""
-        begin_s = time.process_time()
-        for _ in range(count):
-            await self._turn(ConversationId(f"bench:{self._written // 20}"))
-        self.cpu_s += time.process_time() - begin_s
-
-    async def at_once(self, count: int) -> float:
-        """Turns per second of many conversations side by side."""
-
-        async def talk(conversation: ConversationId) -> None:
-            for _ in range(count // _AT_ONCE):
-                await self._turn(conversation, is_timed=False)
-
-        begin_s = time.perf_counter()
-        async with anyio.create_task_group() as tasks:
-            for number in range(_AT_ONCE):
-                tasks.start_soon(talk, ConversationId(f"bench:side:{number}"))
-        return count / (time.perf_counter() - begin_s)
-
-    async def read_long(self) -> float:
-        """Milliseconds to read a conversation of 10,000 events, the best of five."""
-        claim = await self._log.claim(_LONG_ID)
-        for _ in range(_LONG // 100):
-            claim = await self._log.append(claim, 1, [ReplySent(text=_TEXT)] * 100)
-        took = []
-        for _ in range(5):
-            begin_s = time.perf_counter()
-            events = await self._log.read(_LONG_ID)
-            took.append(time.perf_counter() - begin_s)
-            if len(events) != _LONG:
-                sys.exit(f"{self.name} has {len(events)} events instead of {_LONG}")
-        return min(took) * 1000
-
-    async def _turn(self, conversation: ConversationId, *, is_timed: bool = True) -> None:
-        self._written += 1
-        message = MessageReceived(
-            text=_TEXT, principal=Principal("customer", "1"), message_id=f"m{self._written}"
-        )
-        time_of = self._time if is_timed else _only_do
-        received = await time_of("receive", lambda: self._log.receive(conversation, message))
-        claim = await time_of("claim", lambda: self._log.claim(conversation))
-        bodies = [ReplySent(text=_TEXT)]
-        await time_of("append", lambda: self._log.append(claim, received.seq, bodies))
-
-    async def _time(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
-        begin_s = time.perf_counter()
-        answer = await call()
-        self.took.setdefault(what, []).append(time.perf_counter() - begin_s)
-        return answer
+ROUNDS = 400
+WARM_UP = 30
+WRITERS = 16
+EACH = 60
+RUN = secrets.token_hex(4)
+CUSTOMER = Principal("customer", "ann")
+CALLS = ("receive", "claim", "append", "read 20")
 
 
-async def _only_do(what: str, call: Callable[[], Awaitable[T]]) -> T:
-    return await call()
+def named(name: object) -> ConversationId:
+    return ConversationId(f"{RUN}:{name}")
 
 
-def _quantile(took: Sequence[float], share: float) -> float:
-    return sorted(took)[int(len(took) * share)] * 1000
+async def one_at_a_time(log: EventLog) -> dict[str, list[float]]:
+    took: dict[str, list[float]] = {call: [] for call in CALLS}
+    for number in range(WARM_UP + ROUNDS):
+        conversation = named(number % 50)
+        text = MessageReceived(text="x" * 400, principal=CUSTOMER, message_id=f"{RUN}{number}")
+        times = [time.perf_counter()]
+        received = await log.receive(conversation, text)
+        times.append(time.perf_counter())
+        claim = await log.claim(conversation)
+        times.append(time.perf_counter())
+        await log.append(claim, received.seq, [ReplySent(text="y" * 600)])
+        times.append(time.perf_counter())
+        await log.read(conversation, max(0, received.seq - 19))
+        times.append(time.perf_counter())
+        if number >= WARM_UP:
+            for call, begin, end in zip(CALLS, times[:-1], times[1:], strict=True):
+                took[call].append((end - begin) * 1000)
+    return took
 
 
-async def _bytes_per_event(url: str, turns: int) -> str:
-    """How much memory of a Redis server each event took; "" for other stores."""
-    if not url.startswith(("redis", "valkey")):
-        return ""
-    from redis.asyncio import Redis
+async def many_at_once(log: EventLog) -> float:
+    async def write(number: int) -> None:
+        claim = await log.claim(named(f"w{number}"))
+        for _ in range(EACH):
+            claim = await log.append(claim, 1, [ReplySent(text="y" * 600)])
 
-    async with Redis.from_url(url) as client:
-        told: dict[str, Any] = await client.info("memory")
-    used = told["used_memory"] - told["used_memory_startup"] - told.get("mem_clients_normal", 0)
-    return f"{used / (turns * 2):.0f}"
+    begin = time.perf_counter()
+    async with anyio.create_task_group() as tasks:
+        for number in range(WRITERS):
+            tasks.start_soon(write, number)
+    return WRITERS * EACH / (time.perf_counter() - begin)
 
 
-async def _main(urls: Sequence[str], turns: int) -> None:
-    async with AsyncExitStack() as stack:
-        stores = []
-        for url in urls:
-            log = await stack.enter_async_context(open_log(url))
-            if await log.conversations(limit=1):
-                raise ConfigError("A store holds a log already. Name an empty one.")
-            stores.append(Store(url, log))
-        for _ in range(turns // _ROUND):
-            for store in stores:
-                await store.turns(_ROUND)
-            stores.reverse()
-        print("| store | call | p50 ms | p99 ms |\n|---|---|---|---|")
-        for store in sorted(stores, key=lambda one: one.name):
-            for what, took in store.took.items():
-                times = f"{_quantile(took, 0.5):.2f} | {_quantile(took, 0.99):.2f}"
-                print(f"| {store.name} | {what} | {times} |")
-        print("\n| store | CPU ms a turn | turns/s, 32 at once | read 10,000 ms | bytes an event |")
-        print("|---|---|---|---|---|")
-        for store in sorted(stores, key=lambda one: one.name):
-            held = await _bytes_per_event(store.url, turns)
-            cpu_ms = store.cpu_s / turns * 1000
-            speed = await store.at_once(turns)
-            read_ms = await store.read_long()
-            print(f"| {store.name} | {cpu_ms:.2f} | {speed:.0f} | {read_ms:.0f} | {held} |")
+async def time_to_tell(log: EventLog, other: EventLog) -> list[float]:
+    took = []
+    subscription = log.subscribe()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(anext, subscription)
+        await anyio.sleep(0.5)
+        await log.receive(named("begin"), MessageReceived(text="x", principal=CUSTOMER))
+    for _ in range(100):
+        await other.receive(named("told"), MessageReceived(text="x", principal=CUSTOMER))
+        begin = time.perf_counter()
+        await anext(subscription)
+        took.append((time.perf_counter() - begin) * 1000)
+    return took
+
+
+def shown(values: list[float]) -> str:
+    values = sorted(values)
+    return f"{statistics.median(values):.2f} / {values[int(len(values) * 0.99)]:.2f}"
+
+
+async def measure(name: str, url: str) -> None:
+    async with open_log(url) as log, open_log(url) as other:
+        cpu = time.process_time()
+        took = await one_at_a_time(log)
+        cpu_ms = (time.process_time() - cpu) * 1000 / (ROUNDS + WARM_UP)
+        figures = [f"{call} {shown(values)}" for call, values in took.items()]
+        figures.append(f"CPU a round {cpu_ms:.2f}")
+        figures.append(f"{WRITERS} writers {await many_at_once(log):.0f}/s")
+        figures.append(f"told after {shown(await time_to_tell(log, other))}")
+        print(f"{name}: {', '.join(figures)}", flush=True)
+
+
+@contextlib.contextmanager
+def server_of_a_wheel() -> Iterator[str]:
+    path = Path(__file__).parents[1] / "tests" / "postgres_server.py"
+    spec = importlib.util.spec_from_file_location("postgres_server", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.SETTINGS["fsync"] = "on"
+    with module.running_postgres() as server:
+        yield server.new_database()
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(measure("SQLite", f"{folder}/log.db"))
+    given = contextlib.nullcontext(sys.argv[1]) if sys.argv[1:] else server_of_a_wheel()
+    with given as url:
+        asyncio.run(measure("PostgreSQL", url))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("urls", nargs="+", metavar="URL")
-    parser.add_argument("--turns", type=int, default=_TURNS)
-    arguments = parser.parse_args()
-    anyio.run(_main, arguments.urls, arguments.turns)
+    main()
