@@ -6,6 +6,8 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Sequence
+from math import hypot
+from operator import mul
 from pathlib import Path
 
 import anyio
@@ -107,6 +109,24 @@ async def test_a_removal_that_a_crash_cut_off_is_taken_up(tmp_path: Path) -> Non
         assert len(await index.nearest(BOB, vector(10), 9)) == 2
         await index.remove(ANN, ["entry-0-end"])
         assert len(await index.nearest(ANN, vector(0), 9)) == 2
+
+
+async def test_of_the_best_few_are_missed_even_in_vectors_without_any_order(tmp_path: Path) -> None:
+    chosen = random.Random(5)
+    vectors = {f"{n}": [chosen.gauss(0, 1) for _ in range(LENGTH)] for n in range(2500)}
+    found = 0
+    async with ChromaVectors(tmp_path / "c", model="m") as index:
+        await index.put(ANN, vectors)
+        for _ in range(20):
+            asked = [chosen.gauss(0, 1) for _ in range(LENGTH)]
+            near = await index.nearest(ANN, asked, 10)
+
+            def cosine(id_: str, asked: Sequence[float] = asked) -> float:
+                return sum(map(mul, vectors[id_], asked)) / hypot(*vectors[id_])
+
+            best = sorted(vectors, key=cosine, reverse=True)[:10]
+            found += len({one.id for one in near}.intersection(best))
+    assert found >= 190
 
 
 async def test_another_embedder_is_refused_and_the_folder_left_as_it_was(tmp_path: Path) -> None:
