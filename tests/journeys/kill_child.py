@@ -1,8 +1,9 @@
 """A process that runs one conversation and kills itself with SIGKILL at a chosen point.
 
 Imports are done once; every run is a fork, so that hundreds of kills take seconds. Commands on
-standard input, one a line: `FOLDER STORY POINT` with POINT the number of the point to die at (0:
-none). Stories: `plain`; `approval`, where staff must approve the effects `c` and `d` and do.
+standard input, one a line: `URL FOLDER STORY POINT` with the URL of the log, where each folder is
+a business of its own, and POINT the number of the point to die at (0: none). Stories: `plain`;
+`approval`, where staff must approve the effects `c` and `d` and do.
 Answers on standard output, one a line: the points passed, as JSON, or `killed`.
 
 The points are every step outwards: before and after each write of the log, each model request
@@ -19,7 +20,7 @@ import sys
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import anyio
 from mcp.server import MCPServer
@@ -27,9 +28,9 @@ from mcp.server.mcpserver import Context
 from mcp.types import ToolAnnotations
 
 from aicore import Agent, Server
-from aicore.log import SQLiteLog
 from aicore.log.events import Body, MessageReceived
-from aicore.log.port import Claim, Received
+from aicore.log.port import Claim, EventLog, Received
+from aicore.log.registry import open_log
 from aicore.models.port import Capabilities, Completion, Request, TextDelta
 from aicore.records import Conversation, ConversationId, Tool, ToolCall, Usage
 from aicore.trust import Allow, Ask, Decision
@@ -71,29 +72,46 @@ class Points:
             file.write(line + "\n")
 
 
-class PointedLog(SQLiteLog):
+class PointedLog:
     """A real log with a point before and after each write."""
 
-    points: Points
+    def __init__(self, log: EventLog, points: Points) -> None:
+        self._log = log
+        self._points = points
 
     async def receive(self, conversation: ConversationId, message: MessageReceived) -> Received:
-        self.points.reach("before receive")
-        received = await super().receive(conversation, message)
-        self.points.reach("after receive")
+        self._points.reach("before receive")
+        received = await self._log.receive(conversation, message)
+        self._points.reach("after receive")
         return received
 
     async def claim(self, conversation: ConversationId) -> Claim:
-        self.points.reach("before claim")
-        claim = await super().claim(conversation)
-        self.points.reach("after claim")
+        self._points.reach("before claim")
+        claim = await self._log.claim(conversation)
+        self._points.reach("after claim")
         return claim
 
     async def append(self, claim: Claim, turn: int, bodies: Sequence[Body]) -> Claim:
         names = "+".join(type(body).__name__ for body in bodies)
-        self.points.reach(f"before {names}")
-        claim = await super().append(claim, turn, bodies)
-        self.points.reach(f"after {names}")
+        self._points.reach(f"before {names}")
+        claim = await self._log.append(claim, turn, bodies)
+        self._points.reach(f"after {names}")
         return claim
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def __aenter__(self) -> Self:
+        await self._log.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return await self._log.__aexit__(exc_type, exc, traceback)
 
 
 class RoundProvider:
@@ -182,13 +200,12 @@ class AsksOnce:
         return Ask("staff decides") if call.id in ("c", "d") else Allow()
 
 
-async def converse(points: Points, story: str) -> None:
-    log = PointedLog(points.folder / "log.db")
-    log.points = points
+async def converse(url: str, points: Points, story: str) -> None:
+    log = PointedLog(open_log(url, business=points.folder.name), points)
     agent = Agent(
         provider=RoundProvider(points),
         servers=[Server.local(make_server(points))],
-        log=log,
+        log=cast("EventLog", log),
         policy=AsksOnce() if story == "approval" else None,
         resume_on_enter=False,
     )
@@ -203,7 +220,7 @@ async def converse(points: Points, story: str) -> None:
         assert reply.text == said, reply.text
 
 
-def run_forked(folder: Path, story: str, die_at: int) -> str:
+def run_forked(url: str, folder: Path, story: str, die_at: int) -> str:
     points = Points(folder, die_at)
     read_end, write_end = os.pipe()
     pid = os.fork()
@@ -211,7 +228,7 @@ def run_forked(folder: Path, story: str, die_at: int) -> str:
         os.close(read_end)
         code = 1
         try:
-            anyio.run(converse, points, story)
+            anyio.run(converse, url, points, story)
             os.write(write_end, json.dumps(points.passed).encode())
             code = 0
         finally:
@@ -227,8 +244,9 @@ def run_forked(folder: Path, story: str, die_at: int) -> str:
 
 def main() -> None:
     for line in sys.stdin:
-        folder, story, die_at = line.rstrip("\n").rsplit(" ", 2)
-        print(run_forked(Path(folder), story, int(die_at)), flush=True)
+        url, folder, story, die_at = line.rstrip("\n").rsplit(" ", 3)
+        open_log(url)  # loads the store's client, which every fork then has
+        print(run_forked(url, Path(folder), story, int(die_at)), flush=True)
 
 
 if __name__ == "__main__":
