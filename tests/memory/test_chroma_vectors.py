@@ -75,7 +75,7 @@ async def test_files_of_others_hold_nothing_of_what_was_in_memory(tmp_path: Path
     """HNSW files are written with what malloc gave, which was another customer's before."""
     async with ChromaVectors(tmp_path / "c", model="m") as index:
         await index.put(ANN, many(0, 300))
-        for number in range(12):
+        for number in range(20):
             await index.put(Namespace("main", f"customer:{number}"), many(5000 + number, 1))
         await index.erase(ANN)
 
