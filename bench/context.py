@@ -235,7 +235,7 @@ def _search_tool(recorder: Recorder, turns: int) -> dict[str, float]:
 
 async def _cpu(turns: int, repeats: int) -> dict[str, Any]:
     """CPU per turn around turn 20 and at the end; the least of several conversations."""
-    early, late, means = [], [], []
+    early, settled, late = [], [], []
     script = Script(turns)
     for number in range(repeats + 1):
         log = MemoryLog()
@@ -246,12 +246,15 @@ async def _cpu(turns: int, repeats: int) -> dict[str, Any]:
         # Windows that hold a compaction and those that do not: several of each.
         early.append(statistics.mean(ms for turn, ms in spent if turn <= 4 * WINDOW))
         late.append(statistics.mean(ms for turn, ms in spent if turn > turns - 4 * WINDOW))
-        means.append(statistics.mean(ms for _, ms in spent))
+        settled.append(
+            statistics.mean(ms for turn, ms in spent if 4 * WINDOW < turn <= 12 * WINDOW)
+        )
     return {
         "early_ms": min(early),
         "late_ms": min(late),
-        "mean_ms": min(means),
+        "settled_ms": min(settled),
         "ratio": min(late) / min(early),
+        "settled_ratio": min(late) / min(settled),
     }
 
 
@@ -383,8 +386,9 @@ def _time_table(figures: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"CPU per turn, compactions included: {cpu['early_ms']:.2f} ms in turns 1 to "
-            f"{4 * WINDOW}, {cpu['late_ms']:.2f} ms in the last {4 * WINDOW} of {turns:,}: "
-            f"ratio {cpu['ratio']:.2f}. Mean {cpu['mean_ms']:.2f} ms.",
+            f"{4 * WINDOW} (short prompts at first), {cpu['settled_ms']:.2f} ms in the next "
+            f"{8 * WINDOW}, {cpu['late_ms']:.2f} ms in the last {4 * WINDOW} of {turns:,}: "
+            f"{cpu['ratio']:.2f} and {cpu['settled_ratio']:.2f} times as much.",
             "",
             *rows,
         ]
