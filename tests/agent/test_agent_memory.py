@@ -13,7 +13,7 @@ import pytest
 from aicore import Agent, Principal
 from aicore.errors import ConfigError, StoreBusy, StoreError
 from aicore.log import MemoryLog
-from aicore.memory.memory import Memory
+from aicore.memory.memory import Memory, MemoryLimits
 from aicore.memory.port import (
     KNOWLEDGE,
     Entry,
@@ -224,7 +224,7 @@ def test_a_log_of_another_business_is_refused(tmp_path: Path) -> None:
 
 async def test_one_who_lists_is_told_the_newest_and_never_what_has_ended(tmp_path: Path) -> None:
     provider = ScriptedProvider([f"Noted {n}." for n in range(9)])
-    memory = Memory(SQLiteMemory(tmp_path / "m.db"), quiet_s=0)
+    memory = Memory(SQLiteMemory(tmp_path / "m.db"), limits=MemoryLimits(quiet_s=0))
     async with agent(provider, memory) as one:
         await one.send("My number is 0151 1111111.", conversation="web:1", principal=ANN)
         await one.send("My number is 0151 2222222.", conversation="web:2", principal=ANN)

@@ -16,7 +16,7 @@ import pytest
 from aicore import Agent, Principal
 from aicore.cli import main
 from aicore.log import SQLiteLog
-from aicore.memory.memory import Memory
+from aicore.memory.memory import Memory, MemoryLimits
 from aicore.memory.sqlite import SQLiteMemory
 from aicore.models import ScriptedProvider
 from aicore.records import ConversationId
@@ -72,7 +72,9 @@ def aicore_elsewhere(folder: Path, *words: str) -> subprocess.CompletedProcess[s
 
 def parts(folder: Path) -> tuple[SQLiteLog, Memory]:
     log = SQLiteLog(folder / "log.db", business="lakeside")
-    memory = Memory(SQLiteMemory(folder / "memory.db"), business="lakeside", quiet_s=0)
+    memory = Memory(
+        SQLiteMemory(folder / "memory.db"), business="lakeside", limits=MemoryLimits(quiet_s=0)
+    )
     return log, memory
 
 

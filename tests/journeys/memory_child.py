@@ -17,7 +17,7 @@ import anyio
 
 from aicore import Agent, Principal
 from aicore.log import SQLiteLog
-from aicore.memory.memory import Memory
+from aicore.memory.memory import Memory, MemoryLimits
 from aicore.memory.port import Entry, Learned, Namespace
 from aicore.memory.sqlite import SQLiteMemory
 from aicore.models import Request, ScriptedProvider
@@ -64,7 +64,7 @@ def answer(request: Request) -> str:
 
 
 async def talk(folder: Path, die_at: int) -> None:
-    memory = Memory(Dying(folder / "memory.db", die_at), quiet_s=0)
+    memory = Memory(Dying(folder / "memory.db", die_at), limits=MemoryLimits(quiet_s=0))
     provider = ScriptedProvider([answer] * len(MESSAGES))
     async with Agent(provider=provider, log=SQLiteLog(folder / "log.db"), memory=memory) as agent:
         for number, (conversation, text) in enumerate(MESSAGES):

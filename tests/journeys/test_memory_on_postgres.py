@@ -9,7 +9,7 @@ import anyio
 
 from aicore import Agent, Principal
 from aicore.log.registry import open_log
-from aicore.memory import Memory, PostgresMemory
+from aicore.memory import Memory, MemoryLimits, PostgresMemory
 from aicore.models import ScriptedProvider
 
 ANN, BOB = Principal("customer", "ann"), Principal("customer", "bob")
@@ -18,7 +18,7 @@ ANN, BOB = Principal("customer", "ann"), Principal("customer", "bob")
 async def talk(url: str, *messages: tuple[str, Principal, str]) -> list[str]:
     """Have messages answered and learned from; gives what the prompts say is remembered."""
     provider = ScriptedProvider([f"Reply {n}." for n in range(len(messages))])
-    memory = Memory(PostgresMemory(url), quiet_s=0)
+    memory = Memory(PostgresMemory(url), limits=MemoryLimits(quiet_s=0))
     async with Agent(provider=provider, log=open_log(url), memory=memory) as agent:
         for conversation, who, text in messages:
             await agent.send(text, conversation=conversation, principal=who)

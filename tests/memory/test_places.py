@@ -12,7 +12,7 @@ import pytest
 from aicore import Agent, Principal
 from aicore.errors import ProviderUnavailable
 from aicore.log import MemoryLog
-from aicore.memory.memory import Memory
+from aicore.memory.memory import Memory, MemoryLimits
 from aicore.memory.port import Namespace
 from aicore.memory.sqlite import SQLiteMemory
 from aicore.memory.sqlite_vectors import SQLiteVectors
@@ -49,7 +49,7 @@ class Letters:
 def memory(folder: Path, embedder: Letters) -> Memory:
     vectors = SQLiteVectors(folder / "v.db", model="letters")
     store = SQLiteMemory(folder / "m.db")
-    return Memory(store, vectors=vectors, embedder=embedder, quiet_s=0)
+    return Memory(store, vectors=vectors, embedder=embedder, limits=MemoryLimits(quiet_s=0))
 
 
 async def talk(one: Memory, log: MemoryLog, *texts: str) -> None:

@@ -6,14 +6,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aicore.memory.memory import Memory
+    from aicore.memory.memory import Memory, MemoryLimits
     from aicore.memory.postgres import PostgresMemory
     from aicore.memory.sqlite import SQLiteMemory
 
-__all__ = ["Memory", "PostgresMemory", "SQLiteMemory"]
+__all__ = ["Memory", "MemoryLimits", "PostgresMemory", "SQLiteMemory"]
 
 _PLACES = {
     "Memory": "aicore.memory.memory",
+    "MemoryLimits": "aicore.memory.memory",
     "PostgresMemory": "aicore.memory.postgres",
     "SQLiteMemory": "aicore.memory.sqlite",
 }

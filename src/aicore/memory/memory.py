@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -35,7 +36,7 @@ from aicore.records import Conversation, ConversationId, DataClass
 if TYPE_CHECKING:
     from aicore.memory.knowledge.knowledge import Knowledge, Refreshed
 
-__all__ = ["Forgotten", "Memory"]
+__all__ = ["Forgotten", "Memory", "MemoryLimits"]
 
 _log = logging.getLogger(__name__)
 
@@ -49,13 +50,23 @@ _PAGE = 1000
 _WATCH_S = 5.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryLimits:
+    """What a memory may tell, and when it learns.
+
+    `budget_tokens` bounds what a prompt is told, `quiet_s` is how long the end of a conversation
+    waits to be learned for what may follow it.
+    """
+
+    budget_tokens: int = 600
+    quiet_s: float = 600.0
+
+
 class Memory:
     """What is remembered of one business and its customers, in a store and maybe vectors.
 
     Use it as an async context manager, once; an Agent that it is given to does that. It owns
-    the store, the vectors and the embedder. `extraction` finds facts (None: by rules),
-    `budget_tokens` bounds what a prompt is told, `quiet_s` is how long the end of a conversation
-    waits to be learned for what may follow it.
+    the store, the vectors and the embedder. `extraction` finds facts (None: by rules).
     """
 
     def __init__(
@@ -66,8 +77,7 @@ class Memory:
         vectors: VectorIndex | None = None,
         embedder: Embedder | None = None,
         extraction: Extraction | None = None,
-        budget_tokens: int = 600,
-        quiet_s: float = 600.0,
+        limits: MemoryLimits | None = None,
     ) -> None:
         if (vectors is None) != (embedder is None):
             raise ConfigError("A Memory needs vectors and an embedder together, or neither.")
@@ -75,8 +85,7 @@ class Memory:
         self.store = store
         self._places = Places(store, Recall(store, vectors, embedder), vectors, embedder)
         self._extraction = RuleExtraction() if extraction is None else extraction
-        self._budget_tokens = budget_tokens
-        self._quiet_s = quiet_s
+        self._limits = MemoryLimits() if limits is None else limits
         self._learner: Learner | None = None
         self._knowledge: Knowledge | None = None
         self._stack: AsyncExitStack | None = None
@@ -159,7 +168,7 @@ class Memory:
         told = worth_telling(
             found, facts, now_ms=now_ms, data_classes=data_classes, in_view=in_view
         )
-        return show(told, now_ms=now_ms, budget_tokens=self._budget_tokens) if told else ""
+        return show(told, now_ms=now_ms, budget_tokens=self._limits.budget_tokens) if told else ""
 
     async def _facts(self, namespace: Namespace) -> Sequence[Entry]:
         """All facts of somebody, past ones too, where they are few enough to need no search."""
@@ -182,7 +191,7 @@ class Memory:
                 await self.__aenter__()
             except TemporaryError:
                 await anyio.sleep(_OPEN_AGAIN_S)
-        self._learner = Learner(log, self._places, self._extraction, quiet_s=self._quiet_s)
+        self._learner = Learner(log, self._places, self._extraction, quiet_s=self._limits.quiet_s)
         await self._learner.run()
 
     async def settled(self) -> None:

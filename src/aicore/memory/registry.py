@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aicore.config import EmbedderSettings, MemorySettings
 from aicore.errors import ConfigError
 from aicore.log.registry import file_of
-from aicore.memory.memory import Memory
+from aicore.memory.memory import Memory, MemoryLimits
 from aicore.memory.port import Embedder, MemoryStore, VectorIndex
 from aicore.models.settings import key_from_environment
 
@@ -59,7 +59,7 @@ def open_memory(
         vectors=None if embedder is None else _vectors(settings, embedder),
         embedder=embedder,
         extraction=extraction,
-        budget_tokens=settings.budget_tokens,
+        limits=MemoryLimits(budget_tokens=settings.budget_tokens),
     )
     if settings.knowledge:
         memory.know(settings.knowledge)
