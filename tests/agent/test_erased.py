@@ -8,14 +8,15 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.agent.long_talks import Answer, Model
 
-from aicore import Agent, tool
+from aicore import Agent, ContextLimits, tool
 from aicore.dispatch.dispatcher import CallContext
 from aicore.errors import ApprovalError, Fenced
 from aicore.log import EventLog, MemoryLog, SQLiteLog
-from aicore.log.events import ToolStarted
+from aicore.log.events import Summarized, ToolStarted
 from aicore.models import ScriptedProvider
-from aicore.models.port import Completion
+from aicore.models.port import Completion, Request
 from aicore.records import Conversation, ConversationId, Tool, ToolCall
 from aicore.trust import Ask, Decision
 
@@ -136,3 +137,38 @@ async def test_a_turn_and_messages_that_wait_behind_it_are_fenced_when_it_is_era
         assert not await texts(log)
         assert (await agent.send("new", conversation=TALK)).text == "new"
     assert len(provider.requests) == 2
+
+
+class Noting(Model):
+    """Takes notes of a conversation when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked = anyio.Event()
+        self.may_note = anyio.Event()
+
+    async def notes(self, request: Request) -> Answer:
+        self.is_asked.set()
+        await self.may_note.wait()
+        return "The customer has a dog."
+
+
+async def test_a_summary_of_the_old_conversation_is_not_added_to_the_next_one(
+    log: EventLog,
+) -> None:
+    limits = ContextLimits(compact_at_tokens=1000, keep_tokens=200, keep_turns=2, summary="model")
+    model = Noting()
+    async with Agent(provider=model, log=log, context=limits, resume_on_enter=False) as agent:
+        with anyio.fail_after(30):
+            while not model.is_asked.is_set():
+                await agent.send("May I bring my dog? " * 10, conversation=TALK)
+                await anyio.wait_all_tasks_blocked()
+            await erase(log)
+            await agent.send("new", conversation=TALK)
+            model.may_note.set()
+            await anyio.wait_all_tasks_blocked()
+            await agent.send("newer", conversation=TALK)
+        bodies = [event.body for event in await log.read(TALK)]
+    assert not [body for body in bodies if isinstance(body, Summarized)]
+    assert model.requests[-1].summary is None
+    assert not [text for text in map(str, bodies) if "dog" in text]
