@@ -24,7 +24,7 @@ from aicore.records import ConversationId, Principal
 
 TALK = ConversationId("web:1")
 ANN, BOB = Principal("customer", "ann"), Principal("customer", "bob")
-STAFF = Principal("staff", "eve")
+EVE = Principal("staff", "eve")
 NOW_MS = 1_000_000_000
 QUIET_S = 600.0
 
@@ -108,7 +108,7 @@ async def test_the_end_of_a_conversation_waits_for_what_follows_and_its_facts_do
 
 
 async def test_neighbours_never_cross_principals(tmp_path: Path) -> None:
-    turns = [(ANN, "ann one", "to ann"), (STAFF, "staff secret", "to staff")] * 3
+    turns = [(ANN, "ann one", "to ann"), (EVE, "staff secret", "to staff")] * 3
     async with MemoryLog() as log, SQLiteMemory(tmp_path / "m.db") as store:
         await put(log, told(*turns))
         await learn(learner(log, store))
@@ -143,7 +143,7 @@ async def test_facts_come_from_what_people_say_of_themselves_alone(tmp_path: Pat
 
 
 async def test_staffs_word_on_an_appointment_is_the_customers_and_says_so(tmp_path: Path) -> None:
-    turns = [(ANN, "Hello", "Hi"), (STAFF, "Your appointment is on Tuesday at 10.", "Sent.")]
+    turns = [(ANN, "Hello", "Hi"), (EVE, "Your appointment is on Tuesday at 10.", "Sent.")]
     async with MemoryLog() as log, SQLiteMemory(tmp_path / "m.db") as store:
         await put(log, told(*turns))
         await learn(learner(log, store))
@@ -312,3 +312,22 @@ async def test_a_long_message_is_found_in_pieces_and_a_broken_letter_is_stored(
 
     assert any("end ?" in one for one in kept)
     assert max(len(one) for one in kept) <= 4000
+
+
+async def test_a_long_conversation_is_learned_in_stretches_that_leave_nothing_out(
+    tmp_path: Path,
+) -> None:
+    turns = [((ANN, EVE)[n % 7 == 0], f"message {n}", f"reply {n}") for n in range(300)]
+    async with MemoryLog() as log, SQLiteMemory(tmp_path / "m.db") as store:
+        await put(log, told(*turns))
+        one = learner(log, store, now_ms=3000)
+        await learn(one)
+        assert await store.learned("main", TALK) == Learned(TALK, 588, 1010)
+        await learn(learner(log, store))
+        assert await store.learned("main", TALK) == Learned(TALK, 600, 1010)
+        of_ann = await remembered(store)
+        of_eve = await remembered(store, EVE)
+
+    assert len(of_ann) + len(of_eve) == 600
+    assert split_context(of_ann["reply 100"].context)[0] == "message 100\nmessage 101"
+    assert split_context(of_eve["message 287"].context)[0] == "reply 280\nreply 287"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+import anyio
+
 from aicore.memory.candidates import Candidate
 from aicore.memory.episodes import Utterance
 
@@ -44,10 +46,10 @@ class RuleExtraction:
         # Not at the top: their patterns take a fifth of a second to compile.
         from aicore.memory.rules import facts_stated, facts_told
 
-        return [
-            Stated(
-                facts_stated(said.text, said_before),
-                facts_told(said.text) if said.said_by in ("staff", "owner") else (),
-            )
-            for said, said_before in heard
-        ]
+        found = []
+        for said, said_before in heard:
+            is_staff = said.said_by in ("staff", "owner")
+            own = facts_stated(said.text, said_before)
+            found.append(Stated(own, facts_told(said.text) if is_staff else ()))
+            await anyio.lowlevel.checkpoint()
+        return found

@@ -19,7 +19,7 @@ from aicore.log.port import EventLog
 from aicore.memory.backlog import Backlog, Due
 from aicore.memory.extraction import Extraction
 from aicore.memory.facts import facts_of, take_in
-from aicore.memory.lessons import Lesson, is_enough, lesson_of
+from aicore.memory.lessons import Lesson, Talk, is_enough, lesson_of
 from aicore.memory.places import Places
 from aicore.memory.port import KNOWLEDGE, Entry, Learned, Namespace
 from aicore.records import ConversationId
@@ -35,6 +35,8 @@ _FIRST_RETRY_S = 2.0
 _LAST_RETRY_S = 300.0
 _EMBED_RETRY_S = 60.0
 _PAGE = 500
+# Events learned in one go: a long conversation must not keep the loop from its turns.
+_STRETCH = 64
 
 
 class Learner:
@@ -106,27 +108,35 @@ class Learner:
         events = await self._read(conversation, after)
         if not events or events[-1].seq <= after:
             return None
-        heard = self._heard.get(conversation)
-        heard_until = heard.seq if heard is not None and heard.born_ms == due.born_ms else 0
-        lesson = lesson_of(
-            conversation,
-            events,
-            after=after,
-            heard_until=max(after, heard_until),
+        talk, last = Talk(conversation, events), events[-1]
+        waits_ms = None
+        done = after
+        for start in range(after + 1, last.seq + 1, _STRETCH):
+            stretch = range(start, min(start + _STRETCH, last.seq + 1))
+            lesson = self._lesson(talk, stretch, due)
+            kept = await self._learn_facts(talk, lesson, due.failures)
+            if done == start - 1 and lesson.seq > done:
+                done = lesson.seq
+                kept += await self._learn_episodes(lesson, Learned(conversation, done, due.born_ms))
+            if not await self._is_still_there(conversation, last):
+                for namespace, entries in kept:
+                    await self._places.forget(namespace, [entry.id for entry in entries])
+                return None
+            _note(self._heard, Learned(conversation, stretch[-1], due.born_ms))
+            _note(self._marks, Learned(conversation, done, due.born_ms))
+            if lesson.waits_ms is not None:
+                waits_ms = max(waits_ms or 0, lesson.waits_ms)
+        return waits_ms
+
+    def _lesson(self, talk: Talk, stretch: range, due: Due) -> Lesson:
+        heard = self._heard.get(due.conversation)
+        return lesson_of(
+            talk,
+            stretch,
+            heard_until=heard.seq if heard is not None and heard.born_ms == due.born_ms else 0,
             now_ms=self._now_ms(),
             quiet_ms=self._quiet_ms,
         )
-        kept = await self._learn_facts(conversation, lesson, due.failures)
-        mark = Learned(conversation, lesson.seq, due.born_ms) if lesson.seq > after else None
-        kept += await self._learn_episodes(lesson, mark)
-        if await self._is_still_there(conversation, events[-1]):
-            _note(self._heard, Learned(conversation, events[-1].seq, due.born_ms))
-            if mark is not None:
-                _note(self._marks, mark)
-        else:
-            for namespace, entries in kept:
-                await self._places.forget(namespace, [entry.id for entry in entries])
-        return lesson.waits_ms
 
     async def _learned_until(self, due: Due) -> int:
         """Up to which event a conversation was learned; another process may have gone further."""
@@ -147,7 +157,7 @@ class Learner:
             back *= 8
 
     async def _learn_facts(
-        self, conversation: ConversationId, lesson: Lesson, failures: int
+        self, talk: Talk, lesson: Lesson, failures: int
     ) -> list[tuple[Namespace, Sequence[Entry]]]:
         if not lesson.heard:
             return []
@@ -156,23 +166,21 @@ class Learner:
         for heard, stated in zip(lesson.heard, found, strict=True):
             for subject, candidates in (
                 (heard.said.subject, stated.own),
-                (lesson.customer, stated.told),
+                (talk.customer, stated.told),
             ):
                 if subject is None or not candidates:
                     continue
                 namespace = Namespace(self._events.business, subject)
-                facts = facts_of(conversation, heard.said, candidates, self._now_ms())
+                facts = facts_of(talk.conversation, heard.said, candidates, self._now_ms())
                 new = await take_in(self._places.store, namespace, facts)
                 await self._places.embed(namespace, new)
                 kept.append((namespace, new))
         return kept
 
     async def _learn_episodes(
-        self, lesson: Lesson, mark: Learned | None
+        self, lesson: Lesson, mark: Learned
     ) -> list[tuple[Namespace, Sequence[Entry]]]:
         """Add what was said; how far was learned is noted with the last of it."""
-        if mark is None:
-            return []
         business = self._events.business
         kept = [(Namespace(business, one), said) for one, said in lesson.episodes.items()]
         last = kept[-1][0] if kept else Namespace(business, KNOWLEDGE)
