@@ -235,3 +235,28 @@ async def _use(thread: SQLiteThread) -> None:
 def test_a_thread_can_be_stopped_from_another_loop(tmp_path: Path) -> None:
     thread = asyncio.run(_started(tmp_path / "log.db"))
     asyncio.run(thread.stop())
+
+
+async def test_work_that_needs_to_be_alone_runs_outside_the_transaction_of_the_others(
+    connection: sqlite3.Connection,
+) -> None:
+    def rewrite(connection: sqlite3.Connection) -> bool:
+        was_within = connection.in_transaction
+        connection.execute("VACUUM")  # SQLite refuses it within one
+        return was_within
+
+    jobs: list[Job[Any]] = [
+        Job(add(1)),
+        Job(rewrite, is_alone=True),
+        Job(add(2, then=sqlite3.OperationalError("odd"))),
+        Job(add(3)),
+    ]
+    commit_together(connection, jobs)
+    assert jobs[1].result is False
+    assert [type(job.error) for job in jobs] == [
+        type(None),
+        type(None),
+        sqlite3.OperationalError,
+        type(None),
+    ]
+    assert numbers_in(connection) == [1, 3]
