@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
-from aicore.errors import ConfigError, CustomerError, NotOpenError
+from aicore.errors import ConfigError, CredentialError, CustomerError, NotOpenError, StoreError
 from aicore.log import Event, Stored
 from aicore.log.events import ReplySent
 from aicore.log.redis import RedisLog
@@ -112,6 +112,24 @@ async def test_a_log_is_used_in_the_event_loop_that_opened_it(valkey: Any) -> No
         thread.start()
         await asyncio.to_thread(thread.join)
     assert failed
+
+
+async def test_a_unix_socket_will_do(valkey: Any, say: Say) -> None:
+    with valkey.start(unixsocket="log.sock", requirepass="p@ss/word") as server:
+        url = f"unix://{server.folder}/log.sock?db=3&password=p%40ss%2Fword"
+        async with RedisLog(url) as log:
+            await log.receive(SHOP, say())
+        assert server.ask("DBSIZE", url=url) > 0
+        with pytest.raises(CredentialError) as refused:
+            async with RedisLog(f"unix://{server.folder}/log.sock?password=wr0ng"):
+                pass
+        assert "wr0ng" not in str(refused.value)
+
+
+async def test_a_database_that_the_server_does_not_have_is_refused(valkey: Any) -> None:
+    with pytest.raises(StoreError, match="index"):
+        async with RedisLog(valkey.url.removesuffix("0") + "99999"):
+            pass
 
 
 def test_a_url_without_a_scheme_is_refused_at_once() -> None:

@@ -8,7 +8,7 @@ import anyio
 
 from aicore.errors import ConfigError, StoreBusy, StoreError
 from aicore.log.redis_promises import Files
-from aicore.log.redis_server import RedisServer
+from aicore.log.redis_server import RedisServer, is_forbidden
 
 __all__ = ["rewrite_files"]
 
@@ -42,7 +42,7 @@ async def _rewrite(server: RedisServer, command: str, running: str, status: str)
     try:
         told = await _wait_for(server, command, running)
     except (ConfigError, StoreError) as exc:
-        if not isinstance(exc, ConfigError) and "unknown command" not in str(exc):
+        if not is_forbidden(exc):
             raise _failed(server, command) from exc
         _LOG.warning("erased_traces_stay_in_files server=%s forbidden=%s", server.name, command)
         return

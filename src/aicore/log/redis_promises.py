@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aicore.errors import ConfigError, StoreError
-from aicore.log.redis_server import RedisServer
+from aicore.log.redis_server import RedisServer, is_forbidden
 
 __all__ = ["Files", "check_promises"]
 
@@ -50,22 +51,26 @@ async def check_promises(server: RedisServer, *, is_asserted: bool) -> Files:
 
 async def _info(server: RedisServer) -> Mapping[str, str]:
     """Every section that INFO gives by default; empty where the ACL forbids it."""
-    try:
-        text = (await server.ask("INFO")).decode("utf-8", "replace")
-    except (ConfigError, StoreError):
-        return {}
+    text = (await _told(server, "INFO") or b"").decode("utf-8", "replace")
     lines = (line.partition(":") for line in text.splitlines() if ":" in line)
     return {name: value for name, _, value in lines}
 
 
 async def _settings(server: RedisServer) -> Mapping[str, str]:
     """The settings that matter; empty where CONFIG is forbidden or renamed, as managed ones do."""
-    try:
-        answer = await server.ask("CONFIG", "GET", *_NAMES)
-    except (ConfigError, StoreError):
-        return {}
-    words = [word.decode("utf-8", "replace") for word in answer]
+    answer = await _told(server, "CONFIG", "GET", *_NAMES)
+    words = [word.decode("utf-8", "replace") for word in answer or ()]
     return dict(zip(words[::2], words[1::2], strict=True))
+
+
+async def _told(server: RedisServer, *command: str) -> Any:
+    """What a server answers, or None where the command is forbidden or renamed."""
+    try:
+        return await server.ask(*command)
+    except (ConfigError, StoreError) as exc:
+        if not is_forbidden(exc):
+            raise
+        return None
 
 
 def _check_server(name: str, info: Mapping[str, str]) -> None:

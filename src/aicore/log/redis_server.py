@@ -24,7 +24,7 @@ from aicore.log.redis_scripts import Script
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
-__all__ = ["RedisServer", "Word", "split_url"]
+__all__ = ["RedisServer", "Word", "is_forbidden", "split_url"]
 
 Word = str | int | bytes
 
@@ -88,6 +88,7 @@ class RedisServer:
     def __init__(self, url: str, name: str) -> None:
         self.name = name
         self._errors: Any = _load()
+        self._raised = (self._errors.RedisError, OSError, UnicodeEncodeError)
         self._new_connection = _factory(url)
         self._loop = asyncio.get_running_loop()
         self._idle: list[AbstractConnection] = []
@@ -127,9 +128,9 @@ class RedisServer:
             connection = await self._connection()
             await connection.send_command(*command)
             answer = await connection.read_response()
-        except Exception as exc:
+        except self._raised as exc:
             await self._drop(connection)
-            raise self._meaning(exc) from exc
+            raise self._meaning(self._reason(exc)) from exc
         except BaseException:
             await self._drop(connection)
             raise
@@ -153,7 +154,8 @@ class RedisServer:
             try:
                 async with self._slots:
                     return await self._attempt(ask, attempt)
-            except Exception as exc:
+            except self._raised as raised:
+                exc = self._reason(raised)
                 is_late = anyio.current_time() + pause_s > give_up_s
                 if is_late or not self._is_passing(exc):
                     raise self._meaning(exc) from exc
@@ -195,6 +197,17 @@ class RedisServer:
             with anyio.CancelScope(shield=True):
                 await connection.disconnect(nowait=True)
 
+    def _reason(self, exc: Exception) -> Exception:
+        """What the server said, where the client has made a lost connection of it.
+
+        It does so with a refused password on a unix socket.
+        """
+        while type(exc) is self._errors.ConnectionError:
+            if not isinstance(exc.__cause__, self._errors.RedisError):
+                break
+            exc = exc.__cause__
+        return exc
+
     def _is_passing(self, exc: Exception) -> bool:
         """Tell whether the same call may work in a moment."""
         errors = self._errors
@@ -202,21 +215,19 @@ class RedisServer:
             return False
         return isinstance(
             exc,
-            errors.ConnectionError
+            OSError
+            | errors.ConnectionError
             | errors.TimeoutError
             | errors.ReadOnlyError
             | errors.TryAgainError
             | errors.ClusterDownError,
         )
 
-    def _meaning(self, exc: Exception) -> Exception:
-        """Turn whatever the client raises into an error of ours; others pass as they are."""
-        errors = self._errors
-        if isinstance(exc, AicoreError):
-            return exc
+    def _meaning(self, exc: Exception) -> AicoreError:
+        """Turn what the client raises into an error of ours."""
         if isinstance(exc, UnicodeEncodeError):
             return CustomerError("A conversation or message id is not valid Unicode text.")
-        if isinstance(exc, errors.AuthenticationError):
+        if isinstance(exc, self._errors.AuthenticationError):
             return CredentialError(f"{self.name} refused the user or the password of the url.")
         if self._is_passing(exc):
             return StoreBusy(
@@ -224,9 +235,7 @@ class RedisServer:
                 "Nothing written is lost; try again when it is up.",
                 retry_after_s=1.0,
             )
-        if isinstance(exc, errors.RedisError):
-            return _refusal(exc, self.name, errors)
-        return exc
+        return _refusal(exc, self.name, self._errors)
 
 
 class _Attempt:
@@ -263,6 +272,11 @@ def _refusal(exc: Exception, name: str, errors: Any) -> AicoreError:
             f"Another program uses the keys of the log in {name}. Name another database number."
         )
     return StoreError(f"{name} refuses the log's commands: {text}")
+
+
+def is_forbidden(exc: AicoreError) -> bool:
+    """Tell whether a command was refused because of who asks, or because it is renamed."""
+    return isinstance(exc, ConfigError) or "unknown command" in str(exc)
 
 
 def _load() -> Any:
