@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -107,6 +108,21 @@ def test_what_is_no_url_is_refused_without_repeating_it(wrong: str) -> None:
     assert "geheim" not in str(refused.value)
     assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__
+
+
+def test_without_psycopg_the_extra_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigError, match=r"aicore-mcp\[postgres\]"):
+        Postgres("postgresql:///x", SCHEMA)
+
+
+async def test_without_its_pool_the_extra_to_install_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = Postgres("postgresql:///x", SCHEMA)
+    monkeypatch.setitem(sys.modules, "psycopg_pool", None)
+    with pytest.raises(ConfigError, match=r"aicore-mcp\[postgres\]"):
+        await store.open()
 
 
 def test_a_store_shows_where_it_is_and_neither_user_nor_password() -> None:

@@ -1,7 +1,8 @@
 """What an event log says to PostgreSQL: each step is one statement, so one round trip.
 
 A statement is a transaction of its own. Who waited for another writer's row lock sees that
-row as the other one left it (READ COMMITTED), and so the fence holds.
+row as the other one left it (READ COMMITTED), and so the fence holds. A conversation is born at the
+time of its first event: both are the statement's.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ RECEIVE = """
             pg_current_xact_id()
         FROM (
             SELECT coalesce(
-                %(now_ms)s::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+                %(now_ms)s::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint
             ) AS now_ms
         ) AS now_ms
         WHERE NOT EXISTS (SELECT FROM earlier)
@@ -54,7 +55,9 @@ RECEIVE = """
         INSERT INTO event (business, conversation, seq, turn, kind, at_ms, data, added)
         SELECT
             %(business)s, %(conversation)s, head, head, %(kind)s,
-            coalesce(%(now_ms)s::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint),
+            coalesce(
+                %(now_ms)s::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint
+            ),
             %(data)s, pg_current_xact_id()
         FROM moved
         RETURNING at_ms
@@ -75,7 +78,9 @@ CLAIM = """
     SELECT
         %(business)s, %(conversation)s, 0, 1,
         greatest(
-            coalesce(%(now_ms)s::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint),
+            coalesce(
+                %(now_ms)s::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint
+            ),
             (SELECT born_ms + 1 FROM erasure WHERE business = %(business)s)
         ),
         %(owner)s, clock_timestamp() + make_interval(secs => %(lease_s)s)
@@ -104,8 +109,9 @@ APPEND = """
             AND epoch = %(epoch)s AND born_ms = %(born_ms)s AND head = %(head)s
         RETURNING
             head, born_ms,
-            coalesce(%(now_ms)s::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
-                AS at_ms
+            coalesce(
+                %(now_ms)s::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint
+            ) AS at_ms
     ), added AS (
         INSERT INTO event (business, conversation, seq, turn, kind, at_ms, data, added)
         SELECT
