@@ -127,8 +127,11 @@ def _make_room(file: SQLiteFile, holds: str, *, replaces: bool) -> Path | None:
 
 
 def _is_open(path: Path) -> bool:
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        return _is_in_use(connection)
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            return _is_in_use(connection)
+    except sqlite3.DatabaseError:
+        return False  # no database: nothing that SQLite could have open
 
 
 def _is_in_use(connection: sqlite3.Connection) -> bool:
