@@ -40,7 +40,7 @@ from aicore.log.events import (
 )
 from aicore.log.port import Claim
 from aicore.models.port import Completion, Request
-from aicore.records import Conversation, ConversationId, Tool, ToolCall, Usage
+from aicore.records import Conversation, Tool, ToolCall, Usage
 from aicore.trust import Allow, Ask, Decision
 
 BY_MODEL = ContextLimits(compact_at_tokens=1000, keep_tokens=200, keep_turns=2, summary="model")
@@ -417,20 +417,6 @@ async def test_an_agent_that_is_left_while_a_summary_is_written_loses_nothing() 
             await talk(agent, 1)
     assert again.requests[0].summary is None
     assert again.requests[1].summary is not None
-
-
-async def test_what_was_erased_while_its_summary_was_written_does_not_come_back() -> None:
-    model, log = Noting("The customer has a secret."), MemoryLog()
-    async with log, Agent(provider=model, log=log, context=BY_MODEL) as agent:
-        with anyio.fail_after(10):
-            while not model.is_asked.is_set():
-                await talk(agent, 1)
-        await log.erase(await log.claim(ConversationId(TALK)))
-        await agent.send("Hello", conversation=TALK)
-        model.may_note.set()
-        await talk(agent, 2, "And ")
-        assert await summaries(log) == []
-    assert model.requests[-1].summary is None
 
 
 async def test_two_agents_that_compact_the_same_conversation_do_no_harm(tmp_path: Path) -> None:
