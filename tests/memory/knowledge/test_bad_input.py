@@ -14,9 +14,9 @@ import pytest
 
 from aicore.memory.knowledge import reader as reader_module
 from aicore.memory.knowledge.folders import Folders
-from aicore.memory.knowledge.passages import UnreadableError
+from aicore.memory.knowledge.passages import MOST_PASSAGES, UnreadableError
 from aicore.memory.knowledge.reader import DocumentReader
-from aicore.memory.knowledge.reading import MOST_PASSAGES, read_document
+from aicore.memory.knowledge.reading import read_document
 
 Read = Callable[[str, bytes | str], Any]
 MakePdf = Callable[[list[str]], bytes]

@@ -108,6 +108,11 @@ def test_csv_rows_are_counted_as_a_spreadsheet_does(read: Read) -> None:
     assert found.passages == [["a: two lines; b: 2", "row 3", "a"], ["a: 3; b: 4", "row 5", "a"]]
 
 
+def test_csv_with_odd_line_ends(read: Read) -> None:
+    assert read("a.csv", "a,b\r1,2\r3,4\r").texts == ["a: 1; b: 2", "a: 3; b: 4"]
+    assert read("b.csv", "a,b\r\none\x85line,2\r\n").texts == ["a: one line; b: 2"]
+
+
 def test_csv_with_ragged_rows(read: Read) -> None:
     found = read("a.csv", "name,price\nshort\nlong,1,more,still\n")
 

@@ -6,10 +6,21 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["MOST_CHARACTERS", "Block", "Contents", "Passage", "UnreadableError", "passages_of"]
+__all__ = [
+    "MOST_CHARACTERS",
+    "MOST_PASSAGES",
+    "Block",
+    "Contents",
+    "Passage",
+    "UnreadableError",
+    "passages_of",
+]
 
 MOST_CHARACTERS = 1200
 """How long the text of a passage may be, without the heading that stands above it."""
+
+MOST_PASSAGES = 5000
+"""How many passages a document may give."""
 
 _LONGEST_LINE = 250
 _QUESTION_ENDS = ("?", "\uff1f", "\u061f")

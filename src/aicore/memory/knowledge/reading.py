@@ -19,13 +19,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from aicore.memory.knowledge.passages import Contents, Passage, UnreadableError, passages_of
+from aicore.memory.knowledge.passages import (
+    MOST_PASSAGES,
+    Contents,
+    Passage,
+    UnreadableError,
+    passages_of,
+)
 
-__all__ = ["MOST_BYTES", "MOST_PASSAGES", "read_document", "suffixes"]
+__all__ = ["read_document", "suffixes"]
 
-MOST_BYTES = 20 * 1024 * 1024
-MOST_PASSAGES = 5000
-
+# A PDF is large by its pictures. Five megabytes of text are two thousand pages.
+_MOST_MEGABYTES = {".pdf": 20}
+_MOST_MEGABYTES_OF_TEXT = 5
 _MEMORY_BYTES = 2 * 1024**3
 _NICENESS = 5
 _MEGABYTE = 1024 * 1024
@@ -39,7 +45,7 @@ def suffixes() -> frozenset[str]:
 def read_document(path: Path, name: str, known: str = "") -> Iterator[list[str] | dict[str, Any]]:
     """Read a document; gives the answer as described above."""
     try:
-        data = _bytes(path)
+        data = _bytes(path, _MOST_MEGABYTES.get(path.suffix.lower(), _MOST_MEGABYTES_OF_TEXT))
         digest = hashlib.sha256(data).hexdigest()
         if digest == known:
             yield {"digest": digest, "notes": [], "same": True}
@@ -65,17 +71,17 @@ def _bounded(passages: Iterator[Passage]) -> Iterator[Passage]:
         raise UnreadableError("has no text.")
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, most_megabytes: int) -> bytes:
     """Read a whole file that nobody is writing meanwhile."""
     try:
         with path.open("rb") as file:
             before = os.fstat(file.fileno())
-            if before.st_size > MOST_BYTES:
+            megabytes = before.st_size / _MEGABYTE
+            if megabytes > most_megabytes:
                 raise UnreadableError(
-                    f"has {before.st_size // _MEGABYTE} MB, more than {MOST_BYTES // _MEGABYTE}. "
-                    "Split it."
+                    f"has {megabytes:.0f} MB, more than {most_megabytes} MB. Split it."
                 )
-            data = file.read(MOST_BYTES + 1)
+            data = file.read(before.st_size + 1)
             after = os.fstat(file.fileno())
     except OSError as exc:
         raise UnreadableError(f"cannot be opened: {exc.strerror}.") from exc

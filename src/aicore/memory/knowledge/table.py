@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from io import StringIO
 from itertools import islice
 
 from aicore.memory.knowledge.decoding import decoded
-from aicore.memory.knowledge.passages import Block, Contents, UnreadableError
+from aicore.memory.knowledge.passages import MOST_PASSAGES, Block, Contents, UnreadableError
 
 __all__ = ["read_table", "row_text"]
 
 _DELIMITERS = ",;\t|"
 _SAMPLE_ROWS = 50
+_SAMPLE_CHARACTERS = 50_000
 _DECLARED = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 
 
@@ -28,7 +30,8 @@ def read_table(data: bytes) -> Contents:
     if declared is not None:  # how Excel is told; it does not show this line
         text = text[declared.end() :]
     try:
-        return Contents(list(_blocks(text, declared[1] if declared else _delimiter(text))))
+        blocks = _blocks(text, declared[1] if declared else _delimiter(text))
+        return Contents(list(islice(blocks, MOST_PASSAGES + 1)))
     except csv.Error as exc:
         raise UnreadableError(f"is no table that can be read: {exc}.") from exc
 
@@ -54,17 +57,17 @@ def _blocks(text: str, delimiter: str) -> Iterator[Block]:
 
 
 def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
-    return csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
+    return csv.reader(StringIO(text, newline=""), delimiter=delimiter)
 
 
 def _delimiter(text: str) -> str:
     """The one that cuts most of the first rows into the same number of cells, two at least."""
-    return max(_DELIMITERS, key=lambda delimiter: _fit(text, delimiter))
+    sample = text[:_SAMPLE_CHARACTERS]
+    return max(_DELIMITERS, key=lambda delimiter: _fit(sample, delimiter))
 
 
 def _fit(text: str, delimiter: str) -> tuple[int, int]:
-    lines = text.splitlines(keepends=True)[: _SAMPLE_ROWS * 4]
-    widths = [len(row) for row in islice(csv.reader(lines, delimiter=delimiter), _SAMPLE_ROWS)]
+    widths = [len(row) for row in islice(_rows(text, delimiter), _SAMPLE_ROWS)]
     widths = [width for width in widths if width]
     if not widths or widths[0] < 2:
         return (0, 0)
