@@ -193,6 +193,27 @@ async def test_a_request_that_is_refused_is_told_without_its_content(pinecone_st
     assert "xxx" not in str(caught.value)
 
 
+async def test_the_stand_in_refuses_what_is_documented_to_be_refused(pinecone_stub: Any) -> None:
+    """And filters: none of it is needed here, so that a change that needs it is tested."""
+    from pinecone import AsyncIndex
+    from pinecone.errors import ApiError
+
+    pinecone_stub.lag = 0
+    many = [(f"{number}", axis(0)) for number in range(1001)]
+    async with AsyncIndex(host=pinecone_stub.url, api_key=pinecone_stub.api_key) as index:
+        for vectors in (many, [("a", axis(0), {"text": "x" * 41_000})], [("a", axis(0, 4))]):
+            with pytest.raises(ApiError) as caught:
+                await index.upsert(vectors=vectors, namespace="n")
+            assert caught.value.status_code == 400
+        with pytest.raises(ApiError):
+            await index.delete(delete_all=True, namespace="never there")
+        rows = [("a", axis(0), {"kind": "fact"}), ("b", axis(1), {"kind": "episode"})]
+        await index.upsert(vectors=rows, namespace="n")
+        wanted = {"kind": {"$in": ["episode", "passage"]}}
+        found = await index.query(top_k=9, vector=axis(0), namespace="n", filter=wanted)
+        assert [match.id for match in found.matches] == ["b"]
+
+
 @pytest.mark.parametrize(
     ("host", "key"),
     [("shop", KEY), ("", KEY), ("http://shop.svc.pinecone.io", KEY), ("https://a.b", "")],

@@ -3,6 +3,7 @@
 import random
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -177,6 +178,17 @@ async def test_traces_of_an_erase_that_was_cut_off_are_removed_at_the_next_openi
     async with PostgresMemory(url) as store:
         assert traces(postgres, url) == []
         assert len(await store.search(ANN, Query(text="quokka"))) == 1
+
+
+async def test_topics_are_found_however_long_they_are(postgres: Any) -> None:
+    url = postgres.new_database()
+    short, long = "phone", "preference: " + "x" * 5000
+    async with PostgresMemory(url) as store:
+        entries = [replace(entry(f"f{n}", "text"), topic=f"topic {n}") for n in range(2000)]
+        entries += [replace(entry("s", "text"), topic=short), replace(entry("l", "t"), topic=long)]
+        await store.add(ANN, entries)
+        for topic, id_ in ((short, "s"), (long, "l"), ("topic 7", "f7")):
+            assert [one.id for one in await store.list(ANN, topic=topic)] == [id_]
 
 
 async def test_statistics_of_the_server_hold_no_text(postgres: Any) -> None:

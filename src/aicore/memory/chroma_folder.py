@@ -232,6 +232,9 @@ class ChromaFolder:
     def _start_chroma(self) -> None:
         settings = self._chromadb.config.Settings(
             _env_file=None,  # a file of that name in the current folder is somebody else's
+            # Said here, so that no environment variable sends anything elsewhere.
+            chroma_api_impl="chromadb.api.rust.RustBindingsAPI",
+            chroma_otel_collection_endpoint="",
             anonymized_telemetry=False,
         )
         self._client = self._chromadb.PersistentClient(str(self._folder), settings)

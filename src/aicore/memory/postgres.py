@@ -15,11 +15,11 @@ from aicore.errors import StoreBusy
 from aicore.log.postgres_schema import from_key, to_key
 from aicore.memory import postgres_rows as rows
 from aicore.memory.port import Entry, EntryKind, Found, Learned, Namespace, Query
-from aicore.memory.postgres_schema import SCHEMA
+from aicore.memory.postgres_schema import HAS_TOPIC, LONGEST_TOPIC, SCHEMA
 from aicore.memory.postgres_traces import Traces
 from aicore.memory.ranking import best
 from aicore.memory.sqlite_rows import COLUMNS, KINDS, number_span
-from aicore.memory.words import words_of
+from aicore.memory.words import storable, words_of
 from aicore.records import ConversationId
 
 __all__ = ["PostgresMemory"]
@@ -125,9 +125,12 @@ class PostgresMemory:
     ) -> Sequence[Entry]:
         """Entries in the order of their ids; a page."""
         key = None if after is None else to_key(after)
-        given = {"kind": kind, "topic": topic, "at_ms": at_ms, "after": key}
+        about = None if topic is None else storable(topic)
+        given = {"kind": kind, "topic": about, "at_ms": at_ms, "after": key}
         asked = {name: value for name, value in given.items() if value is not None}
         conditions = {"after": "id > %(after)s", "at_ms": _HOLDS}
+        if about and len(about.encode()) <= LONGEST_TOPIC:
+            conditions["topic"] = f"topic = %(topic)s AND {HAS_TOPIC}"
         where = [conditions.get(name, f"{name} = %({name})s") for name in asked]
         statement = _LIST.format(" AND ".join((_OF, *where)))
         values = _values(namespace, limit=max(limit, 0), **asked)

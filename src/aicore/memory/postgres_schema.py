@@ -5,7 +5,13 @@ from __future__ import annotations
 from aicore.databases.postgres import PostgresSchema
 from aicore.memory.postgres_traces import TRACE, in_parts, no_statistics
 
-__all__ = ["SCHEMA"]
+__all__ = ["HAS_TOPIC", "LONGEST_TOPIC", "SCHEMA"]
+
+LONGEST_TOPIC = 800
+"""How many bytes a topic has at most to be in the index; an index takes no long texts."""
+
+HAS_TOPIC = f"topic <> '' AND octet_length(topic) <= {LONGEST_TOPIC}"
+"""What is in the index of topics: a query that says it may use the index."""
 
 # One entry a version, from 1 on. Never change an entry that was released: add one.
 # Texts compare by code point (COLLATE "C"): ids are not words of a language.
@@ -48,6 +54,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) PARTITION BY HASH (space)
         """,
         *in_parts("entry"),
+        f"CREATE INDEX entry_topic ON entry (space, topic, id) WHERE {HAS_TOPIC}",
         # An index over entry: see aicore.memory.ranking. The numbers are as good as random, so
         # compressing them gains nothing.
         """
