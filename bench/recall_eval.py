@@ -23,10 +23,10 @@ import anyio
 from recall_set import FOLDER, HALVES, Asked, Customer, Question, customers, questions_on_documents
 
 from aicore.log.events import Event, MessageReceived, ReplySent
-from aicore.memory.extraction import RuleExtraction
+from aicore.memory.episodes import Utterance, episodes_of, utterances
+from aicore.memory.extraction import Heard, RuleExtraction
 from aicore.memory.facts import facts_of, take_in
 from aicore.memory.knowledge.knowledge import Knowledge
-from aicore.memory.lessons import lesson_of
 from aicore.memory.places import Places
 from aicore.memory.port import KNOWLEDGE, Embedder, Entry, Found, Namespace
 from aicore.memory.recall import Recall, show
@@ -76,19 +76,21 @@ class Shop:
             (customer.name, line.id): seq for seq, line in enumerate(customer.lines, 1) if line.id
         }
         now_ms = customer.lines[-1].at_ms + DAY_MS
-        lesson = lesson_of(
-            conversation,
-            events_of(customer, principal),
-            after=0,
-            heard_until=0,
-            now_ms=now_ms,
-            quiet_ms=0,
-        )
-        entries = lesson.episodes[str(principal)]
+        thread = utterances(events_of(customer, principal))
+        entries = [
+            entry
+            for place in range(len(thread))
+            for entry in episodes_of(conversation, thread, place)
+        ]
         await self._places.store.add(namespace, entries)
-        stated = await RuleExtraction().extract(lesson.heard, failures=0)
-        for heard, one in zip(lesson.heard, stated, strict=True):
-            facts = facts_of(conversation, heard.said, one.own, now_ms)
+        heard = [
+            Heard(said, _replies_before(thread, place))
+            for place, said in enumerate(thread)
+            if said.said_by == "customer"
+        ]
+        stated = await RuleExtraction().extract(heard, failures=0)
+        for one, found in zip(heard, stated, strict=True):
+            facts = facts_of(conversation, one.said, found.own, now_ms)
             entries += await take_in(self._places.store, namespace, facts)
             self._stated |= {(customer.name, fact.source.seq) for fact in facts}
         gone = {self._seqs[customer.name, id] for id in customer.forgotten}
@@ -211,6 +213,12 @@ def as_table(half: str, tallies: dict[str, Tally], *, shows_missed: bool = False
         if shows_missed:
             lines += [f"    {text}" for text in one.missed]
     return "\n".join(lines)
+
+
+def _replies_before(thread: Sequence[Utterance], place: int) -> tuple[str, ...]:
+    """What the shop said last before a message, as the learner gives it."""
+    before = [one.text for one in thread[:place] if one.said_by == "assistant"]
+    return tuple(before[-3:])
 
 
 def _count(tally: Tally, place: int, question: str) -> None:
