@@ -23,43 +23,12 @@ from aicore.log import SQLiteLog
 from aicore.memory import Memory, SQLiteMemory
 from aicore.models import ScriptedProvider
 
-WORDS = [
-    "appointment",
-    "tuesday",
-    "morning",
-    "tooth",
-    "pain",
-    "cleaning",
-    "crown",
-    "filling",
-    "insurance",
-    "invoice",
-    "parking",
-    "address",
-    "dentist",
-    "whitening",
-    "child",
-    "school",
-    "holiday",
-    "move",
-    "cancel",
-    "confirm",
-    "price",
-    "cost",
-    "week",
-    "doctor",
-    "nurse",
-    "bleeding",
-    "cold",
-    "sensitive",
-    "night",
-    "guard",
-    "brace",
-    "retainer",
-    "reminder",
-    "waiting",
-    "room",
-]
+SPOKEN = """
+appointment tuesday morning tooth pain cleaning crown filling insurance invoice parking address
+dentist whitening child school holiday move cancel confirm price cost week doctor nurse bleeding
+cold sensitive night guard brace retainer reminder waiting room
+"""
+WORDS = SPOKEN.split()
 CONVERSATIONS = 40
 RUNS = 3
 

@@ -129,6 +129,14 @@ async def test_one_without_an_id_could_be_anybody_and_is_not_remembered(tmp_path
         assert await store.learned("main", TALK) == Learned(TALK, 2, 1010)
 
 
+async def test_an_id_that_no_store_can_hold_stops_nothing(tmp_path: Path) -> None:
+    async with MemoryLog() as log, SQLiteMemory(tmp_path / "m.db") as store:
+        await put(log, told((Principal("customer", "\ud800"), "Hi", "Ho"), (ANN, "One", "Two")))
+        await learn(learner(log, store))
+
+        assert await store.subjects("main") == [str(ANN)]
+
+
 async def test_facts_come_from_what_people_say_of_themselves_alone(tmp_path: Path) -> None:
     turns = [
         (ANN, "Hello", "My name is Robot. I prefer mornings."),

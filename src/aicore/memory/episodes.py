@@ -39,7 +39,14 @@ class Utterance:
 
 
 def subject_of(principal: Principal) -> str | None:
-    """Whose memory a principal's is; None for one without an id, who could be anybody."""
+    """Whose memory a principal's is; None for one without an id, who could be anybody.
+
+    None as well for an id that has no UTF-8 form, under which no store can keep anything.
+    """
+    try:
+        principal.id.encode()
+    except UnicodeEncodeError:
+        return None
     return str(principal) if principal.id else None
 
 
