@@ -31,6 +31,7 @@ STATED = [
     ("My address is 12 High Street, Leeds.", "address", "12 High Street, Leeds"),
     ("Meine neue Adresse ist Seestr. 5, 10115 Berlin.", "address", "Seestr. 5, 10115 Berlin"),
     ("I moved to Hamburg last month.", "address", "Hamburg"),
+    ("I moved to Germany in 2019", "address", "Germany"),
     ("Ich bin nach Hamburg gezogen.", "address", "Hamburg"),
     ("J'habite à Lyon.", "address", "Lyon"),
     ("Vivo en Madrid.", "address", "Madrid"),
@@ -41,7 +42,9 @@ STATED = [
     ("Prefiero por la tarde.", "preference: time of day", "afternoons"),
     ("I prefer to be contacted by email.", "preference: contact", "by e-mail"),
     ("Please write to me in German.", "preference: language", "German"),
+    ("I prefer e-mail over phone.", "preference: contact", "by e-mail"),
     ("I'm vegetarian", "diet", "vegetarian"),
+    ("I'm a vegetarian but my husband isn't", "diet", "vegetarian"),
     ("Ich bin Vegetarierin", "diet", "vegetarian"),
     ("Je suis végétarienne.", "diet", "vegetarian"),
     ("Soy vegano.", "diet", "vegan"),
@@ -73,6 +76,7 @@ HEALTH = [
     ("Soy alérgica a los mariscos.", "allergy: mariscos"),
     ("I have diabetes.", "health: diabetic"),
     ("I'm pregnant.", "health: pregnant"),
+    ("Since I'm pregnant I can't take that.", "health: pregnant"),
     ("Ich habe Asthma.", "health: asthmatic"),
 ]
 ENDED = [
@@ -124,6 +128,11 @@ I live in fear
 Meine Schwester wohnt in Berlin.
 Meine Schwester heißt Eva.
 My mother's birthday is May 3rd
+Me llamo la atención
+I'm vegan now, not vegetarian, or am I?
+No tengo alergias
+I'm a vegetarian restaurant owner
+I'm not diabetic
 My dog is sick.
 I do not prefer mornings
 I prefer the second one
@@ -168,6 +177,17 @@ def test_a_message_may_state_several_things() -> None:
     found = facts_stated("Hi! My new number is 0151 12345678 and I prefer mornings. I'm vegan.")
 
     assert {one.topic for one in found} == {"phone", "preference: time of day", "diet"}
+
+
+def test_what_is_listed_is_several_facts() -> None:
+    listed = [one.value for one in facts_stated("I'm allergic to cats, dogs and pollen, sadly.")]
+    alone = [one.value for one in facts_stated("I'm allergic to nuts, and I need a crown.")]
+
+    assert (listed, alone) == (["cats", "dogs", "pollen"], ["nuts"])
+
+
+def test_a_denial_of_one_thing_does_not_end_another() -> None:
+    assert facts_stated("Not vegetarian any more, I'm vegan now.") == []
 
 
 def test_the_last_of_two_statements_holds() -> None:

@@ -147,7 +147,8 @@ _ADDRESS_END = re.compile(
 )
 _CUT = re.compile(
     r"\s*(?:\.(?=\s*$)|\.\s+(?=[A-Z])|,?\s+\b(?:and|und|et|y|but|aber|mais|pero|since|seit|depuis|"
-    r"desde|because|weil|now|jetzt|any ?more|umgezogen|gezogen|last|this year|in (?:january|"
+    r"desde|because|weil|now|jetzt|any ?more|umgezogen|gezogen|last|(?:in|en|im) \d{4}|this year|"
+    r"in (?:january|"
     r"february|"
     r"march|april|may|june|july|august|september|october|november|december)|with|mit|so|please|"
     r"near)\b).*$",
@@ -202,6 +203,8 @@ def name_in(words: str, *, is_strict: bool = False) -> str | None:
     has_capitals = words[:1].isupper()
     for word in words.split():
         plain = word.lower().strip(".")
+        if not kept and word in _PARTICLES:
+            break
         if plain in _NO_NAMES and not (kept and plain in _PARTICLES):
             break
         if has_capitals and not word[0].isupper() and plain not in _PARTICLES:

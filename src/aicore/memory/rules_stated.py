@@ -17,20 +17,27 @@ _ALLERGY = re.compile(
     r"allergisch "
     r"(?:gegen|auf)|allergique (?:à la |à l'|à|aux|au)|al[ée]rgic[oa] (?:a la |a los |a las |al |"
     r"a))"
-    r"\s*(?P<what>[^\n.,;!()]{2,60})"
+    r"\s*(?P<what>[^\n.;!()]{2,80})"
     r"|\bi (?:have|suffer from) (?:an? )?(?:\w+ly |severe |strong |"
-    r"bad )?(?:allergy to (?P<to>[^\n.,;!()]{2,60})"
+    r"bad )?(?:allergy to (?P<to>[^\n.;!()]{2,80})"
     r"|(?P<kind>[\w-]{3,20}(?: [\w-]{3,12})?) allergy)"
     r"|\bich habe eine (?:\w+e )?(?P<allergie>[\w]{3,24}?)-?allergie\b"
-    r"|\btengo alergia a(?:l| la| los| las)? (?P<alergia>[^\n.,;!()]{2,60})",
+    r"|\btengo alergia a(?:l| la| los| las)? (?P<alergia>[^\n.;!()]{2,80})",
     _I,
 )
-_ENDED = re.compile(
-    r"\b(?:no longer|not [\w ]*any ?more|n't [\w ]*any ?more|nicht mehr|kein\w* [\w ]*mehr|"
-    r"plus|ya no|not a)\b|n'(?:est|suis) plus",
+_NO_LONGER = re.compile(
+    r"\b(?:i(?:'m| am) no longer|i(?:'m| am) not(?=.*\bany ?more)|ich bin nicht mehr|"
+    r"ich bin kein\w*(?=.*\bmehr)|je ne suis plus|ya no (?:soy|estoy))\s+"
+    r"(?:an? |eine? |une? |una? )?",
     _I,
 )
 _AND = re.compile(r"\s*(?:,|/|\band\b|\bund\b|\bet\b|\by\b|\boder\b|\bor\b|&)\s*", _I)
+_ALSO = re.compile(r"(.*?\s(?:and|und|et|y|or|oder|ou|o)\s[^,]*).*", _I)
+_CLAUSE = re.compile(
+    r"(?:i|i'm|i've|my|we|it|it's|you|please|thanks|thank|can|could|call|is|are|do|does|"
+    r"ich|mein|meine|wir|bitte|danke|kann|können|je|j'ai|mon|ma|nous|merci|yo|mi|gracias)\b",
+    _I,
+)
 _ARTICLE = re.compile(
     r"^(?:the|any|some|all|all kinds of|all types of|la|le|les|l'|los|las|el|die|der|das|den)\s+",
     _I,
@@ -217,7 +224,7 @@ def stated(sentence: Sentence) -> Iterator[Candidate]:
     """What a sentence states of its writer, or says to be past."""
     text = sentence.text
     yield from _allergies(text)
-    yield from _conditions(text, is_denied=sentence.is_denial)
+    yield from _conditions(text)
     if sentence.is_denial:
         return
     yield from _preferences(text)
@@ -256,9 +263,13 @@ def _allergies(text: str) -> Iterator[Candidate]:
         return
     is_end = is_denial(match["not"] or "") or text[: match.start()].lower().endswith("ya no ")
     listed = next(filter(None, (match[n] for n in ("what", "to", "kind", "allergie", "alergia"))))
-    for one in _AND.split(_TRAILING.sub("", listed)):
+    listed = _TRAILING.sub("", listed)
+    # A comma goes on with the list only where an "and" ends it.
+    is_list = "," in listed and _ALSO.match(listed) is not None
+    for one in _AND.split(_ALSO.sub(r"\1", listed) if is_list else listed.partition(",")[0]):
         what = _ARTICLE.sub("", one.strip()).strip()
-        if 2 < len(what) <= 40 and len(what.split()) <= 4 and not _VAGUE.match(what):
+        is_short = len(what.split()) <= (2 if is_list else 4)
+        if 2 < len(what) <= 40 and is_short and not _VAGUE.match(what) and not _CLAUSE.match(what):
             yield Candidate(
                 topic=f"allergy: {simplified(what)}",
                 value=what,
@@ -267,25 +278,22 @@ def _allergies(text: str) -> Iterator[Candidate]:
             )
 
 
-def _conditions(text: str, *, is_denied: bool) -> Iterator[Candidate]:
-    is_end = is_denied and _ENDED.search(text) is not None
-    if is_denied != is_end or not (is_end or _OF_ME.search(text)):
+def _conditions(text: str) -> Iterator[Candidate]:
+    is_end = _NO_LONGER.search(text) is not None
+    if not is_end and not _OF_ME.search(text):
         return
-    lead = (
-        r"\b(?:i(?:'m| am)|ich bin|je ne suis|soy|estoy|ya no soy|ya no estoy)\b[^.,;!]{0,30}?\b"
-        if is_end
-        else _AM
-    )
+    lead = _NO_LONGER.pattern if is_end else _AM
+
+    def states(before: str, pattern: str, after: str = "") -> bool:
+        match = re.search(rf"{before}(?:{pattern})(?![\w-]){after}", text, _I)
+        return match is not None and (is_end or not is_denial(text[: match.end()]))
+
     for value, pattern in _DIETS.items():
-        if re.search(
-            rf"{lead}(?:{pattern})(?![\w-])(?!\s+(?:restaurant|food|dish|menu))", text, _I
-        ):
+        if states(lead, pattern, r"(?!\s+(?:restaurant|food|dish|menu))"):
             yield Candidate(topic="diet", value=value, is_end=is_end)
-    for patterns, before in ((_HEALTH_AM, lead), (_HEALTH_HAVE, _HAVE)):
-        if is_end and patterns is _HEALTH_HAVE:
-            return
-        for value, pattern in patterns.items():
-            if re.search(rf"{before}(?:{pattern})(?![\w-])", text, _I):
+    for values, before in ((_HEALTH_AM, lead), (_HEALTH_HAVE, _HAVE)):
+        for value, pattern in values.items():
+            if states(before, pattern) and not (is_end and values is _HEALTH_HAVE):
                 yield Candidate(
                     topic=f"health: {value}", value=value, data_class="sensitive", is_end=is_end
                 )
@@ -294,15 +302,20 @@ def _conditions(text: str, *, is_denied: bool) -> Iterator[Candidate]:
 def _preferences(text: str) -> Iterator[Candidate]:
     if not _WANTED.search(text):
         return
-    for topic, values in (("time of day", _DAYTIMES), ("contact", _CONTACTS)):
-        for value, pattern in values.items():
-            if re.search(rf"{_PREFER}{_WITH}(?:{pattern})(?!\w)", text, _I):
-                yield Candidate(topic=f"preference: {topic}", value=value)
-                break
-    for language, pattern in _LANGUAGES.items():
-        if re.search(rf"(?:{_TO_ME}|{_PREFER}{_WITH})(?:{pattern})(?!\w)", text, _I):
-            yield Candidate(topic="preference: language", value=language)
-            break
+    kinds = (
+        ("time of day", _DAYTIMES, f"{_PREFER}{_WITH}"),
+        ("contact", _CONTACTS, f"{_PREFER}{_WITH}"),
+        ("language", _LANGUAGES, f"(?:{_TO_ME}|{_PREFER}{_WITH})"),
+    )
+    for topic, values, before in kinds:
+        found = {
+            match.end(): value
+            for value, pattern in values.items()
+            if (match := re.search(rf"{before}(?:{pattern})(?!\w)", text, _I))
+        }
+        if found:
+            # What comes first is preferred over what comes after it.
+            yield Candidate(topic=f"preference: {topic}", value=found[min(found)])
 
 
 def _family(text: str) -> Iterator[Candidate]:
