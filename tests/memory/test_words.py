@@ -26,6 +26,7 @@ from aicore.memory.words import MOST_CHARACTERS, storable, words_of, words_of_da
         ("March", "März", "mars", "marzo"),
         ("straße", "STRASSE"),
         ("\ufb01le", "file"),
+        ("\U0001d468pple", "apple"),
         ("\uff12\uff10\uff12\uff15", "2025"),
     ],
 )

@@ -106,7 +106,8 @@ def storable(text: str) -> str:
 def _plain(text: str) -> str:
     if text.isascii():
         return text.lower()
-    apart = unicodedata.normalize("NFKD", text.casefold())
+    # Case last: what only looks like a letter becomes one, maybe a capital.
+    apart = unicodedata.normalize("NFKD", text).casefold()
     return unicodedata.normalize("NFC", _MARKS.sub("", apart))
 
 
