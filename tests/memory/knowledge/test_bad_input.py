@@ -118,10 +118,12 @@ async def test_what_takes_too_long_is_given_up_and_the_next_is_read(
     slow = tmp_path / "slow.pdf"
     slow.write_bytes(packed_pdf(make_pdf, b"BT /F1 9 Tf " + b"(x) Tj T* " * 4_000_000 + b"ET"))
     (tmp_path / "a.md").write_text("Marzipan.", encoding="utf-8")
-    async with DocumentReader(deadline_s=3) as reader:
+    async with DocumentReader(deadline_s=50) as reader:
         await reader.read(tmp_path / "a.md", "a.md", "")
+        reader._deadline_s = 1
         with pytest.raises(UnreadableError, match="longer"):
             await reader.read(slow, "slow.pdf", "")
+        reader._deadline_s = 50
         read = await reader.read(tmp_path / "a.md", "a.md", "")
 
     assert [passage.text for passage in read.passages] == ["Marzipan."]
