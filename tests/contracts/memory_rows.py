@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from aicore.memory.chroma import ChromaVectors
@@ -56,16 +57,18 @@ def _sqlite(request: pytest.FixtureRequest, folder: Path) -> Memories:
     return Memories(lambda: SQLiteMemory(folder / "memory.db"), _holder(folder))
 
 
-def _table_holder(server: Any, url: str) -> Callable[[str], bool]:
+def _table_holder(request: pytest.FixtureRequest, server: Any, url: str) -> Callable[[str], bool]:
     """Look into the files of one database's tables and indexes, the system's among them."""
     name = urlsplit(url).path.removeprefix("/")
     [(number,)] = server.execute("SELECT oid FROM pg_database WHERE datname = %s", name)
     folder = server.data / "base" / str(number)
     empty = _marks(folder)
+    beside = psycopg.connect(server.url(), autocommit=True)
+    request.addfinalizer(beside.close)
     read: dict[Path, tuple[object, bytes]] = {}
 
     def holds(text: str) -> bool:
-        server.execute("CHECKPOINT")
+        beside.execute("CHECKPOINT")
         changed = _marks(folder).items() - empty.items()
         for path, mark in changed:
             if path not in read or read[path][0] != mark:
@@ -88,7 +91,7 @@ def _marks(folder: Path) -> dict[Path, tuple[int, ...]]:
 def _postgres(request: pytest.FixtureRequest, folder: Path) -> Memories:
     server = request.getfixturevalue("postgres")
     url = server.new_database()
-    return Memories(lambda: PostgresMemory(url), _table_holder(server, url))
+    return Memories(lambda: PostgresMemory(url), _table_holder(request, server, url))
 
 
 def _sqlite_vectors(request: pytest.FixtureRequest, folder: Path) -> Indexes:
@@ -105,7 +108,7 @@ def _pgvector(request: pytest.FixtureRequest, folder: Path) -> Indexes:
     def make(*, model: str = "tiny") -> VectorIndex:
         return PostgresVectors(url, model=model)
 
-    return Indexes(make, _table_holder(server, url))
+    return Indexes(make, _table_holder(request, server, url))
 
 
 def _chroma(request: pytest.FixtureRequest, folder: Path) -> Indexes:

@@ -237,6 +237,7 @@ async def test_nothing_works_outside_async_with(pinecone_stub: Any) -> None:
     with pytest.raises(NotOpenError):
         await index.nearest(ANN, axis(0), 1)
     async with index:
-        pass
+        with pytest.raises(NotOpenError):
+            await index.__aenter__()
     with pytest.raises(NotOpenError):
         await index.put(ANN, {"a": axis(0)})

@@ -69,6 +69,8 @@ class PineconeVectors:
         self._is_marked = False
 
     async def __aenter__(self) -> Self:
+        if self._index is not None:
+            raise NotOpenError(f"The Pinecone index {self._host} is open: make another object.")
         try:
             from pinecone import AsyncIndex
         except ImportError as exc:
