@@ -1,6 +1,7 @@
 """Runs an agent with a memory in forks of itself, each of which may die at a given step.
 
-Reads lines `FOLDER DIE_AT`; answers each with `ok` or `killed`. Steps are counted at every call
+Reads lines `FOLDER DIE_AT`; answers each with `ok` or `killed`. `FOLDER learners`: four forks
+learn at once from the log that is there, and send nothing. Steps are counted at every call
 of the memory's store that writes, before and after it; at step DIE_AT the fork is gone, as with
 `kill -9`. 0: never.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -75,19 +76,37 @@ async def talk(folder: Path, die_at: int) -> None:
             await memory.settled()
 
 
+async def learn(folder: Path) -> None:
+    memory = Memory(SQLiteMemory(folder / "memory.db"), limits=MemoryLimits(quiet_s=0))
+    log = SQLiteLog(folder / "log.db")
+    async with Agent(provider=ScriptedProvider([]), log=log, memory=memory):
+        await anyio.lowlevel.checkpoint()
+        with anyio.fail_after(30):
+            await memory.settled()
+
+
+def fork(work: Callable[..., Awaitable[None]], *arguments: object) -> int:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            anyio.run(work, *arguments)
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
 def main() -> None:
     for line in sys.stdin:
         folder, die_at = line.split()
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                anyio.run(talk, Path(folder), int(die_at))
-                code = 0
-            finally:
-                os._exit(code)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        print({0: "ok", -signal.SIGKILL: "killed"}.get(status, f"failed {status}"), flush=True)
+        if die_at == "learners":
+            children = [fork(learn, Path(folder)) for _ in range(4)]
+        else:
+            children = [fork(talk, Path(folder), int(die_at))]
+        ends = {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children}
+        said = {(0,): "ok", (-signal.SIGKILL,): "killed"}
+        print(said.get(tuple(ends), f"failed {ends}"), flush=True)
 
 
 if __name__ == "__main__":
