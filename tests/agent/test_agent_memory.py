@@ -13,6 +13,7 @@ import pytest
 from aicore import Agent, Principal
 from aicore.errors import ConfigError, StoreBusy, StoreError
 from aicore.log import MemoryLog
+from aicore.log.events import MessageReceived
 from aicore.memory.memory import Memory, MemoryLimits
 from aicore.memory.port import (
     KNOWLEDGE,
@@ -26,7 +27,7 @@ from aicore.memory.sqlite import SQLiteMemory
 from aicore.models import Capabilities, ScriptedProvider
 from aicore.models.openai_request import encode_body, encode_head
 from aicore.models.port import Completion, Request
-from aicore.records import DataClass, ToolCall
+from aicore.records import ConversationId, DataClass, ToolCall
 
 ANN, BOB, EVE = (
     Principal("customer", "ann"),
@@ -276,3 +277,42 @@ async def test_a_memory_that_no_waiting_mends_is_an_error_at_the_start(tmp_path:
     with pytest.raises(StoreError):
         async with agent(provider, Memory(SQLiteMemory(tmp_path / "m.db"))):
             pass
+
+
+async def test_who_is_forgotten_in_the_running_agent_is_a_stranger_to_it(tmp_path: Path) -> None:
+    log = MemoryLog()
+    provider = ScriptedProvider([f"Reply {n}." for n in range(9)])
+    memory = Memory(SQLiteMemory(tmp_path / "m.db"), limits=MemoryLimits(quiet_s=0))
+    async with agent(provider, memory, log=log) as one:
+        for text in ("My name is Zelda Quist.", "Hello"):
+            await one.send(text, conversation="web:1", principal=ANN)
+        with anyio.fail_after(5):
+            await memory.settled()
+        forgotten = await memory.forget_all(str(ANN), log)
+        assert (forgotten.conversations, list(forgotten.held)) == (1, [])
+        await one.send("What is my name?", conversation="web:1", principal=ANN)
+        await one.send("What is my name?", conversation="web:2", principal=ANN)
+        with anyio.fail_after(5):
+            await memory.settled()
+        known = {entry.text for entry in await memory.entries(str(ANN))}
+
+    assert not any("Zelda" in text for text in known)
+    for request in provider.requests[2:]:
+        assert "Zelda" not in request.volatile
+        assert not any("Zelda" in message.text for message in request.tail)
+
+
+async def test_an_agent_that_is_left_does_not_wait_for_what_is_not_learned_yet(
+    tmp_path: Path,
+) -> None:
+    log = MemoryLog()
+    async with log:
+        for number in range(3000):
+            message = MessageReceived(text="I prefer mornings.", principal=ANN)
+            await log.receive(ConversationId(f"web:{number}"), message)
+        memory = Memory(SQLiteMemory(tmp_path / "m.db"))
+        with anyio.fail_after(5):
+            async with Agent(
+                provider=ScriptedProvider([]), memory=memory, log=log, resume_on_enter=False
+            ):
+                await anyio.lowlevel.checkpoint()
