@@ -63,7 +63,7 @@ async def test_it_is_bounded_and_waits_for_later_leave_half_of_it_free() -> None
     assert not backlog.put_now(C, 1)
     assert backlog.put_now(A, 1)
     async with anyio.create_task_group() as group:
-        group.start_soon(backlog.wait_for_room)
+        group.start_soon(backlog.wait_for_change)
         await anyio.lowlevel.checkpoint()
         with anyio.fail_after(5):
             backlog.give_back((await backlog.take()).conversation)

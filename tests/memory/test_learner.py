@@ -243,7 +243,11 @@ def all_bytes(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.iterdir())
 
 
-async def test_all_that_came_while_nobody_learned_is_learned_at_the_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("room", [20, 10_000])
+async def test_all_that_came_while_nobody_learned_is_learned_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    monkeypatch.setattr("aicore.memory.learner._QUEUE", room)
     async with MemoryLog() as log, SQLiteMemory(tmp_path / "m.db") as store:
         for number in range(1200):
             talk = ConversationId(f"web:{number}")

@@ -92,11 +92,6 @@ class Backlog:
         del self._due[due.conversation]
         return due
 
-    async def wait_for_room(self) -> None:
-        """Wait until another conversation finds room."""
-        while self.is_full:
-            await self._fresh().wait()
-
     def give_back(self, conversation: ConversationId) -> None:
         """Let a conversation that was taken be taken again."""
         self._taken.discard(conversation)

@@ -245,8 +245,9 @@ class Learner:
                 learned = await store.learned(business, after)
                 learned_to = learned and (learned.born_ms, learned.seq)
                 if learned_to != (stored.born_ms, stored.head):
-                    await self._backlog.wait_for_room()
-                    self._backlog.put(Due(after, stored.born_ms, anyio.current_time()))
+                    due = Due(after, stored.born_ms, anyio.current_time())
+                    while not self._backlog.put_if_new(due):
+                        await self._backlog.wait_for_change()
         self._is_behind = False
         self._backlog.wake()
 
