@@ -13,6 +13,7 @@ PUBLIC = {
         "CallFinished",
         "CallRecord",
         "CallStarted",
+        "ContextLimits",
         "DispatchLimits",
         "Limits",
         "Principal",
@@ -44,6 +45,8 @@ PUBLIC = {
         "SQLiteLog",
         "Stored",
     ],
+    "aicore.memory": ["Memory", "MemoryLimits", "PostgresMemory", "SQLiteMemory"],
+    "aicore.telemetry": ["ChatWatch", "Telemetry", "ToolWatch", "names"],
     "aicore.models": [
         "Capabilities",
         "Completion",
