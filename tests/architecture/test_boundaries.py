@@ -21,7 +21,6 @@ BOUNDARIES = {
     "src/aicore/log/postgres_listener.py:Listener._run": "background: logged, listens again",
     "src/aicore/memory/learner.py:Learner._learn_or_retry": "background: logged, tried again",
     "src/aicore/databases/sqlite_thread.py:SQLiteThread._main": "goes to the caller of `start`",
-    "src/aicore/databases/sqlite_thread.py:commit_together": "goes to the caller of the job",
     "src/aicore/databases/sqlite_thread.py:one_by_one": "goes to the caller of the job",
 }
 """`file:function` to why everything is caught there; each logs or returns a typed failure."""
