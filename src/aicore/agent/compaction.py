@@ -25,7 +25,7 @@ from aicore.log.port import EventLog
 from aicore.models.port import Provider, Request
 from aicore.records import Prefix, Usage
 
-__all__ = ["Compaction", "Cut", "Keep", "choose_cut"]
+__all__ = ["Compaction", "Cut", "Keep", "choose_cut", "estimate_request"]
 
 _log = logging.getLogger(__name__)
 
@@ -135,21 +135,24 @@ class Compaction:
         self._known_tokens: int | None = None
         """What the provider has refused as too long, less a margin."""
 
-    def note_usage(self, session: Session, request: Request, usage: Usage) -> None:
+    def note_usage(self, session: Session, estimate: int, usage: Usage) -> None:
         """Learn from what a provider counted how far the estimates of a conversation are off."""
         if not usage.is_reported or usage.input_tokens <= 0:
             return
-        scale = usage.input_tokens / _estimate_request(session, request)
+        scale = usage.input_tokens / estimate
         if 0.25 <= scale <= 4:  # anything else is no count of this prompt
             session.scale = max(scale, 0.5)
 
-    async def make_room(self, session: Session, journal: Journal, request: Request) -> bool:
+    async def make_room(
+        self, session: Session, journal: Journal, request: Request, estimate: int
+    ) -> bool:
         """Compact at once, by rule, if `request` would not fit; True if it must be built again.
 
+        `estimate` is what `estimate_request` gives for it.
         Raises: ContextOverflow when what cannot be taken out of it is too long already.
         """
         context = self._context()
-        used = self._tokens(session, request)
+        used = self._used(session, request, estimate)
         history = self._history(session)
         if used - history > _SURELY * (context or _LONGEST_CONTEXT):
             raise ContextOverflow(
@@ -171,7 +174,7 @@ class Compaction:
 
     async def after_overflow(self, session: Session, journal: Journal, request: Request) -> bool:
         """Compact at once because the provider said "too long"; False if nothing can go."""
-        used = self._tokens(session, request)
+        used = self._used(session, request, estimate_request(session, request))
         self._known_tokens = min(self._known_tokens or used, int(used * 0.8))
         room = min(self._room(request.prefix), self._history(session) // 2)
         cut = self._cut(session, max(room, _SMALLEST_TOKENS), 1, is_too_long=True)
@@ -260,9 +263,10 @@ class Compaction:
         return max(int(room * _SUMMARY_SHARE), _SMALLEST_TOKENS)
 
     def _context(self) -> int | None:
-        told = self._provider.capabilities.context_tokens
-        known = [tokens for tokens in (told, self._known_tokens) if tokens is not None]
-        return min(known, default=None)
+        told, refused = self._provider.capabilities.context_tokens, self._known_tokens
+        if told is None or refused is None:
+            return refused if told is None else told
+        return min(told, refused)
 
     def _room(self, prefix: Prefix) -> int:
         """How many tokens messages and summary may have."""
@@ -280,16 +284,17 @@ class Compaction:
         transcript = session.transcript
         return int((transcript.tokens + transcript.summary_tokens) * session.scale)
 
-    def _tokens(self, session: Session, request: Request) -> int:
-        """Of a request, and what must stay free for its answer."""
+    def _used(self, session: Session, request: Request, estimate: int) -> int:
+        """Tokens of a request, and what must stay free for its answer."""
         context = self._context()
         answer = request.max_output_tokens or min(
             _OUTPUT_TOKENS, _OUTPUT_TOKENS if context is None else context // 8
         )
-        return int(_estimate_request(session, request) * session.scale) + answer
+        return int(estimate * session.scale) + answer
 
 
-def _estimate_request(session: Session, request: Request) -> int:
+def estimate_request(session: Session, request: Request) -> int:
+    """About how many tokens a request has, before what a provider's counts have taught."""
     transcript = session.transcript
     tokens = estimate_prefix(request.prefix) + transcript.summary_tokens + transcript.tokens
     ahead = request.tail[len(transcript.messages) :]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from aicore.agent.calls import CallRunner, Emit
-from aicore.agent.compaction import Compaction
+from aicore.agent.compaction import Compaction, estimate_request
 from aicore.agent.limits import Limits
 from aicore.agent.own_tools import OwnTools
 from aicore.agent.prompt import Prompt
@@ -147,18 +147,21 @@ class _Turn:
         if self._recalled is None:
             self._recalled = await _recall_for(self._parts, session, self._turn)
         request = self._request()
-        if await compaction.make_room(session, self._journal, request):
+        estimate = estimate_request(session, request)
+        if await compaction.make_room(session, self._journal, request, estimate):
             # What has just left the view may be what helps.
             self._recalled = await _recall_for(self._parts, session, self._turn)
             request = self._request()
+            estimate = estimate_request(session, request)
         try:
             completion = await self._within_time(request)
         except ContextOverflow:
             if not await compaction.after_overflow(session, self._journal, request):
                 raise
             request = self._request()
+            estimate = estimate_request(session, request)
             completion = await self._within_time(request)
-        compaction.note_usage(session, request, completion.usage)
+        compaction.note_usage(session, estimate, completion.usage)
         return completion
 
     def _request(self) -> Request:
@@ -180,8 +183,10 @@ class _Turn:
         raise limits.time_error(anyio.current_time() - self._started)
 
     async def _complete(self, request: Request) -> Completion:
-        provider = self._parts.provider
-        with self._parts.telemetry.chat(self._about(request), request.tail) as watch:
+        provider, telemetry = self._parts.provider, self._parts.telemetry
+        if telemetry.is_silent:
+            return await self._ask(provider, request, telemetry.unwatched)
+        with telemetry.chat(self._about(request), request.tail) as watch:
             completion = await self._ask(provider, request, watch)
             watch.answered(
                 text=completion.text,

@@ -67,6 +67,8 @@ def exporting(
 class _Exporting(Telemetry):
     """Owns providers of its own, so that nothing of the program's is changed."""
 
+    is_silent = False
+
     def __init__(
         self, exporter: Exporter, endpoint: str, agent: str, *, with_content: bool
     ) -> None:

@@ -93,7 +93,11 @@ class Telemetry:
     """What an agent has until something listens: it tells the log's lines which turn they are of.
 
     A context manager without effect; an implementation that exports opens and closes with it.
+    Where `is_silent`, nobody has to put together what would be told.
     """
+
+    is_silent = True
+    unwatched = _CHAT
 
     def turn(self, conversation: ConversationId, turn: int) -> TurnWatch:
         """Watch a turn, from here to where it replies, waits or fails."""

@@ -48,6 +48,8 @@ class SpanTelemetry(Telemetry):
     may be a phone number.
     """
 
+    is_silent = False
+
     def __init__(
         self, tracer: trace.Tracer, meter: metrics.Meter, *, agent: str, with_content: bool
     ) -> None:
