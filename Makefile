@@ -19,6 +19,11 @@ lint: .venv/.installed
 bench: .venv/.installed
 	$(PY) bench/run.py
 	$(PY) bench/business.py
+	$(PY) bench/context.py
+	$(PY) bench/tool_search.py
+	$(PY) bench/memory_turn.py
+	$(PY) bench/recall.py --entries 200000
+	$(PY) bench/recall_eval.py
 
 conformance: .venv/.installed
 	$(PY) conformance/run.py
