@@ -274,7 +274,7 @@ def test_many_processes_may_make_the_same_file_at_once(tmp_path: Path) -> None:
     """As when a server and a program with the same server in process start together."""
     script = Path(__file__).with_name("store_race.py")
     done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path), "60"],
+        [sys.executable, str(script), str(tmp_path), "100"],
         capture_output=True,
         text=True,
         timeout=50,
