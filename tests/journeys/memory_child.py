@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
 import anyio
@@ -44,10 +44,15 @@ class Dying(SQLiteMemory):
             os.kill(os.getpid(), signal.SIGKILL)
 
     async def add(
-        self, namespace: Namespace, entries: Sequence[Entry], learned: Learned | None = None
+        self,
+        namespace: Namespace,
+        entries: Sequence[Entry],
+        learned: Learned | None = None,
+        *,
+        made_of: Collection[str] = (),
     ) -> int:
         self.step()
-        added = await super().add(namespace, entries, learned)
+        added = await super().add(namespace, entries, learned, made_of=made_of)
         self.step()
         return added
 

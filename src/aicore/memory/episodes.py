@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aicore.log.events import Event, MessageReceived, ReplySent
-from aicore.memory.neighbours import join_context
+from aicore.memory.neighbours import REACH, context_at
 from aicore.memory.port import Entry, Source
 from aicore.memory.sensitive import data_class_of
 from aicore.records import ConversationId, Principal
 
-__all__ = ["Utterance", "entry_id", "episodes_of", "subject_of", "utterances"]
+__all__ = ["Utterance", "entry_id", "episode_id", "episodes_of", "subject_of", "utterances"]
 
 _PIECE_CHARS = 4_000
 _PIECES = 64
-_NEIGHBOUR_CHARS = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +35,10 @@ class Utterance:
     def source(self, conversation: ConversationId) -> Source:
         """Where it can be read in the log."""
         return Source(said_by=self.said_by, conversation=conversation, seq=self.seq)
+
+    def id_in(self, conversation: ConversationId) -> str:
+        """The id of its first piece, under which all of it is forgotten."""
+        return episode_id(conversation, self.seq, self.at_ms)
 
 
 def subject_of(principal: Principal) -> str | None:
@@ -83,9 +86,18 @@ def entry_id(letter: str, conversation: ConversationId, said: Utterance, what: s
     The time of the event tells a conversation from an erased one that had its id. What was said
     is no part of it: an id outlives what was forgotten.
     """
-    identity = f"{len(conversation)} {conversation} {said.seq} {said.at_ms} {what}"
+    return _id(letter, conversation, said.seq, said.at_ms, what)
+
+
+def episode_id(conversation: ConversationId, seq: int, at_ms: int, number: int = 0) -> str:
+    """The id of a piece of what was said, counted from 0; that of the first names it all."""
+    return _id("e", conversation, seq, at_ms, f"piece {number}")
+
+
+def _id(letter: str, conversation: ConversationId, seq: int, at_ms: int, what: str) -> str:
+    identity = f"{len(conversation)} {conversation} {seq} {at_ms} {what}"
     digest = hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()
-    return f"{letter}{max(said.at_ms, 0):011x}-{digest[:12]}"
+    return f"{letter}{max(at_ms, 0):011x}-{digest[:12]}"
 
 
 def episodes_of(
@@ -93,26 +105,16 @@ def episodes_of(
 ) -> list[Entry]:
     """The entries of one utterance among those of its subject in a conversation.
 
-    A long text becomes several entries. What is sensitive in a neighbour stays out of the
-    context of an entry that is not, which may be sent further.
+    A long text becomes several entries.
     """
     said = thread[place]
     data_class = data_class_of(said.text)
-
-    def beside(*steps: int) -> list[str]:
-        texts = []
-        for step in steps:
-            if 0 <= place + step < len(thread):
-                text = thread[place + step].text
-                near = text[-_NEIGHBOUR_CHARS:] if step < 0 else text[:_NEIGHBOUR_CHARS]
-                if data_class == "sensitive" or data_class_of(near) != "sensitive":
-                    texts.append(near)
-        return texts
-
-    context = _storable(join_context(beside(-1, 1), beside(-2, 2)))
+    first = max(place - REACH, 0)
+    window = [one.text for one in thread[first : place + REACH + 1]]
+    context = _storable(context_at(window, place - first, data_class))
     return [
         Entry(
-            id=entry_id("e", conversation, said, f"piece {number}"),
+            id=episode_id(conversation, said.seq, said.at_ms, number),
             kind="episode",
             text=piece,
             source=said.source(conversation),

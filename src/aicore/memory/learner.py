@@ -108,7 +108,7 @@ class Learner:
         events = await self._read(conversation, after)
         if not events or events[-1].seq <= after:
             return None
-        talk, last = Talk(conversation, events), events[-1]
+        talk, last = await self._talk(conversation, events), events[-1]
         waits_ms = None
         done = after
         for start in range(after + 1, last.seq + 1, _STRETCH):
@@ -117,7 +117,8 @@ class Learner:
             kept = await self._learn_facts(talk, lesson, due.failures)
             if done == start - 1 and lesson.seq > done:
                 done = lesson.seq
-                kept += await self._learn_episodes(lesson, Learned(conversation, done, due.born_ms))
+                mark = Learned(conversation, done, due.born_ms)
+                kept += await self._learn_episodes(talk, lesson, mark)
             if not await self._is_still_there(conversation, last):
                 for namespace, entries in kept:
                     await self._places.forget(namespace, [entry.id for entry in entries])
@@ -127,6 +128,18 @@ class Learner:
             if lesson.waits_ms is not None:
                 waits_ms = max(waits_ms or 0, lesson.waits_ms)
         return waits_ms
+
+    async def _talk(self, conversation: ConversationId, events: Sequence[Event]) -> Talk:
+        """A conversation without what was forgotten of it, by its subject or its customer."""
+        talk = Talk(conversation, events)
+        store, business = self._places.store, self._events.business
+        for subject in list(talk.threads):
+            ids, gone = talk.ids(subject), set[str]()
+            for owner in {subject, talk.customer or subject}:
+                gone |= set(await store.forgotten(Namespace(business, owner), ids))
+            if gone:
+                talk.leave_out(subject, gone)
+        return talk
 
     def _lesson(self, talk: Talk, stretch: range, due: Due) -> Lesson:
         heard = self._heard.get(due.conversation)
@@ -178,15 +191,17 @@ class Learner:
         return kept
 
     async def _learn_episodes(
-        self, lesson: Lesson, mark: Learned
+        self, talk: Talk, lesson: Lesson, mark: Learned
     ) -> list[tuple[Namespace, Sequence[Entry]]]:
         """Add what was said; how far was learned is noted with the last of it."""
         business = self._events.business
+        store = self._places.store
         kept = [(Namespace(business, one), said) for one, said in lesson.episodes.items()]
         last = kept[-1][0] if kept else Namespace(business, KNOWLEDGE)
         for namespace, entries in kept or [(last, [])]:
             at_last = mark if namespace == last else None
-            await self._places.store.add(namespace, entries, at_last)
+            made_of = talk.made_of(namespace.subject, entries) if entries else ()
+            await store.add(namespace, entries, at_last, made_of=made_of)
             await self._places.embed(namespace, entries)
         return list(kept)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from aicore.log.events import Event, ReplySent
 from aicore.memory.episodes import Utterance, episodes_of, utterances
 from aicore.memory.extraction import Heard
+from aicore.memory.neighbours import REACH
 from aicore.memory.port import Entry
 from aicore.records import ConversationId
 
@@ -32,6 +33,29 @@ class Talk:
             self.threads.setdefault(one.subject, []).append(one)
         customers = [subject for subject in self.threads if subject.startswith("customer:")]
         self.customer = customers[0] if len(customers) == 1 else None
+
+    def ids(self, subject: str) -> list[str]:
+        """The ids under which what a subject said, or was told, is remembered and forgotten."""
+        return [one.id_in(self.conversation) for one in self.threads[subject]]
+
+    def leave_out(self, subject: str, gone: Collection[str]) -> None:
+        """Go on as if those of these ids had never been said."""
+        said = self.threads[subject]
+        kept = [one for one in said if one.id_in(self.conversation) not in gone]
+        if kept:
+            self.threads[subject] = kept
+        else:
+            del self.threads[subject]
+
+    def made_of(self, subject: str, entries: Sequence[Entry]) -> list[str]:
+        """The ids of what these episodes of a subject, and their contexts, were made of."""
+        seqs = {entry.source.seq for entry in entries}
+        thread = self.threads[subject]
+        places = [place for place, one in enumerate(thread) if one.seq in seqs]
+        if not places:
+            return []
+        window = thread[max(places[0] - REACH, 0) : places[-1] + REACH + 1]
+        return [one.id_in(self.conversation) for one in window]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from aicore.memory.episodes import subject_of
 from aicore.memory.erasing import Forgotten, erase_conversations
 from aicore.memory.extraction import Extraction, RuleExtraction
 from aicore.memory.facts import correct
+from aicore.memory.forgetting import forget_entries
 from aicore.memory.learner import Learner
 from aicore.memory.places import Places
 from aicore.memory.port import (
@@ -280,25 +281,11 @@ class Memory:
     async def forget(self, subject: str, ids: Sequence[str]) -> int:
         """Delete entries for good: they are not learned again. Returns how many.
 
-        With a fact goes the message it comes from, which would tell it again; what else that
-        message said stays a fact. The conversation itself stays in the log, and its words in the
-        context by which neighbours are found; `forget_all` deletes that as well.
+        With a fact goes the message it comes from, which would tell it again, and with a message
+        the facts in it. What others say of it, and the conversation in the log, stay; see
+        `forget_all`.
         """
-        namespace = Namespace(self.business, subject)
-        chosen = set(ids)
-        events = {
-            (entry.source.conversation, entry.source.seq)
-            for entry in (await self.store.get(namespace, chosen)).values()
-            if entry.kind == "fact" and entry.source.conversation is not None
-        }
-        if events:
-            chosen |= {
-                entry.id
-                for entry in await self.entries(subject)
-                if entry.kind == "episode"
-                and (entry.source.conversation, entry.source.seq) in events
-            }
-        return await self._places.forget(namespace, chosen)
+        return await forget_entries(self._places, Namespace(self.business, subject), set(ids))
 
     async def forget_all(self, subject: str, log: EventLog) -> Forgotten:
         """Delete somebody for good: all that is remembered, and every conversation they spoke in.

@@ -139,11 +139,18 @@ class MemoryStore(Protocol):
     """
 
     async def add(
-        self, namespace: Namespace, entries: Sequence[Entry], learned: Learned | None = None
+        self,
+        namespace: Namespace,
+        entries: Sequence[Entry],
+        learned: Learned | None = None,
+        *,
+        made_of: Collection[str] = (),
     ) -> int:
         """Add entries and, in the same step, how far a conversation has been learned from.
 
         An id that is there already, or was forgotten, is passed over. Returns how many were added.
+        `made_of` are ids of what the entries' contexts were made of.
+        Raises: StoreBusy, and adds nothing, when one of `made_of` was forgotten: make them anew.
         """
 
     async def supersede(
@@ -178,8 +185,12 @@ class MemoryStore(Protocol):
     async def forget(self, namespace: Namespace, ids: Collection[str]) -> int:
         """Delete entries for good; they are not added again. Returns how many there were.
 
-        What they superseded stays ended. No trace of their text is left in the store.
+        What they superseded stays ended. No trace of their text is left in the store: the
+        contexts of episodes near them, in one conversation, are made anew without it.
         """
+
+    async def forgotten(self, namespace: Namespace, ids: Collection[str]) -> Collection[str]:
+        """Those of `ids` that were forgotten, whether or not there ever were such entries."""
 
     async def erase(self, namespace: Namespace) -> int:
         """Delete a whole namespace for good, with how far it was learned. Returns how many."""

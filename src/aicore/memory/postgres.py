@@ -14,6 +14,7 @@ from aicore.databases.postgres import Connection, Postgres, fetch
 from aicore.errors import StoreBusy
 from aicore.log.postgres_schema import from_key, to_key
 from aicore.memory import postgres_rows as rows
+from aicore.memory.neighbours import forgotten_meanwhile
 from aicore.memory.port import Entry, EntryKind, Found, Learned, Namespace, Query
 from aicore.memory.postgres_schema import HAS_TOPIC, LONGEST_TOPIC, SCHEMA
 from aicore.memory.postgres_traces import Traces
@@ -47,6 +48,8 @@ _END = """
     UPDATE entry SET valid_to_ms = greatest(valid_from_ms, %s), superseded_by = %s
     WHERE space = %s AND id = %s
 """
+_FORGOTTEN = "SELECT id FROM forgotten WHERE space = %s AND id = ANY(%s)"
+_FORGOTTEN_OF = f"SELECT id FROM forgotten WHERE {_OF} AND id = ANY(%(ids)s)"  # noqa: S608
 _SUBJECTS = """
     SELECT subject FROM namespace WHERE business = %s AND entries > 0 AND subject > %s
     ORDER BY subject LIMIT %s
@@ -71,15 +74,22 @@ class PostgresMemory:
         self._entered = 0
 
     async def add(
-        self, namespace: Namespace, entries: Sequence[Entry], learned: Learned | None = None
+        self,
+        namespace: Namespace,
+        entries: Sequence[Entry],
+        learned: Learned | None = None,
+        *,
+        made_of: Collection[str] = (),
     ) -> int:
         """Add entries and how far was learned; see MemoryStore."""
-        entries = tuple(entries)
+        entries, made_of = tuple(entries), frozenset(made_of)
 
         async def work(connection: Connection) -> int:
             if not entries and learned is None:
                 return 0
             space = await rows.make_namespace(connection, namespace)
+            if made_of and await fetch(connection, _FORGOTTEN, (space, [*map(to_key, made_of)])):
+                raise forgotten_meanwhile()
             if learned is not None:
                 await rows.note_learned(connection, namespace.business, space, learned)
             return await rows.add_entries(connection, space, entries)
@@ -153,6 +163,11 @@ class PostgresMemory:
             return (space if count else None), count
 
         return await self._traces.erase(delete)
+
+    async def forgotten(self, namespace: Namespace, ids: Collection[str]) -> Collection[str]:
+        """Those of `ids` that were forgotten."""
+        values = _values(namespace, ids=[to_key(id_) for id_ in ids])
+        return {from_key(row[0]) for row in await self._database.fetch(_FORGOTTEN_OF, values)}
 
     async def erase(self, namespace: Namespace) -> int:
         """Delete a whole namespace for good; see MemoryStore. Raises as `forget` does."""

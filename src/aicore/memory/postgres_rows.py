@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aicore.databases.postgres import Connection, fetch
 from aicore.log.postgres_schema import from_key, to_key
+from aicore.memory.neighbours import contexts_without
 from aicore.memory.port import Entry, Learned, Namespace
-from aicore.memory.ranking import BLOCK, pack, without, word_weights
+from aicore.memory.ranking import BLOCK, packed_postings, without
 from aicore.memory.sqlite_rows import COLUMNS, KINDS, entry_of, number_span
 from aicore.memory.words import storable
+from aicore.records import ConversationId
 
 __all__ = [
     "add_entries",
@@ -56,6 +59,19 @@ _FORGET = """
     INSERT INTO forgotten (space, id) SELECT %s, unnest(%s::text[]) ON CONFLICT DO NOTHING
 """
 _DELETE = "DELETE FROM entry WHERE space = %s AND id = ANY(%s) RETURNING number"
+_TALKS = """
+    SELECT DISTINCT conversation FROM entry
+    WHERE space = %s AND id = ANY(%s) AND kind = 'episode' AND conversation IS NOT NULL
+"""
+_SAID = f"""
+    SELECT number, {COLUMNS} FROM entry
+    WHERE space = %s AND number BETWEEN %s AND %s AND conversation = ANY(%s)
+"""  # noqa: S608  # a constant
+_NEW_CONTEXTS = """
+    UPDATE entry AS e SET context = c.context
+    FROM unnest(%s::bigint[], %s::text[]) AS c (number, context)
+    WHERE e.space = %s AND e.number = c.number
+"""
 _IN_BLOCKS = "SELECT word, block, entries FROM posting WHERE space = %s AND block = ANY(%s)"
 _CHANGE_POSTINGS = """
     UPDATE posting AS p SET entries = c.entries
@@ -117,22 +133,16 @@ async def add_entries(connection: Connection, space: int, entries: Sequence[Entr
     await fetch(connection, _COUNT_UP, (*following.values(), len(wanted), space))
     columns = zip(*map(_values, wanted), strict=True)
     await fetch(connection, _ADD, (space, numbers, *map(list, columns)))
-    await _add_postings(connection, space, numbers, wanted)
+    await _add_postings(connection, space, packed_postings(zip(numbers, wanted, strict=True)))
     return len(wanted)
 
 
 async def _add_postings(
-    connection: Connection, space: int, numbers: Sequence[int], entries: Sequence[Entry]
+    connection: Connection, space: int, packed: Mapping[tuple[str, int], bytes]
 ) -> None:
-    postings: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
-    for number, entry in zip(numbers, entries, strict=True):
-        for word, weight in word_weights(entry).items():
-            postings[word, number // BLOCK].append((number, weight))
-    keys = sorted(postings)  # in one order for all writers, so that none waits for another
-    words, blocks = [word for word, _ in keys], [block for _, block in keys]
-    await fetch(
-        connection, _ADD_POSTINGS, (space, words, blocks, [pack(postings[key]) for key in keys])
-    )
+    """Add postings, in one order for all writers, so that none waits for another."""
+    words, blocks = [word for word, _ in packed], [block for _, block in packed]
+    await fetch(connection, _ADD_POSTINGS, (space, words, blocks, list(packed.values())))
 
 
 async def forget_ids(connection: Connection, space: int, ids: Collection[str]) -> None:
@@ -141,19 +151,57 @@ async def forget_ids(connection: Connection, space: int, ids: Collection[str]) -
 
 
 async def delete_entries(connection: Connection, space: int, ids: Collection[str]) -> int:
-    """Delete entries and what was made of their words; gives how many there were."""
-    rows = await fetch(connection, _DELETE, (space, list(map(to_key, ids))))
-    numbers = frozenset(row[0] for row in rows)
-    if not numbers:
+    """Delete entries and what was made of their words, in the contexts of others as well.
+
+    Gives how many there were.
+    """
+    keys = list(map(to_key, ids))
+    near = await _made_anew(connection, space, ids)
+    rows = await fetch(connection, _DELETE, (space, keys))
+    if not rows:
         return 0
+    if near:
+        contexts = [storable(entry.context) for entry in near.values()]
+        await fetch(connection, _NEW_CONTEXTS, (list(near), contexts, space))
+    numbers = frozenset([*(row[0] for row in rows), *near])
+    new = packed_postings(sorted(near.items()))
+    await _change_postings(connection, space, numbers, new)
+    await fetch(connection, _COUNT_DOWN, (len(rows), space))
+    return len(rows)
+
+
+async def _made_anew(connection: Connection, space: int, ids: Collection[str]) -> dict[int, Entry]:
+    """Give the entries near these, by number, as they are found without them."""
+    rows = await fetch(connection, _TALKS, (space, list(map(to_key, ids))))
+    first, last = number_span("episode")
+    talks: defaultdict[ConversationId | None, dict[str, tuple[int, Entry]]] = defaultdict(dict)
+    for number, *row in await fetch(connection, _SAID, (space, first, last, [r[0] for r in rows])):
+        entry = read_entry(row)
+        talks[entry.source.conversation][entry.id] = number, entry
+    near = {}
+    for said in talks.values():
+        contexts = contexts_without([entry for _, entry in said.values()], ids)
+        for id_, context in contexts.items():
+            number, entry = said[id_]
+            near[number] = replace(entry, context=context)
+    return near
+
+
+async def _change_postings(
+    connection: Connection,
+    space: int,
+    numbers: frozenset[int],
+    new: dict[tuple[str, int], bytes],
+) -> None:
+    """Take out the postings of these numbers, and put in new ones."""
     blocks = list({number // BLOCK for number in numbers})
     changed, emptied = [], []
     # All words are looked through: those of a text may have been taken otherwise when it came.
     for word, block, packed in await fetch(connection, _IN_BLOCKS, (space, blocks)):
-        kept = without(packed, block, numbers)
+        kept = without(packed, block, numbers, new.pop((word, block), b""))
         if not kept:
             emptied.append((word, block))
-        elif len(kept) < len(packed):
+        elif kept != packed:
             changed.append((word, block, kept))
     if changed:
         columns = map(list, zip(*changed, strict=True))
@@ -161,8 +209,8 @@ async def delete_entries(connection: Connection, space: int, ids: Collection[str
     if emptied:
         columns = map(list, zip(*emptied, strict=True))
         await fetch(connection, _DELETE_POSTINGS, (*columns, space))
-    await fetch(connection, _COUNT_DOWN, (len(numbers), space))
-    return len(numbers)
+    if new:
+        await _add_postings(connection, space, new)
 
 
 async def delete_namespace(connection: Connection, namespace: Namespace, space: int) -> None:

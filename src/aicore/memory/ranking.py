@@ -21,7 +21,16 @@ from aicore.memory.neighbours import split_context
 from aicore.memory.port import Entry
 from aicore.memory.words import words_of, words_of_date
 
-__all__ = ["BLOCK", "best", "number_of", "pack", "unpack", "without", "word_weights"]
+__all__ = [
+    "BLOCK",
+    "best",
+    "number_of",
+    "pack",
+    "packed_postings",
+    "unpack",
+    "without",
+    "word_weights",
+]
 
 BLOCK = 2048
 """How many numbers share a row of postings, so that adding an entry rewrites little."""
@@ -60,7 +69,11 @@ def word_weights(entry: Entry) -> dict[str, int]:
 
 def pack(postings: Iterable[tuple[int, int]]) -> bytes:
     """Pack (number, weight) pairs of one block, in the order of their numbers."""
-    packed = array("I", [(number % BLOCK) << 16 | weight for number, weight in postings])
+    return _packed((number % BLOCK) << 16 | weight for number, weight in postings)
+
+
+def _packed(postings: Iterable[int]) -> bytes:
+    packed = array("I", postings)
     if sys.byteorder == "big":
         packed.byteswap()
     return packed.tobytes()
@@ -80,10 +93,21 @@ def number_of(block: int, posting: int) -> int:
     return block * BLOCK + (posting >> 16)
 
 
-def without(packed: bytes, block: int, numbers: frozenset[int]) -> bytes:
-    """Leave out the postings of these numbers."""
-    kept = [(posting >> 16, posting & 0xFFFF) for posting in unpack(packed)]
-    return pack(pair for pair in kept if block * BLOCK + pair[0] not in numbers)
+def without(packed: bytes, block: int, numbers: frozenset[int], instead: bytes = b"") -> bytes:
+    """Leave out the postings of these numbers; those that are packed in `instead` come in."""
+    kept = [one for one in unpack(packed) if number_of(block, one) not in numbers]
+    return _packed(sorted([*kept, *unpack(instead)]) if instead else kept)
+
+
+def packed_postings(
+    entries: Iterable[tuple[int, Entry]],
+) -> dict[tuple[str, int], bytes]:
+    """Give the packed postings of entries, by number and in its order, by word and block."""
+    postings: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+    for number, entry in entries:
+        for word, weight in word_weights(entry).items():
+            postings[word, number // BLOCK].append((number, weight))
+    return {key: pack(postings[key]) for key in sorted(postings)}
 
 
 class _Word:

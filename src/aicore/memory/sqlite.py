@@ -12,6 +12,7 @@ from typing import Any, Self
 from aicore.databases.sqlite_file import SQLiteFile
 from aicore.errors import ConfigError
 from aicore.memory import sqlite_rows as rows
+from aicore.memory.neighbours import forgotten_meanwhile
 from aicore.memory.port import Entry, EntryKind, Found, Learned, Namespace, Query
 from aicore.memory.ranking import best
 from aicore.memory.sqlite_schema import SCHEMA
@@ -55,15 +56,22 @@ class SQLiteMemory:
         self._threads = SQLiteThreads(SQLiteFile(Path(path), SCHEMA))
 
     async def add(
-        self, namespace: Namespace, entries: Sequence[Entry], learned: Learned | None = None
+        self,
+        namespace: Namespace,
+        entries: Sequence[Entry],
+        learned: Learned | None = None,
+        *,
+        made_of: Collection[str] = (),
     ) -> int:
         """Add entries and how far was learned; see MemoryStore."""
-        entries = tuple(entries)
+        entries, made_of = tuple(entries), frozenset(made_of)
 
         def work(connection: sqlite3.Connection) -> int:
             if not entries and learned is None:
                 return 0
             space = rows.make_namespace(connection, namespace)
+            if rows.forgotten(connection, space, made_of):
+                raise forgotten_meanwhile()
             if learned is not None:
                 rows.note_learned(connection, namespace.business, space, learned)
             return rows.add_entries(connection, space, entries)
@@ -151,6 +159,15 @@ class SQLiteMemory:
             return rows.delete_entries(connection, space, ids)
 
         return await self._threads.erase(delete)
+
+    async def forgotten(self, namespace: Namespace, ids: Collection[str]) -> Collection[str]:
+        """Those of `ids` that were forgotten."""
+
+        def work(connection: sqlite3.Connection) -> set[str]:
+            found = rows.read_namespace(connection, namespace)
+            return set() if found is None else rows.forgotten(connection, found[0], ids)
+
+        return await self._threads.read(work)
 
     async def erase(self, namespace: Namespace) -> int:
         """Delete a whole namespace for good; see MemoryStore. Raises as `forget` does."""

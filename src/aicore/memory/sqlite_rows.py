@@ -9,10 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from aicore.memory.neighbours import contexts_without
 from aicore.memory.port import Entry, EntryKind, Learned, Namespace, Source
-from aicore.memory.ranking import BLOCK, pack, without, word_weights
+from aicore.memory.ranking import BLOCK, packed_postings, without
 from aicore.memory.words import storable
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "delete_entries",
     "delete_namespace",
     "entry_of",
+    "forgotten",
     "make_namespace",
     "note_learned",
     "number_span",
@@ -87,14 +90,14 @@ def add_entries(connection: sqlite3.Connection, space: int, entries: Sequence[En
     """Add those entries that are neither there nor forgotten; gives how many those were."""
     new = {entry.id: entry for entry in reversed(entries)}
     known = {row[0] for row in several(connection, _KNOWN, (space,), new)}
-    known |= {row[0] for row in several(connection, _FORGOTTEN, (space,), new)}
+    known |= forgotten(connection, space, new)
     wanted = [entry for entry in reversed(new.values()) if entry.id not in known]
     if not wanted:
         return 0
     keys = _Keys(connection, space)
     rows = [(keys.next(entry.kind), entry) for entry in wanted]
     connection.executemany(_ADD, ((key, space, *_values(entry)) for key, entry in rows))
-    _add_postings(connection, space, rows)
+    _add_postings(connection, space, packed_postings((key % NUMBERS, entry) for key, entry in rows))
     changed = "UPDATE namespace SET entries = entries + ? WHERE id = ?"
     connection.execute(changed, (len(rows), space))
     return len(rows)
@@ -102,6 +105,11 @@ def add_entries(connection: sqlite3.Connection, space: int, entries: Sequence[En
 
 _KNOWN = "SELECT id FROM entry WHERE namespace = ? AND id IN ({})"
 _FORGOTTEN = "SELECT id FROM forgotten WHERE namespace = ? AND id IN ({})"
+
+
+def forgotten(connection: sqlite3.Connection, space: int, ids: Collection[str]) -> set[str]:
+    """Give those of these ids that were forgotten."""
+    return {row[0] for row in several(connection, _FORGOTTEN, (space,), ids)}
 
 
 class _Keys:
@@ -130,40 +138,71 @@ def number_span(kind: EntryKind) -> tuple[int, int]:
     return first, first + _OF_A_KIND - 1
 
 
-def _add_postings(
-    connection: sqlite3.Connection, space: int, rows: Iterable[tuple[int, Entry]]
-) -> None:
-    postings: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
-    for key, entry in rows:
-        number = key % NUMBERS
-        for word, weight in word_weights(entry).items():
-            postings[word, number // BLOCK].append((number, weight))
-    connection.executemany(
-        _ADD_POSTINGS,
-        ((space, word, block, pack(postings[word, block])) for word, block in sorted(postings)),
-    )
-
-
 def delete_entries(connection: sqlite3.Connection, space: int, ids: Collection[str]) -> int:
-    """Delete entries and what was made of their words; gives how many there were."""
-    query = "SELECT key FROM entry WHERE namespace = ? AND id IN ({})"
-    keys = [row[0] for row in several(connection, query, (space,), ids)]
-    _delete_postings(connection, space, frozenset(key % NUMBERS for key in keys))
+    """Delete entries and what was made of their words, in the contexts of others as well.
+
+    Gives how many there were.
+    """
+    found = list(several(connection, _WHERE_SAID, (space,), ids))
+    keys = [row[0] for row in found]
+    near = _made_anew(connection, space, ids, {row[1] for row in found if row[2] == "episode"})
+    changing = [*keys, *(key for key, _ in near)]
+    new = packed_postings(sorted((key % NUMBERS, entry) for key, entry in near))
+    _change_postings(connection, space, frozenset(key % NUMBERS for key in changing), new)
     connection.executemany("DELETE FROM entry WHERE key = ?", ((key,) for key in keys))
+    contexts = ((storable(entry.context), key) for key, entry in near)
+    connection.executemany("UPDATE entry SET context = ? WHERE key = ?", contexts)
     changed = "UPDATE namespace SET entries = entries - ? WHERE id = ?"
     connection.execute(changed, (len(keys), space))
     return len(keys)
 
 
-def _delete_postings(connection: sqlite3.Connection, space: int, numbers: frozenset[int]) -> None:
-    """Look through all words: those of a text may have been taken otherwise when it was added."""
+def _made_anew(
+    connection: sqlite3.Connection,
+    space: int,
+    ids: Collection[str],
+    conversations: Collection[str | None],
+) -> list[tuple[int, Entry]]:
+    """Give the entries near these, by key, as they are found without them."""
+    first, last = (space * NUMBERS + number for number in number_span("episode"))
+    near = []
+    for conversation in conversations:
+        said = connection.execute(_SAID, (first, last, conversation)).fetchall()
+        keys = {row[1]: row[0] for row in said}
+        entries = {row[1]: entry_of(row[1:]) for row in said}
+        for id_, context in contexts_without(entries.values(), ids).items():
+            near.append((keys[id_], replace(entries[id_], context=context)))
+    return near
+
+
+_WHERE_SAID = "SELECT key, conversation, kind FROM entry WHERE namespace = ? AND id IN ({})"
+_SAID = f"SELECT key, {COLUMNS} FROM entry WHERE key BETWEEN ? AND ? AND conversation = ?"  # noqa: S608
+
+
+def _add_postings(
+    connection: sqlite3.Connection, space: int, packed: Mapping[tuple[str, int], bytes]
+) -> None:
+    values = ((space, word, block, postings) for (word, block), postings in packed.items())
+    connection.executemany(_ADD_POSTINGS, values)
+
+
+def _change_postings(
+    connection: sqlite3.Connection,
+    space: int,
+    numbers: frozenset[int],
+    new: dict[tuple[str, int], bytes],
+) -> None:
+    """Take out the postings of these numbers, and put in new ones.
+
+    All words are looked through: those of a text may have been taken otherwise when it was added.
+    """
     blocks = {number // BLOCK for number in numbers}
     query = "SELECT word, block, entries FROM posting WHERE namespace = ?"
     changed = []
     for word, block, packed in connection.execute(query, (space,)):
         if block in blocks:
-            kept = without(packed, block, numbers)
-            if len(kept) < len(packed):
+            kept = without(packed, block, numbers, new.pop((word, block), b""))
+            if kept != packed:
                 changed.append((kept, space, word, block))
     place = "WHERE namespace = ? AND word = ? AND block = ?"
     connection.executemany(
@@ -174,6 +213,7 @@ def _delete_postings(connection: sqlite3.Connection, space: int, numbers: frozen
         f"UPDATE posting SET entries = ? {place}",  # noqa: S608  # a constant
         (row for row in changed if row[0]),
     )
+    _add_postings(connection, space, new)
 
 
 def delete_namespace(connection: sqlite3.Connection, namespace: Namespace) -> int:
