@@ -30,8 +30,11 @@ class Candidate:
 
 def simplified(text: str) -> str:
     """Letters and digits alone, without case and accents: what two texts are compared by."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return _NO_WORD.sub(" ", "".join(c for c in decomposed if not unicodedata.combining(c))).strip()
+    folded = text.casefold()
+    if not folded.isascii():
+        decomposed = unicodedata.normalize("NFKD", folded)
+        folded = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return _NO_WORD.sub(" ", folded).strip()
 
 
 def fact_text(candidate: Candidate) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC, datetime
+from string import ascii_lowercase
 
 from aicore.memory.stems import MONTHS, stem
 
@@ -62,7 +63,10 @@ _SPANISH = """
     quien se sea ser si sin sobre somos son soy su sus tambien tan te tengo tiene todo todos tu
     tus un una unas uno unos usted ustedes y ya yo
 """
-_STOP_WORDS = frozenset(" ".join((_ENGLISH, _GERMAN, _FRENCH, _SPANISH)).split())
+_LEFT_OUT = frozenset(" ".join((_ENGLISH, _GERMAN, _FRENCH, _SPANISH)).split()) | frozenset(
+    ascii_lowercase
+)
+_MONTHS = frozenset(MONTHS)
 
 
 def words_of(text: str) -> list[str]:
@@ -75,13 +79,14 @@ def words_of(text: str) -> list[str]:
     found: list[str] = []
     for run in _LETTERS.findall(_plain(text[:MOST_CHARACTERS])):
         if run.isascii():
-            _take(run, found)
+            if run not in _LEFT_OUT:
+                found.append(stem(run[:_LONGEST_WORD]))
             continue
         for part in _UNSPACED.split(run):
             if _UNSPACED.match(part):
                 found += _pairs(part)
-            elif part:
-                _take(part, found)
+            elif part and part not in _LEFT_OUT:
+                found.append(stem(part[:_LONGEST_WORD]))
     return found + _days(found)
 
 
@@ -111,12 +116,6 @@ def _plain(text: str) -> str:
     return unicodedata.normalize("NFC", _MARKS.sub("", apart))
 
 
-def _take(word: str, found: list[str]) -> None:
-    if word in _STOP_WORDS or (len(word) == 1 and word.isascii() and word.isalpha()):
-        return
-    found.append(stem(word[:_LONGEST_WORD]))
-
-
 def _pairs(run: str) -> list[str]:
     if len(run) == 1:
         return [run]
@@ -125,9 +124,11 @@ def _pairs(run: str) -> list[str]:
 
 def _days(words: list[str]) -> list[str]:
     """Give a word for each day of a month: "7 May" and "May 7th" are the same."""
-    days = []
+    days: list[str] = []
+    if _MONTHS.isdisjoint(words):
+        return days
     for at, word in enumerate(words):
-        if word in MONTHS:
+        if word in _MONTHS:
             beside = (*words[max(at - 1, 0) : at], *words[at + 1 : at + 2])
             days += [f"{word}d{int(match[1])}" for match in map(_DAY.match, beside) if match]
     return days
