@@ -19,7 +19,7 @@ from aicore.errors import (
     StoreBusy,
     StoreError,
 )
-from aicore.log import MemoryLog
+from aicore.log import MemoryLog, Stored
 from aicore.log.events import Body, Event, ToolFinished, ToolStarted, TurnFailed, TurnRetried
 from aicore.log.port import Claim
 from aicore.models import ScriptedProvider
@@ -383,3 +383,35 @@ async def test_an_answer_cut_before_its_call_is_an_error_not_an_empty_reply() ->
     async with Agent(provider=ScriptedProvider([ACT, cut]), tools=[house.keyed()]) as agent:
         with pytest.raises(ModelError):
             await agent.send("act", conversation=TALK)
+
+
+async def keys_of(log: MemoryLog, text: str, message_id: str | None) -> list[str]:
+    """Send one message that acts once, and give the operation keys that its tool saw."""
+    house = House()
+    one = Completion(text="", calls=(ToolCall("c1", "act", {}),))
+    agent = Agent(provider=ScriptedProvider([one, "Done."]), tools=[house.keyed()], log=log)
+    async with agent:
+        await agent.send(text, conversation=TALK, message_id=message_id)
+    return house.keys
+
+
+async def restored() -> MemoryLog:
+    """A log as an older backup has it: without what came after."""
+    log = MemoryLog()
+    async with log:
+        await log.restore(Stored(ConversationId(TALK), 0, 1, 1_790_000_000_000), ())
+    return log
+
+
+async def test_after_a_restore_another_message_in_the_same_place_has_another_key() -> None:
+    first = await keys_of(await restored(), "book ten", None)
+    second = await keys_of(await restored(), "book eleven", "m2")
+    third = await keys_of(await restored(), "book twelve", "m3")
+    assert len({*first, *second, *third}) == 3
+
+
+async def test_after_a_restore_a_message_delivered_again_has_the_key_it_had() -> None:
+    before = await keys_of(await restored(), "book ten", "m1")
+    log = await restored()
+    await keys_of(log, "something else", "m0")
+    assert await keys_of(log, "book ten", "m1") == before

@@ -38,12 +38,18 @@ class _Done:
 
 
 def operation_key(business: str, session: Session, turn: TurnState, index: int) -> OperationKey:
-    """The key of one call: the same after any crash, different for any other call.
+    """The key of one call: made once, and recorded before the call is sent.
 
-    Also for a call of an erased conversation under the same id: they differ in `born_ms`.
+    Different for any other call, also where numbers come again: in a conversation that begins
+    anew after it was erased, and after an older backup was restored. There a message that is
+    delivered again, by its id, has the keys it had, so what it did is not done again.
     """
-    place = (business, session.conversation, session.born_ms, turn.id, index)
-    identity = "\x1f".join(map(str, place))
+    message = turn.message
+    if message.message_id is not None:
+        arrival = ("id", message.channel, message.message_id)
+    else:
+        arrival = ("at", str(session.born_ms), f"{turn.id} {turn.at_ms}")
+    identity = "\x1f".join((business, session.conversation, *arrival, str(index)))
     return OperationKey(hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:40])
 
 

@@ -217,7 +217,7 @@ class Runner:
         for event in await self._log.read(conversation, turn_id - 1):
             body = event.body
             if event.seq == turn_id and isinstance(body, MessageReceived):
-                turn = TurnState(turn_id, body)
+                turn = TurnState(turn_id, body, event.at_ms)
             elif turn is not None and event.turn == turn_id:
                 turn.apply(body)
         return turn

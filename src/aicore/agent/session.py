@@ -75,6 +75,7 @@ class TurnState:
 
     id: int
     message: MessageReceived
+    at_ms: int = 0
     is_open: bool = True
     rounds: int = 0
     calls: list[CallState] = field(default_factory=list)
@@ -212,7 +213,7 @@ class Session:
         body = event.body
         self.transcript.apply(event)
         if isinstance(body, MessageReceived):
-            self.turns[event.turn] = TurnState(event.turn, body)
+            self.turns[event.turn] = TurnState(event.turn, body, event.at_ms)
             return
         if isinstance(body, Summarized):
             shown = self.transcript.messages
