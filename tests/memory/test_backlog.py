@@ -27,11 +27,11 @@ async def test_what_is_due_first_is_taken_first_and_what_is_due_later_waits() ->
 
 async def test_a_conversation_is_taken_by_one_at_a_time() -> None:
     backlog = Backlog(10)
-    backlog.put_now(A, 1)
+    backlog.put_soon(A, 1, 0.0)
     with anyio.fail_after(5):
         await backlog.take()
-        backlog.put_now(A, 1)
-        backlog.put_now(B, 1)
+        backlog.put_soon(A, 1, 0.0)
+        backlog.put_soon(B, 1, 0.0)
         assert (await backlog.take()).conversation == B
         backlog.give_back(A)
         assert (await backlog.take()).conversation == A
@@ -50,7 +50,7 @@ async def test_several_who_wait_are_all_served() -> None:
                 group.start_soon(take)
             await anyio.lowlevel.checkpoint()
             for conversation in (A, B, C):
-                backlog.put_now(conversation, 1)
+                backlog.put_soon(conversation, 1, 0.0)
 
     assert sorted(taken) == [A, B, C]
 
@@ -59,22 +59,22 @@ async def test_it_is_bounded_and_waits_for_later_leave_half_of_it_free() -> None
     backlog = Backlog(2)
     assert backlog.put_if_new(due(A, in_s=60))
     assert not backlog.put_if_new(due(B, in_s=60))
-    assert backlog.put_now(B, 1)
-    assert not backlog.put_now(C, 1)
-    assert backlog.put_now(A, 1)
+    assert backlog.put_soon(B, 1, 0.0)
+    assert not backlog.put_soon(C, 1, 0.0)
+    assert backlog.put_soon(A, 1, 0.0)
     async with anyio.create_task_group() as group:
         group.start_soon(backlog.wait_for_change)
         await anyio.lowlevel.checkpoint()
         with anyio.fail_after(5):
             backlog.give_back((await backlog.take()).conversation)
-    assert backlog.put_now(C, 1)
+    assert backlog.put_soon(C, 1, 0.0)
 
 
 async def test_a_new_message_does_not_hurry_what_failed() -> None:
     backlog = Backlog(10)
     backlog.put(due(A, in_s=60, failures=2))
     assert not backlog.is_idle
-    backlog.put_now(A, 7)
+    backlog.put_soon(A, 7, 0.0)
     with anyio.move_on_after(0.02) as scope:
         await backlog.take()
     assert scope.cancelled_caught

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from aicore.log.events import Event, MessageReceived, ReplySent
@@ -53,10 +53,9 @@ def subject_of(principal: Principal) -> str | None:
     return str(principal) if principal.id else None
 
 
-def utterances(events: Sequence[Event]) -> list[Utterance]:
+def utterances(events: Sequence[Event]) -> Iterator[Utterance]:
     """What was said in these events, in order. A reply whose message is not there is left out."""
     subjects: dict[int, str | None] = {}
-    said: list[Utterance] = []
     for event in events:
         body = event.body
         if isinstance(body, MessageReceived):
@@ -68,16 +67,13 @@ def utterances(events: Sequence[Event]) -> list[Utterance]:
             continue
         subject = subjects.get(event.turn)
         if subject is not None and body.text.strip():
-            said.append(
-                Utterance(
-                    seq=event.seq,
-                    at_ms=event.at_ms,
-                    subject=subject,
-                    said_by=said_by,
-                    text=body.text,
-                )
+            yield Utterance(
+                seq=event.seq,
+                at_ms=event.at_ms,
+                subject=subject,
+                said_by=said_by,
+                text=body.text,
             )
-    return said
 
 
 def entry_id(letter: str, conversation: ConversationId, said: Utterance, what: str) -> str:

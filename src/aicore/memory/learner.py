@@ -7,6 +7,7 @@ moment loses nothing and doubles nothing: the log is read again from there.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -35,8 +36,12 @@ _FIRST_RETRY_S = 2.0
 _LAST_RETRY_S = 300.0
 _EMBED_RETRY_S = 60.0
 _PAGE = 500
-# Events learned in one go: a long conversation must not keep the loop from its turns.
+# Events that are looked at, and that are written, in one go.
 _STRETCH = 64
+_WRITTEN_AT_ONCE = 512
+# What is new waits so long for more of its conversation, and together with others.
+_PAUSE_S = 2.0
+_TOGETHER_S = 0.25
 
 
 class Learner:
@@ -68,13 +73,21 @@ class Learner:
         self._fell_behind = anyio.Event()
 
     async def settled(self) -> None:
-        """Wait until nothing is left to learn now; what waits for its neighbours does not count."""
+        """Have learned at once what can be, and wait for it.
+
+        What waits for its neighbours does not count.
+        """
         while self._is_behind or not self._backlog.is_idle:
+            self._backlog.hurry()
             await self._backlog.wait_for_change()
 
     def learn_later(self, conversation: ConversationId, born_ms: int) -> None:
-        """Have a conversation learned from soon. Where too many wait, the log is asked again."""
-        if not self._backlog.put_now(conversation, born_ms):
+        """Have a conversation learned from in seconds, with what else it says meanwhile.
+
+        Where too many wait, the log is asked again.
+        """
+        at_s = _TOGETHER_S * math.ceil((anyio.current_time() + _PAUSE_S) / _TOGETHER_S)
+        if not self._backlog.put_soon(conversation, born_ms, at_s):
             self._fall_behind()
 
     async def run(self) -> None:
@@ -110,28 +123,29 @@ class Learner:
             return None
         talk, last = await self._talk(conversation, events), events[-1]
         waits_ms = None
-        done = after
+        course = _Course(after)
         for start in range(after + 1, last.seq + 1, _STRETCH):
             stretch = range(start, min(start + _STRETCH, last.seq + 1))
-            lesson = self._lesson(talk, stretch, due)
-            kept = await self._learn_facts(talk, lesson, due.failures)
-            if done == start - 1 and lesson.seq > done:
-                done = lesson.seq
-                mark = Learned(conversation, done, due.born_ms)
-                kept += await self._learn_episodes(talk, lesson, mark)
-            if not await self._is_still_there(conversation, last):
-                for namespace, entries in kept:
-                    await self._places.forget(namespace, [entry.id for entry in entries])
-                return None
-            _note(self._heard, Learned(conversation, stretch[-1], due.born_ms))
-            _note(self._marks, Learned(conversation, done, due.born_ms))
+            lesson = await self._lesson(talk, stretch, due)
+            course.kept += await self._learn_facts(talk, lesson, due.failures)
+            course.go_on(lesson, stretch)
             if lesson.waits_ms is not None:
                 waits_ms = max(waits_ms or 0, lesson.waits_ms)
+            if course.is_long or stretch.stop > last.seq:
+                await self._learn_episodes(talk, course, due)
+                if course.kept and not await self._is_still_there(conversation, last):
+                    for namespace, entries in course.kept:
+                        await self._places.forget(namespace, [entry.id for entry in entries])
+                    return None
+                _note(self._heard, Learned(conversation, stretch[-1], due.born_ms))
+                _note(self._marks, Learned(conversation, course.written, due.born_ms))
+                course.kept.clear()
         return waits_ms
 
     async def _talk(self, conversation: ConversationId, events: Sequence[Event]) -> Talk:
         """A conversation without what was forgotten of it, by its subject or its customer."""
-        talk = Talk(conversation, events)
+        talk = Talk(conversation)
+        await talk.hear(events)
         store, business = self._places.store, self._events.business
         for subject in list(talk.threads):
             ids, gone = talk.ids(subject), set[str]()
@@ -141,9 +155,9 @@ class Learner:
                 talk.leave_out(subject, gone)
         return talk
 
-    def _lesson(self, talk: Talk, stretch: range, due: Due) -> Lesson:
+    async def _lesson(self, talk: Talk, stretch: range, due: Due) -> Lesson:
         heard = self._heard.get(due.conversation)
-        return lesson_of(
+        return await lesson_of(
             talk,
             stretch,
             heard_until=heard.seq if heard is not None and heard.born_ms == due.born_ms else 0,
@@ -190,20 +204,21 @@ class Learner:
                 kept.append((namespace, new))
         return kept
 
-    async def _learn_episodes(
-        self, talk: Talk, lesson: Lesson, mark: Learned
-    ) -> list[tuple[Namespace, Sequence[Entry]]]:
+    async def _learn_episodes(self, talk: Talk, course: _Course, due: Due) -> None:
         """Add what was said; how far was learned is noted with the last of it."""
+        if course.seq == course.written:
+            return
         business = self._events.business
-        store = self._places.store
-        kept = [(Namespace(business, one), said) for one, said in lesson.episodes.items()]
-        last = kept[-1][0] if kept else Namespace(business, KNOWLEDGE)
-        for namespace, entries in kept or [(last, [])]:
+        mark = Learned(due.conversation, course.seq, due.born_ms)
+        said = [(Namespace(business, one), entries) for one, entries in course.episodes.items()]
+        last = said[-1][0] if said else Namespace(business, KNOWLEDGE)
+        for namespace, entries in said or [(last, [])]:
             at_last = mark if namespace == last else None
             made_of = talk.made_of(namespace.subject, entries) if entries else ()
-            await store.add(namespace, entries, at_last, made_of=made_of)
+            await self._places.store.add(namespace, entries, at_last, made_of=made_of)
             await self._places.embed(namespace, entries)
-        return list(kept)
+        course.kept += said
+        course.episodes, course.written = {}, course.seq
 
     async def _is_still_there(self, conversation: ConversationId, last: Event) -> bool:
         """Whether a conversation was not erased while it was learned from."""
@@ -265,6 +280,31 @@ class Learner:
                         await self._backlog.wait_for_change()
         self._is_behind = False
         self._backlog.wake()
+
+
+class _Course:
+    """How far learning from a conversation has come, in the course of its stretches.
+
+    All is `written` up to an event, all that is ripe is in `episodes` up to `seq`. `kept` is what
+    was written since it was last seen that the conversation is still there.
+    """
+
+    def __init__(self, after: int) -> None:
+        self.written = self.seq = after
+        self.episodes: dict[str, list[Entry]] = {}
+        self.kept: list[tuple[Namespace, Sequence[Entry]]] = []
+
+    @property
+    def is_long(self) -> bool:
+        """Whether enough has come together to be written."""
+        return self.seq - self.written >= _WRITTEN_AT_ONCE
+
+    def go_on(self, lesson: Lesson, stretch: range) -> None:
+        """Take what a stretch taught, unless something before it is not ripe yet."""
+        if self.seq == stretch[0] - 1 and lesson.seq > self.seq:
+            self.seq = lesson.seq
+            for subject, entries in lesson.episodes.items():
+                self.episodes.setdefault(subject, []).extend(entries)
 
 
 def _retry_s(failures: int) -> float:

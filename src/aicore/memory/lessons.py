@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+
+import anyio
 
 from aicore.log.events import Event, ReplySent
 from aicore.memory.episodes import Utterance, episodes_of, utterances
@@ -17,6 +20,9 @@ __all__ = ["Lesson", "Talk", "is_enough", "lesson_of"]
 
 _SAID_BEFORE = 3
 _FOLLOWERS = 2
+# So few that they take less than a millisecond, which a turn may wait.
+_HEARD_AT_ONCE = 64
+_LEARNED_AT_ONCE = 8
 _SPEAKERS = frozenset({"customer", "staff", "owner"})
 
 
@@ -26,36 +32,41 @@ class Talk:
     `customer` is the only customer who speaks, if there is one.
     """
 
-    def __init__(self, conversation: ConversationId, events: Sequence[Event]) -> None:
+    def __init__(self, conversation: ConversationId) -> None:
         self.conversation = conversation
         self.threads: dict[str, list[Utterance]] = {}
-        for one in utterances(events):
+        self.customer: str | None = None
+        self._ids: dict[int, str] = {}
+
+    async def hear(self, events: Sequence[Event]) -> None:
+        """Take in what was said, once, in turns with what else the event loop has to do."""
+        for place, one in enumerate(utterances(events)):
             self.threads.setdefault(one.subject, []).append(one)
+            self._ids[one.seq] = one.id_in(self.conversation)
+            if place % _HEARD_AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()
         customers = [subject for subject in self.threads if subject.startswith("customer:")]
         self.customer = customers[0] if len(customers) == 1 else None
 
     def ids(self, subject: str) -> list[str]:
         """The ids under which what a subject said, or was told, is remembered and forgotten."""
-        return [one.id_in(self.conversation) for one in self.threads[subject]]
+        return [self._ids[one.seq] for one in self.threads[subject]]
 
     def leave_out(self, subject: str, gone: Collection[str]) -> None:
         """Go on as if those of these ids had never been said."""
         said = self.threads[subject]
-        kept = [one for one in said if one.id_in(self.conversation) not in gone]
+        kept = [one for one in said if self._ids[one.seq] not in gone]
         if kept:
             self.threads[subject] = kept
         else:
             del self.threads[subject]
 
     def made_of(self, subject: str, entries: Sequence[Entry]) -> list[str]:
-        """The ids of what these episodes of a subject, and their contexts, were made of."""
-        seqs = {entry.source.seq for entry in entries}
+        """The ids of what episodes of a subject, in order, and their contexts were made of."""
         thread = self.threads[subject]
-        places = [place for place, one in enumerate(thread) if one.seq in seqs]
-        if not places:
-            return []
-        window = thread[max(places[0] - REACH, 0) : places[-1] + REACH + 1]
-        return [one.id_in(self.conversation) for one in window]
+        first = bisect_left(thread, entries[0].source.seq, key=_seq)
+        last = bisect_left(thread, entries[-1].source.seq, key=_seq)
+        return [self._ids[one.seq] for one in thread[max(first - REACH, 0) : last + REACH + 1]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,22 +84,23 @@ class Lesson:
     waits_ms: int | None = None
 
 
-def lesson_of(
+async def lesson_of(
     talk: Talk, stretch: range, *, heard_until: int, now_ms: int, quiet_ms: int
 ) -> Lesson:
     """What is learned of the events numbered in `stretch`; facts only behind `heard_until`.
 
     An utterance is ripe when two of its subject came after it, since what was said around it
-    helps to find it, or when its subject has been quiet for `quiet_ms`.
+    helps to find it, or when its subject has been quiet for `quiet_ms`. Other tasks get their
+    turn meanwhile.
     """
     lesson = Lesson(seq=stretch[-1])
     for subject, thread in talk.threads.items():
         # A clock that was set back or forth makes things wait no longer than this.
         left_ms = quiet_ms - abs(now_ms - thread[-1].at_ms)
         ripe = len(thread) if left_ms <= 0 else max(len(thread) - _FOLLOWERS, 0)
-        for place, one in enumerate(thread):
-            if one.seq not in stretch:
-                continue
+        first = bisect_left(thread, stretch[0], key=_seq)
+        for place in range(first, bisect_left(thread, stretch.stop, lo=first, key=_seq)):
+            one = thread[place]
             if place < ripe:
                 entries = episodes_of(talk.conversation, thread, place)
                 lesson.episodes.setdefault(subject, []).extend(entries)
@@ -97,8 +109,14 @@ def lesson_of(
                 lesson.waits_ms = max(left_ms, lesson.waits_ms or 0)
             if one.seq > heard_until and one.said_by in _SPEAKERS:
                 lesson.heard.append(Heard(one, _said_before(thread, place)))
+            if place % _LEARNED_AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()
     lesson.heard.sort(key=lambda heard: heard.said.seq)
     return lesson
+
+
+def _seq(said: Utterance) -> int:
+    return said.seq
 
 
 def is_enough(events: Sequence[Event], start: int, after: int) -> bool:
@@ -109,7 +127,7 @@ def is_enough(events: Sequence[Event], start: int, after: int) -> bool:
         if event.seq > after and type(event.body) is ReplySent
     ):
         return False
-    said = utterances(events)
+    said = list(utterances(events))
     known = Counter(one.subject for one in said if one.seq <= after)
     return all(known[one.subject] >= _FOLLOWERS for one in said if one.seq > after)
 
