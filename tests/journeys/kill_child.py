@@ -12,6 +12,7 @@ and each effect.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -156,7 +157,7 @@ class RoundProvider:
 
 
 def make_server(points: Points) -> MCPServer[Any]:
-    server: MCPServer[Any] = MCPServer("effects")
+    server: MCPServer[Any] = MCPServer("effects", log_level="CRITICAL")
     database = points.folder / "effects.db"
 
     def act(key: str, what: str) -> str:
@@ -260,6 +261,7 @@ LOADED_LATE = (
 def main() -> None:
     for name in LOADED_LATE:
         importlib.import_module(name)
+    gc.freeze()  # else a fork's first collection copies every page
     for line in sys.stdin:
         url, folder, story, die_at = line.rstrip("\n").rsplit(" ", 3)
         open_log(url)  # loads the store's client, which every fork then has
