@@ -14,6 +14,7 @@ from aicore import Agent, Principal
 from aicore.errors import ConfigError, StoreBusy, StoreError
 from aicore.log import MemoryLog
 from aicore.log.events import MessageReceived
+from aicore.log.port import Claim
 from aicore.memory.memory import Memory, MemoryLimits
 from aicore.memory.port import (
     KNOWLEDGE,
@@ -300,6 +301,31 @@ async def test_who_is_forgotten_in_the_running_agent_is_a_stranger_to_it(tmp_pat
     for request in provider.requests[2:]:
         assert "Zelda" not in request.volatile
         assert not any("Zelda" in message.text for message in request.tail)
+
+
+@pytest.mark.parametrize(("claims", "is_held"), [(2, False), (99, True)])
+async def test_who_is_forgotten_while_an_agent_starts_is_forgotten_all_the_same(
+    tmp_path: Path, claims: int, is_held: bool
+) -> None:
+    class Starting(MemoryLog):
+        """A log of which others claim each conversation so many times before it is erased."""
+
+        left = claims
+
+        async def erase(self, claim: Claim) -> None:
+            if self.left:
+                self.left -= 1
+                await self.claim(claim.conversation)
+            await super().erase(claim)
+
+    log = Starting()
+    memory = Memory(SQLiteMemory(tmp_path / "m.db"))
+    async with agent(ScriptedProvider(["Hi."]), memory, log=log) as one:
+        await one.send("My name is Zelda.", conversation="web:1", principal=ANN)
+    async with log, Memory(SQLiteMemory(tmp_path / "m.db")) as again:
+        forgotten = await again.forget_all(str(ANN), log)
+        assert list(forgotten.held) == (["web:1"] if is_held else [])
+        assert bool(await log.read(ConversationId("web:1"))) is is_held
 
 
 async def test_an_agent_that_is_left_does_not_wait_for_what_is_not_learned_yet(

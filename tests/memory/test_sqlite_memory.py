@@ -13,6 +13,7 @@ import pytest
 
 from aicore.databases import sqlite_file
 from aicore.errors import AicoreError, ConfigError, CustomerError, StoreBusy, StoreError
+from aicore.memory import sqlite_threads
 from aicore.memory.port import Entry, Learned, Namespace, Query, Source
 from aicore.memory.sqlite import SQLiteMemory
 from aicore.memory.sqlite_schema import SCHEMA
@@ -197,6 +198,29 @@ async def test_erasing_that_a_crash_cut_short_is_finished_at_the_next_start(path
     async with SQLiteMemory(path) as store:
         assert not holds(path, "quokka")
         assert await store.list(ANN) == []
+
+
+async def test_what_another_process_erases_meanwhile_is_not_taken_for_cleaned(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scrub = sqlite_threads.scrub
+
+    def scrub_while_others_erase(connection: sqlite3.Connection) -> bool:
+        is_clean = scrub(connection)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("INSERT INTO trace (since_ms) VALUES (5)")
+        return is_clean
+
+    monkeypatch.setattr(sqlite_threads, "scrub", scrub_while_others_erase)
+    async with SQLiteMemory(path) as store:
+        await store.add(ANN, [entry("f1", "My PIN is quokka")])
+        await store.forget(ANN, ["f1"])
+        with closing(sqlite3.connect(path)) as other:
+            assert other.execute("SELECT since_ms FROM trace").fetchall() == [(5,)]
+    monkeypatch.undo()
+    async with SQLiteMemory(path):
+        with closing(sqlite3.connect(path)) as other:
+            assert other.execute("SELECT since_ms FROM trace").fetchall() == []
 
 
 async def test_a_cancelled_erase_leaves_no_trace_or_everything(path: Path) -> None:

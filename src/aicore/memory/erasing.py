@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import anyio
+
 from aicore.errors import Fenced, StoreBusy
 from aicore.log.events import MessageReceived
 from aicore.log.port import EventLog
@@ -13,6 +15,7 @@ from aicore.records import ConversationId
 __all__ = ["Forgotten", "erase_conversations"]
 
 _PAGE = 500
+_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,16 @@ async def _speakers(log: EventLog, conversation: ConversationId) -> set[str]:
 
 
 async def _erase(log: EventLog, conversation: ConversationId) -> bool:
-    """Delete one conversation. False when a turn of another process is under way in it."""
-    try:
-        await log.erase(await log.claim(conversation))
-    except (StoreBusy, Fenced):
-        return False
-    return True
+    """Delete one conversation. False when a turn of another process is under way in it.
+
+    An agent that starts claims conversations for a moment, so one claim is not enough.
+    """
+    for pause_s in (*_PAUSES_S, None):
+        try:
+            await log.erase(await log.claim(conversation))
+        except (StoreBusy, Fenced):
+            if pause_s is not None:
+                await anyio.sleep(pause_s)
+        else:
+            return True
+    return False

@@ -17,7 +17,7 @@ __all__ = ["TRACE", "SQLiteThreads"]
 
 T = TypeVar("T")
 
-TRACE = "CREATE TABLE trace (since_ms INTEGER NOT NULL) STRICT"
+TRACE = "CREATE TABLE trace (id INTEGER PRIMARY KEY, since_ms INTEGER NOT NULL) STRICT"
 """Holds a row while there are deleted rows whose bytes may still be in the file."""
 
 _CLOSE_S = 30.0
@@ -109,19 +109,26 @@ class SQLiteThreads:
         return writer, reader
 
     def _finish_erasing(self, connection: sqlite3.Connection) -> None:
-        if connection.execute("SELECT 1 FROM trace").fetchone() is not None:
+        if _newest_trace(connection) is not None:
             self._remove_traces(connection)
 
     def _remove_traces(self, connection: sqlite3.Connection) -> None:
+        newest = _newest_trace(connection)
         if not scrub(connection):
             raise StoreBusy(
                 f"What was erased from the {self._file} is deleted, but traces of it stay in the "
                 "file while another process reads it. End that reading, then erase again.",
                 retry_after_s=5.0,
             )
-        connection.execute("DELETE FROM trace")
+        # Not those of another process that came meanwhile.
+        connection.execute("DELETE FROM trace WHERE id <= ?", (newest,))
 
     def _opened(self) -> tuple[SQLiteThread, SQLiteThread]:
         if self._threads is None:
             raise NotOpenError(f"The {self._file} is not open: use it inside `async with`.")
         return self._threads
+
+
+def _newest_trace(connection: sqlite3.Connection) -> int | None:
+    newest: int | None = connection.execute("SELECT max(id) FROM trace").fetchone()[0]
+    return newest
