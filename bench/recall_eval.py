@@ -76,7 +76,7 @@ class Shop:
             (customer.name, line.id): seq for seq, line in enumerate(customer.lines, 1) if line.id
         }
         now_ms = customer.lines[-1].at_ms + DAY_MS
-        thread = utterances(events_of(customer, principal))
+        thread = list(utterances(events_of(customer, principal)))
         entries = [
             entry
             for place in range(len(thread))
