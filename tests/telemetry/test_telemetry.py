@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import subprocess
 import sys
 import threading
@@ -16,13 +17,14 @@ from typing import Any
 
 import anyio
 import pytest
+from opentelemetry import trace
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -31,7 +33,7 @@ from aicore.errors import ConfigError, ProviderUnavailable
 from aicore.models import ScriptedProvider
 from aicore.models.port import Completion
 from aicore.records import ConversationId, ToolCall, Usage
-from aicore.telemetry import Telemetry
+from aicore.telemetry import Telemetry, listening
 from aicore.telemetry.listening import exporting, whoever_listens
 from aicore.telemetry.logs import JsonLines, TextLines, TurnFilter
 from aicore.telemetry.port import tag
@@ -252,6 +254,47 @@ async def test_many_conversations_at_once_are_traces_of_their_own() -> None:
     assert {chat.parent.span_id for chat in chats if chat.parent} == set(turns)
 
 
+class Broken(SpanProcessor):
+    """A processor of somebody's that fails."""
+
+    def __init__(self, *, fails_at: str) -> None:
+        self._fails_at = fails_at
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        if self._fails_at == "start":
+            raise OSError("no disk")
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if self._fails_at == "end":
+            raise OSError("no disk")
+
+
+@pytest.mark.parametrize("fails_at", ["start", "end"])
+async def test_a_listener_that_fails_ends_no_turn(
+    fails_at: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    traces = TracerProvider(shutdown_on_exit=False)
+    traces.add_span_processor(Broken(fails_at=fails_at))
+    meters = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
+    telemetry = SpanTelemetry(
+        traces.get_tracer("t"), meters.get_meter("t"), agent="shop", with_content=False
+    )
+    await converse(telemetry, [asks("look"), "Done."], is_streamed=True)
+    assert "telemetry_failed" in caplog.text
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+async def test_a_collector_that_is_down_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "_FLUSH_S", 0.2)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        telemetry = exporting("otlp", endpoint=endpoint, agent="shop", with_content=False)
+        with anyio.fail_after(3):
+            await converse(telemetry, ["Done."])
+
+
 @asynccontextmanager
 async def watched_logs(form: logging.Formatter) -> AsyncIterator[list[str]]:
     lines: list[str] = []
@@ -288,6 +331,20 @@ async def test_lines_of_the_log_name_the_conversation_and_the_turn() -> None:
     assert inside["conversation"] == tag(ConversationId(TALK))
     assert (inside["turn"], inside["message"], inside["level"]) == (1, "looked at=9", "warning")
     assert "turn" not in outside
+
+
+@pytest.mark.parametrize("form", [JsonLines(), TextLines()], ids=["json", "text"])
+async def test_of_an_error_its_place_and_class_are_logged_and_not_its_message(
+    form: logging.Formatter,
+) -> None:
+    async with watched_logs(form) as lines:
+        try:
+            raise KeyError(SECRET)
+        except KeyError:
+            logging.getLogger("aicore.tests").exception("broke")
+    assert SECRET not in lines[0]
+    assert "KeyError" in lines[0]
+    assert "test_telemetry.py" in lines[0]
 
 
 async def test_as_text_the_ids_stand_at_the_end_of_the_first_line() -> None:

@@ -226,7 +226,8 @@ class Dispatcher:
         try:
             result = await link.call(tool.remote_name, arguments, meta)
         except CallFailed as failure:
-            _log.warning("settle_failed server=%s tool=%s: %s", tool.server, tool.name, failure.why)
+            why = "its answer" if failure.is_answer else failure.why
+            _log.warning("settle_failed server=%s tool=%s: %s", tool.server, tool.name, why)
             return None
         return from_server(result, tool, call_id, self._limits, is_repeated=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ __all__ = ["Exporter", "exporting", "whoever_listens"]
 
 Exporter = Literal["none", "console", "otlp"]
 
-_FLUSH_MS = 5_000
+_FLUSH_S = 5.0
 
 
 def whoever_listens(agent: str) -> Telemetry:
@@ -108,14 +109,14 @@ class _Exporting(Telemetry):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._stop)
+        # The SDK waits for a collector that is down as long as it likes; nobody else has to.
+        with anyio.move_on_after(_FLUSH_S, shield=True):
+            async with anyio.create_task_group() as tasks:
+                for stop in (self._traces.shutdown, self._metrics.shutdown):
+                    tasks.start_soon(
+                        partial(anyio.to_thread.run_sync, stop, abandon_on_cancel=True)
+                    )
         return None
-
-    def _stop(self) -> None:
-        self._traces.force_flush(_FLUSH_MS)
-        self._traces.shutdown()
-        self._metrics.shutdown(_FLUSH_MS)
 
 
 def _console() -> tuple[Any, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Literal
 
 from aicore.telemetry.port import CURRENT_TURN
@@ -13,6 +15,7 @@ from aicore.telemetry.port import CURRENT_TURN
 __all__ = ["JsonLines", "TextLines", "TurnFilter", "write_logs"]
 
 LogForm = Literal["text", "json"]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
 class TurnFilter(logging.Filter):
@@ -24,7 +27,17 @@ class TurnFilter(logging.Filter):
         return True
 
 
-class TextLines(logging.Formatter):
+class _WithoutMessages(logging.Formatter):
+    """Shows where an error came from, and its class; its message may hold what a customer wrote."""
+
+    def formatException(self, ei: ExcInfo) -> str:  # noqa: N802  logging's name
+        """Give the frames and the class."""
+        kind, _, frames = ei
+        where = "".join(traceback.format_tb(frames))
+        return f"{where}{kind.__name__ if kind else ''}"
+
+
+class TextLines(_WithoutMessages):
     """`aicore.dispatch.link server_down name=crm conversation=4f… turn=17`."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -38,7 +51,7 @@ class TextLines(logging.Formatter):
         return f"{first}{ids}{newline}{rest}"
 
 
-class JsonLines(logging.Formatter):
+class JsonLines(_WithoutMessages):
     """One JSON object a line: at, level, logger, message, conversation, turn, error."""
 
     def format(self, record: logging.LogRecord) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +19,8 @@ from aicore.telemetry import names
 from aicore.telemetry.port import ChatWatch, Telemetry, ToolWatch, TurnWatch, tag
 
 __all__ = ["Instruments", "SpanTelemetry"]
+
+_log = logging.getLogger(__name__)
 
 # Bounds that the conventions advise: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -60,6 +64,23 @@ class SpanTelemetry(Telemetry):
 
     def turn(self, conversation: ConversationId, turn: int) -> TurnWatch:
         """Watch a turn as an `invoke_agent` span."""
+        with _harmless():
+            return self._turn(conversation, turn)
+        return super().turn(conversation, turn)
+
+    def chat(self, request: Mapping[str, Any], messages: Sequence[Message]) -> ChatWatch:
+        """Watch a request as a `chat` span."""
+        with _harmless():
+            return self._chat(request, messages)
+        return super().chat(request, messages)
+
+    def tool(self, call: ToolCall, server: str) -> ToolWatch:
+        """Watch a call as an `execute_tool` span."""
+        with _harmless():
+            return self._tool(call, server)
+        return super().tool(call, server)
+
+    def _turn(self, conversation: ConversationId, turn: int) -> TurnWatch:
         span = self._tracer.start_span(
             f"{names.INVOKE_AGENT} {self._agent}",
             attributes={
@@ -71,8 +92,7 @@ class SpanTelemetry(Telemetry):
         )
         return _SpanTurn(span, self._instruments, tag(conversation), turn)
 
-    def chat(self, request: Mapping[str, Any], messages: Sequence[Message]) -> ChatWatch:
-        """Watch a request as a `chat` span."""
+    def _chat(self, request: Mapping[str, Any], messages: Sequence[Message]) -> ChatWatch:
         attributes = {names.OPERATION: names.CHAT, **request}
         if self._with_content:
             attributes[names.INPUT_MESSAGES] = _json([_shown(message) for message in messages])
@@ -89,8 +109,7 @@ class SpanTelemetry(Telemetry):
         labels = {name: attributes[name] for name in kept if name in attributes}
         return _SpanChat(span, self._instruments, labels, self._with_content)
 
-    def tool(self, call: ToolCall, server: str) -> ToolWatch:
-        """Watch a call as an `execute_tool` span."""
+    def _tool(self, call: ToolCall, server: str) -> ToolWatch:
         attributes: dict[str, Any] = {
             names.OPERATION: names.EXECUTE_TOOL,
             names.TOOL: call.name,
@@ -102,6 +121,15 @@ class SpanTelemetry(Telemetry):
             attributes[names.TOOL_ARGUMENTS] = _json(dict(call.arguments))
         span = self._tracer.start_span(f"{names.EXECUTE_TOOL} {call.name}", attributes=attributes)
         return _SpanTool(span, self._with_content)
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """A listener that fails must not end a turn, least of all between an effect and its record."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001  boundary: the SDK and its processors are not ours
+        _log.exception("telemetry_failed | the turn goes on")
 
 
 class _Current:
@@ -124,9 +152,9 @@ class _Current:
         self.span.set_status(Status(StatusCode.ERROR))
 
     def end(self, exc_type: type[BaseException] | None) -> None:
+        detach(self._token)
         if exc_type is not None:
             self.fail(exc_type.__name__)
-        detach(self._token)
         self.span.end()
 
 
@@ -139,9 +167,11 @@ class _SpanTurn(TurnWatch):
         self._current: _Current | None = None
 
     def __enter__(self) -> Self:
-        self._current = _Current(self._span)
+        with _harmless():
+            self._current = _Current(self._span)
         return super().__enter__()
 
+    @_harmless()
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
@@ -153,9 +183,9 @@ class _SpanTurn(TurnWatch):
             labels = {names.OUTCOME: self._outcome or "failed"}
             if exc_type is not None:
                 labels[names.ERROR_TYPE] = exc_type.__name__
-            self._instruments.turn.record(self._current.elapsed_s, labels)
             self._span.set_attribute(names.OUTCOME, labels[names.OUTCOME])
             self._current.end(exc_type)
+            self._instruments.turn.record(self._current.elapsed_s, labels)
 
     def ended(self, outcome: str) -> None:
         self._outcome = outcome
@@ -172,9 +202,11 @@ class _SpanChat(ChatWatch):
         self._current: _Current | None = None
 
     def __enter__(self) -> Self:
-        self._current = _Current(self._span)
+        with _harmless():
+            self._current = _Current(self._span)
         return self
 
+    @_harmless()
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
@@ -186,15 +218,17 @@ class _SpanChat(ChatWatch):
         labels = dict(self._labels)
         if exc_type is not None:
             labels[names.ERROR_TYPE] = exc_type.__name__
-        self._instruments.operation.record(self._current.elapsed_s, labels)
         self._current.end(exc_type)
+        self._instruments.operation.record(self._current.elapsed_s, labels)
 
+    @_harmless()
     def first_chunk(self) -> None:
         if self._current is not None:
             elapsed_s = self._current.elapsed_s
             self._span.set_attribute(names.TIME_TO_FIRST_CHUNK, elapsed_s)
             self._instruments.first_chunk.record(elapsed_s, self._labels)
 
+    @_harmless()
     def answered(self, *, text: str, calls: Sequence[ToolCall], finish: str, model: str) -> None:
         self._span.set_attribute(names.FINISH_REASONS, [finish])
         if model:
@@ -204,6 +238,7 @@ class _SpanChat(ChatWatch):
             answer = Message(role="assistant", text=text, calls=calls)
             self._span.set_attribute(names.OUTPUT_MESSAGES, _json([_shown(answer)]))
 
+    @_harmless()
     def used(self, usage: Usage) -> None:
         self._span.set_attribute(names.INPUT_TOKENS, usage.input_tokens)
         self._span.set_attribute(names.CACHED_TOKENS, usage.cached_tokens)
@@ -223,9 +258,11 @@ class _SpanTool(ToolWatch):
         self._current: _Current | None = None
 
     def __enter__(self) -> Self:
-        self._current = _Current(self._span)
+        with _harmless():
+            self._current = _Current(self._span)
         return self
 
+    @_harmless()
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
@@ -235,6 +272,7 @@ class _SpanTool(ToolWatch):
         if self._current is not None:
             self._current.end(exc_type)
 
+    @_harmless()
     def ended(self, result: ToolResult) -> None:
         self._span.set_attribute(names.OUTCOME, result.outcome)
         if self._with_content:
