@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import NamedTuple, Protocol
 
 import anyio
+import anyio.to_thread
 
 from aicore.memory.candidates import Candidate
 from aicore.memory.episodes import Utterance
 
 __all__ = ["Extraction", "Heard", "RuleExtraction", "Stated"]
+
+_RULES = "aicore.memory.rules"
 
 
 class Heard(NamedTuple):
@@ -43,7 +48,9 @@ class RuleExtraction:
 
     async def extract(self, heard: Sequence[Heard], *, failures: int) -> Sequence[Stated]:
         """What each message states; see Extraction."""
-        # Not at the top: their patterns take a fifth of a second to compile.
+        # Not at the top, and not on the event loop: compiling their patterns takes long.
+        if _RULES not in sys.modules:
+            await anyio.to_thread.run_sync(import_module, _RULES)
         from aicore.memory.rules import facts_stated, facts_told
 
         found = []

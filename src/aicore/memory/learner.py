@@ -38,7 +38,7 @@ _EMBED_RETRY_S = 60.0
 _PAGE = 500
 # Events that are looked at, and that are written, in one go.
 _STRETCH = 64
-_WRITTEN_AT_ONCE = 512
+_WRITTEN_AT_ONCE = 256
 # What is new waits so long for more of its conversation, and together with others.
 _PAUSE_S = 2.0
 _TOGETHER_S = 0.25

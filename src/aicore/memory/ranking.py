@@ -49,22 +49,38 @@ _SCALE = 65_535
 _FEW = 2_000
 
 
-def word_weights(entry: Entry) -> dict[str, int]:
-    """Give the weight, 1 to 65535, of every word of an entry, of its neighbours and its date."""
+def word_weights(entry: Entry, known: dict[str, list[str]] | None = None) -> dict[str, int]:
+    """Give the weight, 1 to 65535, of every word of an entry, of its neighbours and its date.
+
+    `known` keeps the words of lines, for other entries that have them beside them.
+    """
+    known = {} if known is None else known
     near, far = split_context(entry.context)
     # When a document was read says nothing about what is in it.
     date = [] if entry.kind == "passage" else words_of_date(entry.at_ms)
-    texts = ((entry.text, _TEXT), (near, _NEAR), (far, _FAR))
     counts: defaultdict[str, float] = defaultdict(float)
     length = 0.0
-    for words, share in (*((words_of(text), share) for text, share in texts), (date, _DATE)):
+    for words, share in (
+        (_words_of_line(entry.text, known), _TEXT),
+        *((_words_of_line(line, known), _NEAR) for line in near.split("\n")),
+        *((_words_of_line(line, known), _FAR) for line in far.split("\n")),
+        (date, _DATE),
+    ):
         for word in words:
             counts[word] += share
         length += share * len(words)
     damping = _SATURATION * (1 - _LENGTH + _LENGTH * length / _USUAL_LENGTH)
-    return {
-        word: max(1, round(_SCALE * count / (count + damping))) for word, count in counts.items()
+    weights = {
+        count: max(1, round(_SCALE * count / (count + damping))) for count in set(counts.values())
     }
+    return {word: weights[count] for word, count in counts.items()}
+
+
+def _words_of_line(line: str, known: dict[str, list[str]]) -> list[str]:
+    words = known.get(line)
+    if words is None:
+        words = known[line] = words_of(line)
+    return words
 
 
 def pack(postings: Iterable[tuple[int, int]]) -> bytes:
@@ -103,11 +119,14 @@ def packed_postings(
     entries: Iterable[tuple[int, Entry]],
 ) -> dict[tuple[str, int], bytes]:
     """Give the packed postings of entries, by number and in its order, by word and block."""
-    postings: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+    blocks: defaultdict[int, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    known: dict[str, list[str]] = {}
     for number, entry in entries:
-        for word, weight in word_weights(entry).items():
-            postings[word, number // BLOCK].append((number, weight))
-    return {key: pack(postings[key]) for key in sorted(postings)}
+        postings, place = blocks[number // BLOCK], number % BLOCK << 16
+        for word, weight in word_weights(entry, known).items():
+            postings[word].append(place | weight)
+    keys = sorted((word, block) for block, postings in blocks.items() for word in postings)
+    return {(word, block): _packed(blocks[block][word]) for word, block in keys}
 
 
 class _Word:
