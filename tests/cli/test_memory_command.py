@@ -159,6 +159,28 @@ def test_what_is_forgotten_by_its_id_is_gone_and_the_rest_is_there(shop: Path) -
     assert "Quist" in aicore(shop, "list", "--subject", str(BOB)).stdout
 
 
+def test_what_is_forgotten_by_its_id_goes_with_its_message_and_what_repeats_it_is_named(
+    shop: Path,
+) -> None:
+    again = "So 0151/22 22 222 it is, zygomatic as ever."
+    anyio.run(talk, shop, ("web:2", ANN, "Hello"), ("web:7", ANN, again), ("web:2", ANN, "Bye"))
+    done = aicore(shop, "forget", fact_id(shop, str(ANN), "01512222222"))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Deleted 2 entries" in done.stdout
+    assert "log still has" in done.stdout
+    (named,) = [line for line in done.stdout.splitlines() if "still said" in line]
+    assert "zygomatic" in named
+    kept = (shop / "memory.db").read_bytes()
+    assert b"0151 2222222" not in kept
+    assert b"01512222222" not in kept
+    match = re.search(r"e[0-9a-f]{11}-[0-9a-f]{12}", named)
+    assert match is not None
+    assert "still said" not in aicore(shop, "forget", match[0]).stdout
+    assert b"ygomatic" not in (shop / "memory.db").read_bytes()
+    assert b"Xylophagous" in (shop / "memory.db").read_bytes()
+
+
 def test_of_one_who_is_forgotten_no_byte_is_left(shop: Path) -> None:
     assert b"ylophagous" in all_bytes(shop)
     done = aicore(shop, "forget", "--subject", str(ANN), "--yes")

@@ -118,13 +118,24 @@ class _Desk:
         return 1 if done.problems else 0
 
     async def forget(self, ids: Sequence[str]) -> int:
-        """Delete single entries."""
+        """Delete single entries, and say what else repeats them."""
         found = [await self._found(one) for one in ids]
         count = 0
         for subject in sorted({subject for subject, _ in found}):
             mine = [entry.id for owner, entry in found if owner == subject]
             count += await self._memory.forget(subject, mine)
-        self._say(f"Deleted {count} entries and their vectors. Their messages are in the log yet.")
+        self._say(
+            f"Deleted {count} entries with their words and vectors: facts with the messages they "
+            "come from, messages with the facts in them. They are not learned again."
+        )
+        self._say(
+            "The log still has the messages, and their conversations show them. `aicore memory "
+            "forget --subject` deletes conversations as well."
+        )
+        for subject in sorted({subject for subject, _ in found}):
+            gone = [entry for owner, entry in found if owner == subject]
+            for entry in await self._memory.repeating(subject, gone):
+                self._say(f"It is still said in {_line(entry)}")
         return 0
 
     async def forget_all(self, subject: str, *, is_sure: bool) -> int:

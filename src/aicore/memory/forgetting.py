@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Collection, Sequence
 
+from aicore.memory.candidates import simplified, value_of
 from aicore.memory.episodes import episode_id
 from aicore.memory.places import Places
 from aicore.memory.port import Entry, EntryKind, MemoryStore, Namespace
 from aicore.records import ConversationId
 
-__all__ = ["forget_entries"]
+__all__ = ["forget_entries", "says_again"]
 
 _PAGE = 1000
+_VALUE_CHARS = 4
+_DIGITS = 7
+_NO_DIGIT = re.compile(r"\D+")
 _TELLERS = frozenset({"staff", "owner"})
 
 Message = tuple[ConversationId, int, int]
@@ -45,6 +50,22 @@ async def forget_entries(places: Places, namespace: Namespace, ids: Collection[s
     if messages:
         going |= {entry.id for entry in await _all(places.store, namespace) if goes(entry)}
     return count + await places.forget(namespace, going)
+
+
+def says_again(entry: Entry, others: Sequence[Entry]) -> bool:
+    """Whether an entry has the text of another one, or the value of a fact, among its words.
+
+    A number is the same however it is grouped.
+    """
+    text = f" {simplified(entry.text)} "
+    digits = _NO_DIGIT.sub("", text)
+    for other in others:
+        said = simplified(value_of(other.text) if other.kind == "fact" else other.text)
+        number = _NO_DIGIT.sub("", said)
+        is_number = len(number) >= _DIGITS and number == said.replace(" ", "")
+        if number in digits if is_number else len(said) >= _VALUE_CHARS and f" {said} " in text:
+            return True
+    return False
 
 
 def _message(entry: Entry) -> Message | None:

@@ -18,7 +18,7 @@ from aicore.memory.episodes import subject_of
 from aicore.memory.erasing import Forgotten, erase_conversations
 from aicore.memory.extraction import Extraction, RuleExtraction
 from aicore.memory.facts import correct
-from aicore.memory.forgetting import forget_entries
+from aicore.memory.forgetting import forget_entries, says_again
 from aicore.memory.learner import Learner
 from aicore.memory.places import Places
 from aicore.memory.port import (
@@ -286,6 +286,10 @@ class Memory:
         `forget_all`.
         """
         return await forget_entries(self._places, Namespace(self.business, subject), set(ids))
+
+    async def repeating(self, subject: str, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """What else is remembered of somebody that says the same: the text, or a fact's value."""
+        return [one for one in await self.entries(subject) if says_again(one, entries)]
 
     async def forget_all(self, subject: str, log: EventLog) -> Forgotten:
         """Delete somebody for good: all that is remembered, and every conversation they spoke in.
