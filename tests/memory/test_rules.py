@@ -187,7 +187,9 @@ def test_what_is_listed_is_several_facts() -> None:
 
 
 def test_a_denial_of_one_thing_does_not_end_another() -> None:
-    assert facts_stated("Not vegetarian any more, I'm vegan now.") == []
+    (found,) = facts_stated("Not vegetarian any more, I'm vegan now.")
+
+    assert (found.topic, found.value, found.is_end) == ("diet", "vegan", False)
 
 
 def test_the_last_of_two_statements_holds() -> None:

@@ -10,8 +10,11 @@ from collections.abc import Sequence
 
 from aicore.memory.candidates import Candidate
 from aicore.memory.rules_contact import contacts_answered, contacts_stated
+from aicore.memory.rules_habits import habits
+from aicore.memory.rules_slots import shaped
 from aicore.memory.rules_stated import appointment_told, stated
-from aicore.memory.sentences import statements
+from aicore.memory.rules_wishes import wished
+from aicore.memory.sentences import affirmed, statements
 
 __all__ = ["facts_stated", "facts_told"]
 
@@ -25,9 +28,13 @@ def facts_stated(text: str, said_before: Sequence[str] = ()) -> list[Candidate]:
     repeats it says nothing, one that answers its question may be an e-mail address alone.
     """
     found = list(contacts_answered(text, said_before[-1])) if said_before else []
-    for sentence in statements(text, tuple(said_before)):
-        found += contacts_stated(sentence)
-        found += stated(sentence)
+    for whole in statements(text, tuple(said_before)):
+        found += shaped(whole)
+        found += contacts_stated(whole)
+        for sentence in affirmed(whole):
+            found += wished(sentence)
+            found += stated(sentence)
+            found += habits(sentence)
     return _once(found)
 
 

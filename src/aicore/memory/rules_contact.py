@@ -6,15 +6,12 @@ import re
 from collections.abc import Iterator
 
 from aicore.memory.candidates import Candidate
+from aicore.memory.rules_people import OTHERS
+from aicore.memory.rules_values import EMAIL, PHONE, phone_of
 from aicore.memory.sentences import Sentence
 
 __all__ = ["contacts_answered", "contacts_stated", "name_in"]
 
-_EMAIL = (
-    r"(?P<email>(?<![\w.+@-])[\w+'-]{1,64}(?:\.[\w+'-]{1,64}){0,5}@"
-    r"(?:[^\W_](?:[\w-]{0,60}[^\W_])?\.){1,5}[^\W\d_]{2,18})(?![\w@])"
-)
-_PHONE = r"(?P<phone>(?:\+|00|\(?0|\b[1-9])[\d\s()/.\u2011-]{5,22}\d)(?!\w)"
 _MINE = (
     r"(?:my|meine|mein|mon|ma|mi)(?:\s+(?:new|current|private|neue|neuer|nouveau|nouvelle|nuevo|"
     r"nueva|e))?"
@@ -45,13 +42,13 @@ _REACH = (
 )
 _MAIL_LEAD = rf"(?:\b{_MINE}\s+{_MAIL_WORD}{_IS}|\b{_REACH})"
 _PHONE_LEAD = rf"(?:\b{_MINE}\s+{_PHONE_WORD}{_IS}|\b{_REACH})"
-_MAIL_STATED = re.compile(_MAIL_LEAD + _EMAIL, re.IGNORECASE)
-_PHONE_STATED = re.compile(_PHONE_LEAD + _PHONE, re.IGNORECASE)
+_MAIL_STATED = re.compile(_MAIL_LEAD + EMAIL, re.IGNORECASE)
+_PHONE_STATED = re.compile(_PHONE_LEAD + PHONE, re.IGNORECASE)
 _MAIL_ONLY = re.compile(
-    rf"\W*(?:it'?s|it is|sure|yes|ja|oui|sí|das ist|c'est|es)?\W*{_EMAIL}\W*", re.I
+    rf"\W*(?:it'?s|it is|sure|yes|ja|oui|sí|das ist|c'est|es)?\W*{EMAIL}\W*", re.I
 )
 _PHONE_ONLY = re.compile(
-    rf"[^\w+(]*(?:it'?s|it is|sure|yes|ja|oui|sí|das ist|c'est|es)?[^\w+(]*{_PHONE}\W*", re.I
+    rf"[^\w+(]*(?:it'?s|it is|sure|yes|ja|oui|sí|das ist|c'est|es)?[^\w+(]*{PHONE}\W*", re.I
 )
 _END = re.compile(
     r"no longer|any ?more|not .*\bvalid|doesn't work|nicht mehr|keine .* mehr|n'est plus|ne .* plus"
@@ -60,19 +57,9 @@ _END = re.compile(
 )
 _MY_PHONE = re.compile(rf"\b(?:{_MINE}|my old)\s+{_PHONE_WORD}", re.IGNORECASE)
 _MY_MAIL = re.compile(rf"\b(?:{_MINE}|my old)\s+{_MAIL_WORD}", re.IGNORECASE)
-_ANY_EMAIL = re.compile(_EMAIL)
-_ANY_PHONE = re.compile(_PHONE)
-OTHERS = re.compile(
-    r"\b(?:sister|brother|mother|father|mum|mom|dad|friend|colleague|coworker|boss|neighbou?r|wife|"
-    r"husband|partner|son|daughter|child|kid|aunt|uncle|cousin|secretary|assistant|"
-    r"schwester|bruder|mutter|vater|mama|papa|freund|freundin|kollegin?|kollegen|chefin?|"
-    r"nachbarin?|"
-    r"ehefrau|ehemann|mann|frau|partnerin|sohn|tochter|kind|tante|onkel|"
-    r"sœur|soeur|frère|mère|père|amie?|collègue|patronne?|voisine?|femme|mari|fils|fille|enfant|"
-    r"hermana|hermano|madre|padre|amig[oa]|colega|jef[ea]|vecin[oa]|esposa|esposo|marido|mujer|"
-    r"hij[oa]|his|her|their|seine|ihre|leur|su)\b",
-    re.IGNORECASE,
-)
+_PART = re.compile(r"[,;]\s")
+_ANY_EMAIL = re.compile(EMAIL)
+_ANY_PHONE = re.compile(PHONE)
 _ASKED = {
     "email": re.compile(r"\b(?:e-?mail|mail|courriel|correo)", re.IGNORECASE),
     "phone": re.compile(
@@ -89,14 +76,16 @@ _LETTERS = r"[^\W\d_](?:[^\W\d_]|['.-](?=[^\W\d_]))*"
 _NAME_WORD = rf"(?:(?:Dr|Prof|Mr|Mrs|Ms)\.|{_LETTERS})"
 _NAME = rf"(?P<name>{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,4}})"
 _NAME_STATED = re.compile(
-    r"\b(?:my (?:full |real )?name(?: is|'s)(?: now)?|mein (?:voller )?name (?:ist|"
-    r"lautet)(?: jetzt)?|"
-    r"ich hei(?:ß|ss)e(?: jetzt)?|je m'appelle|je me nomme|mon nom est|me llamo|"
-    r"mi nombre es)\s*:?\s*" + _NAME,
+    r"\b(?:my (?:full |real |last |new |family )?(?:name|surname)(?: is|'s)(?: now)?|mein "
+    r"(?:voller |"
+    r"neuer )?(?:nach|familien)?name (?:ist|lautet)(?: jetzt| nun)?|"
+    r"ich hei(?:ß|ss)e(?: jetzt| nun)?|hei(?:ß|ss)e ich (?:jetzt|nun)|je m'appelle(?: désormais|"
+    r" maintenant)?|je me nomme|mon nom(?: de famille)? est(?: maintenant| désormais)?|"
+    r"me llamo(?: ahora)?|mi (?:nombre|apellido)(?: ahora)? es(?: ahora)?)\s*:?\s*" + _NAME,
     re.IGNORECASE,
 )
 _CALL_ME = re.compile(
-    r"\b(?:(?:please )?(?:call|address) me(?: as)?|nennen sie mich|nenn mich|"
+    r"\b(?:(?:please )?(?:call|address) me(?: as)?|i go by|nennen sie mich|nenn mich|"
     r"sprechen sie mich (?:bitte )?"
     r"mit|appelez-moi|appelle-moi|ll[áa]meme|llámame|díganme)\s+(?:bitte |please )?" + _NAME,
     re.IGNORECASE,
@@ -132,16 +121,20 @@ _ADDRESS = re.compile(
     r"\b(?:my (?:new |home |postal |current )*address (?:is|'s)(?: now)?|"
     r"meine (?:neue )?(?:adresse|anschrift)"
     r" (?:ist|lautet)(?: jetzt)?|mon adresse (?:postale )?est|mi dirección es|"
-    r"i(?:'ve| have)?(?: just| recently| now)? moved to|i(?: now)? live (?:now )?(?:in|at)|"
-    r"i'm living (?:now )?in|ich wohne (?:jetzt )?(?:in|an der|am)|"
+    r"(?:i|we)(?:'ve| have)?(?: just| recently| now)? moved to|(?:i|we)(?: now)? live (?:now )?"
+    r"(?:in|at)|i'm living (?:now )?in|(?:ich wohne|wir wohnen)(?: jetzt| nun)? (?:in der|in|an "
+    r"der|"
+    r"am)|(?:jetzt|nun) (?:wohne ich|wohnen wir) (?:in der|in|an der|am)|"
     r"ich bin (?:jetzt |gerade |neulich |vor kurzem )?(?:nach) (?=.*(?:gezogen|umgezogen))|"
-    r"j'habite (?:maintenant )?(?:à|au|en)|j'ai déménagé (?:à|au|en)|vivo (?:ahora )?en|"
-    r"me (?:he )?mud(?:é|ado) a)\s*:?\s*(?P<address>[^\n;!]{2,120})",
+    r"(?:j'habite|nous habitons)(?: maintenant| désormais)?(?: (?:à|au|en)| (?=\d))|"
+    r"(?:j'ai|nous avons) déménagé (?:à|au|en)|(?:vivo|vivimos) (?:ahora )?en|"
+    r"(?:me (?:he )?|nos (?:hemos )?)mud(?:é|ado|amos) a)\s*:?\s*(?P<address>[^\n;!]{2,120})",
     re.IGNORECASE,
 )
 _ADDRESS_END = re.compile(
-    r"\b(?:i (?:no longer|don't|do not) live (?:in|at) |ich wohne nicht mehr (?:in|an der|am) |"
-    r"je n'habite plus (?:à|au|en) |ya no vivo en |i(?:'ve| have)? moved away from )"
+    r"\b(?:(?:i|we) (?:no longer|don't|do not) live (?:in|at) |(?:ich wohne|wir wohnen) nicht "
+    r"mehr (?:in|an der|am) |(?:je n'habite|nous n'habitons) plus (?:à|au|en) |ya no viv(?:o|"
+    r"imos) en |i(?:'ve| have)? moved away from )"
     r"(?P<address>[^\n,;!.]{2,80})",
     re.IGNORECASE,
 )
@@ -240,31 +233,16 @@ def _ends(text: str) -> Iterator[Candidate]:
             yield Candidate(topic="address", value=place, is_end=True)
     if OTHERS.search(text) or not _END.search(text):
         return
-    if _MY_MAIL.search(text) or "my e" in text.lower():
-        if match := _ANY_EMAIL.search(text):
-            yield Candidate(topic="email", value=match["email"].lower(), is_end=True)
-    elif _MY_PHONE.search(text) and (match := _ANY_PHONE.search(text)):
-        yield from _numbered(match["phone"], is_end=True)
+    for part in _PART.split(text):
+        if not _END.search(part):
+            continue
+        if _MY_MAIL.search(part) or "my e" in part.lower():
+            if match := _ANY_EMAIL.search(part):
+                yield Candidate(topic="email", value=match["email"].lower(), is_end=True)
+        elif _MY_PHONE.search(part) and (match := _ANY_PHONE.search(part)):
+            yield from _numbered(match["phone"], is_end=True)
 
 
 def _numbered(written: str, *, is_end: bool = False) -> Iterator[Candidate]:
-    if number := _phone(written):
+    if number := phone_of(written):
         yield Candidate(topic="phone", value=number, is_end=is_end)
-
-
-def _phone(written: str) -> str | None:
-    """A number in E.164 where it has its country, else as it was written."""
-    import phonenumbers  # slow to load: only where somebody gives a number
-
-    plain = re.sub(r"[^\d+]", "", re.sub(r"^00", "+", re.sub(r"\(0\)", "", written)))
-    if not 6 <= len(plain.lstrip("+")) <= 15:
-        return None
-    if not plain.startswith("+"):
-        return plain
-    try:
-        number = phonenumbers.parse(plain)
-    except phonenumbers.NumberParseException:
-        return None
-    if not phonenumbers.is_possible_number(number):
-        return None
-    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from aicore.memory.candidates import Candidate, simplified
+from aicore.memory.rules_values import DATE
 from aicore.memory.sensitive import data_class_of
 from aicore.memory.sentences import Sentence, is_denial
 
@@ -22,7 +23,8 @@ _ALLERGY = re.compile(
     r"bad )?(?:allergy to (?P<to>[^\n.;!()]{2,80})"
     r"|(?P<kind>[\w-]{3,20}(?: [\w-]{3,12})?) allergy)"
     r"|\bich habe eine (?:\w+e )?(?P<allergie>[\w]{3,24}?)-?allergie\b"
-    r"|\btengo alergia a(?:l| la| los| las)? (?P<alergia>[^\n.;!()]{2,80})",
+    r"|\b(?:tengo alergia|j'ai une allergie) a(?:l| la| los| las|u|ux)? "
+    r"(?P<alergia>[^\n.;!()]{2,80})",
     _I,
 )
 _NO_LONGER = re.compile(
@@ -58,6 +60,7 @@ _VAGUE = re.compile(
 )
 _AM = (
     r"\b(?:i(?:'m| am)|ich bin|je suis|soy|estoy|bin)\s+(?:now |also |a |an |eine? |jetzt |auch |"
+    r"im \w+ monat |(?:\w+ )?(?:weeks?|months?) |"
     r"une? |ahora |aussi )*"
 )
 _HAVE = (
@@ -147,24 +150,13 @@ _TO_ME = (
     r"(?:por favor )?(?:escríbame|respóndame|hábleme|responda|escriba) en|i only speak|"
     r"ich spreche nur|je ne parle que|solo hablo)\s+"
 )
-_MONTHS = (
-    r"(?:jan\w*|feb\w*|mar[a-z]*|märz?|apr\w*|ma[iy]o?|jun\w*|jul\w*|aug\w*|sep\w*|oct\w*|okt\w*|"
-    r"nov\w*|dec\w*|dez\w*|"
-    r"janv\w*|févr\w*|mars|avr\w*|juin|juil\w*|août|déc\w*|ene\w*|abr\w*|ago\w*|dic\w*)"
-)
-_DATE = (
-    rf"(?P<date>(?:\d{{1,2}}(?:st|nd|rd|th|er|\.)?\s*(?:of |de )?{_MONTHS}\.?(?:,?\s*(?:de |"
-    rf"del )?\d{{4}})?"
-    rf"|{_MONTHS}\s+\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s*\d{{4}})?|"
-    rf"\d{{1,2}}[./]\s?\d{{1,2}}(?:[./]\s?\d{{2,4}})?|\d{{4}}-\d\d-\d\d))"
-)
 _BIRTHDAY = re.compile(
     r"\b(?:my birthday is(?: on)?(?: the)?|i was born on(?: the)?|my date of birth is|"
     r"mein geburtstag ist(?: am| der)?|"
     r"mein geburtsdatum ist(?: der)?|ich bin am|ich wurde am|ich habe am|mon anniversaire (?:est|"
     r"c'est) le|je suis née? le|"
     r"mi cumpleaños es(?: el)?|nací el|"
-    rf"mi fecha de nacimiento es(?: el)?)\s*:?\s*{_DATE}(?P<rest>.*)",
+    rf"mi fecha de nacimiento es(?: el)?)\s*:?\s*{DATE}(?P<rest>.*)",
     _I,
 )
 _NAME = r"(?P<name>(?-i:[A-ZÀ-Þ])[\w'-]{1,24})"
@@ -194,7 +186,7 @@ _WHEN = (
     r"(?:(?:next |nächsten? |this |diesen? )?(?:mon|tues|wednes|thurs|fri|satur|sun)days?|"
     r"(?:nächsten? |kommenden? )?(?:montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag)"
     r"|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|miércoles|jueves|"
-    rf"viernes|sábado|domingo|tomorrow|morgen|demain|mañana|{_DATE.replace('?P<date>', '?:')})"
+    rf"viernes|sábado|domingo|tomorrow|morgen|demain|mañana|{DATE.replace('?P<date>', '?:')})"
     r"[^\n.;!]{0,60})"
 )
 _MINE_IS = re.compile(

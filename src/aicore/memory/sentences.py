@@ -12,19 +12,21 @@ from typing import NamedTuple
 
 from aicore.memory.candidates import simplified
 
-__all__ = ["Sentence", "is_denial", "statements"]
+__all__ = ["Sentence", "affirmed", "is_denial", "sentence_of", "statements"]
 
 _LOOKED_AT_CHARS = 20_000
 _SENTENCE_CHARS = 400
 _ECHO_CHARS = 12
 _LAST_CHARS = 16
+_PART_CHARS = 8
 
 
 class Sentence(NamedTuple):
-    """A sentence without quotations, and whether it denies something."""
+    """A sentence without quotations, whether it denies something, and its words in lower case."""
 
     text: str
     is_denial: bool
+    words: frozenset[str]
 
 
 _REPLY_HEAD = re.compile(
@@ -38,18 +40,22 @@ _ABBREVIATION = re.compile(
     r"|str|\b[^\W\d_]|\bz\.\s?b|\be\.g|\bi\.e|(?<!\d)\d{1,2})\.$",
     re.IGNORECASE,
 )
-_STOP = re.compile(r"(?<=[.!?…;])\s+|\n+|(?<=[.!?])(?=[^\W\d_]{3,}\s)")
+_PART = re.compile(r"[,;\u2013\u2014]\s+(?:but |sondern |mais |sino |pero |aber )?")
+_WORD = re.compile(r"[^\W_]+")
+_STOP = re.compile(r"(?<=[.!?…;])\s+|\n+|(?<=[.!?])(?=[A-ZÀ-Þ][^\W\d_]{2,}\s)")
 
 _POLITE = re.compile(
     r"\b(?:if (?:possible|at all possible|you don't mind|that's ok(?:ay)?)|wenn möglich|"
     r"falls möglich"
-    r"|si possible|si es posible|si'l vous plaît|s'il vous plaît|s'il te plaît|would prefer"
+    r"|si possible|bitte sagen sie|sagen sie bitte|si es posible|si'l vous plaît|s'il vous plaît|"
+    r"s'il te plaît|would prefer|would like to"
     r"|would rather|'d prefer|'d rather|würde (?=\w+ bevorzugen)|hätte (?=(?:lieber|am liebsten)))",
     re.IGNORECASE,
 )
 _SUPPOSED = re.compile(
     r"\b(?:if|unless|suppose|supposing|imagine|pretend|would|wouldn't|could|might|maybe|perhaps|"
-    r"let's say|lets say|for example|for instance|e\.g|in case|whether|wish|hope|hypothetically|"
+    r"let's say|stell(?:en sie sich| dir) vor|lets say|for example|for instance|e\.g|in case|"
+    r"whether|wish|hope|hypothetically|"
     r"wenn|falls|angenommen|würde|würden|wäre|wären|hätte|hätten|könnte|vielleicht|ob|"
     r"zum beispiel|beispielsweise|"
     r"si|supposons|imaginons|imaginez|serais|serait|aurais|aurait|pourrait|peut-être|par exemple|"
@@ -68,7 +74,8 @@ _REPORTED = re.compile(
     re.IGNORECASE,
 )
 _QUESTION = re.compile(
-    r"^\W*(?:and |so |but |und |aber |et |y )?(?:¿|(?:can|could|do|does|did|is|are|am i|was|were|"
+    r"^\W*(?:and |so |but |und |aber |et |y )?(?!puede[ns]? (?:llamar|contactar|escribir|"
+    r"localizar)me\b)(?:¿|(?:can|could|do|does|did|is|are|am i|was|were|"
     r"will|"
     r"would|should|may (?:i|we|he|she|they)|have you|has|what|which|who|whose|when|where|why|how|"
     r"don't|isn't|aren't|"
@@ -78,7 +85,10 @@ _QUESTION = re.compile(
     r"puedo|puede|puedes|tiene|tienes|cuál|qué|quién|cuándo|dónde|cómo)\b)",
     re.IGNORECASE,
 )
-_CORRECTION = re.compile(r"^\W*(?:no|nein|nee|non|nope|sorry)\b[\s,.!:\u2013-]+", re.IGNORECASE)
+_CORRECTION = re.compile(
+    r"^\W*(?:(?:no|nein|nee|non|nope)\b\s*[,.!:\u2013-]|sorry\b[\s,.!:\u2013-])[\s,.!:\u2013-]*",
+    re.IGNORECASE,
+)
 _DENIAL = re.compile(
     r"\b(?:not|no|never|none|cannot|neither|nor|without|nicht|kein|keine|keinen|keinem|keiner|nie|"
     r"niemals|weder|ohne|ne|pas|plus|jamais|aucun|aucune|ni|sans|nunca|jamás|ningún|ninguna|"
@@ -92,6 +102,20 @@ _DENIAL = re.compile(
 def is_denial(text: str) -> bool:
     """Whether there is a word in it that denies."""
     return _DENIAL.search(text) is not None
+
+
+def sentence_of(text: str) -> Sentence:
+    """A sentence, or a part of one that can stand alone."""
+    return Sentence(text, is_denial(text), frozenset(_WORD.findall(text.lower())))
+
+
+def affirmed(sentence: Sentence) -> Iterator[Sentence]:
+    """A sentence, and of one that denies something also its parts that deny nothing."""
+    yield sentence
+    if sentence.is_denial:
+        for part in _PART.split(sentence.text):
+            if len(part) >= _PART_CHARS and part != sentence.text and not is_denial(part):
+                yield sentence_of(part)
 
 
 def statements(text: str, said_before: tuple[str, ...] = ()) -> Iterator[Sentence]:
@@ -108,10 +132,11 @@ def statements(text: str, said_before: tuple[str, ...] = ()) -> Iterator[Sentenc
         plain = simplified(raw)
         if len(plain) >= _ECHO_CHARS and any(plain in echo for echo in echoes):
             continue
-        if _SUPPOSED.search(_POLITE.sub(" ", raw)) or _REPORTED.search(raw):
+        own = _POLITE.sub(" ", raw)
+        if _SUPPOSED.search(own) or _REPORTED.search(own):
             continue
         stated = _CORRECTION.sub("", raw)
-        yield Sentence(stated, is_denial(stated))
+        yield sentence_of(stated)
 
 
 def _sentences(text: str) -> Iterator[str]:
