@@ -26,7 +26,7 @@ Call = Callable[..., Awaitable[ToolResult]]
 @pytest.fixture
 def limits() -> DispatchLimits:
     """Deadlines that fit a test."""
-    return DispatchLimits(connect_s=8, wait_s=4, call_s=4, retry_s=0.05, retry_max_s=0.3)
+    return DispatchLimits(connect_s=30, wait_s=4, call_s=4, retry_s=0.05, retry_max_s=0.3)
 
 
 @pytest.fixture
@@ -51,10 +51,10 @@ def call() -> Call:
 
 @pytest.fixture
 def until() -> Callable[..., Awaitable[None]]:
-    """Wait until something is true of a dispatcher, for at most five seconds."""
+    """Wait until something is true of a dispatcher, for at most thirty seconds."""
 
     async def wait(dispatcher: Dispatcher, is_so: Callable[[], bool]) -> None:
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while not is_so():
                 await dispatcher.wait_changed()
 
