@@ -25,18 +25,20 @@ from recall_set import FOLDER, HALVES, Asked, Customer, Question, customers, que
 from aicore.log.events import Event, MessageReceived, ReplySent
 from aicore.memory.episodes import Utterance, episodes_of, utterances
 from aicore.memory.extraction import Heard, RuleExtraction
-from aicore.memory.facts import facts_of, take_in
+from aicore.memory.facts import facts_of, is_doubt, take_in
 from aicore.memory.knowledge.knowledge import Knowledge
 from aicore.memory.places import Places
 from aicore.memory.port import KNOWLEDGE, Embedder, Entry, Found, Namespace
 from aicore.memory.recall import Recall, show
 from aicore.memory.sqlite import SQLiteMemory
-from aicore.records import ConversationId, Principal
+from aicore.memory.telling import MAY_HAVE_CHANGED, worth_telling
+from aicore.records import ConversationId, DataClass, Principal
 
 DAY_MS = 86_400_000
 BUSINESS = "shop"
 DEPTHS = (1, 5, 10)
 BUDGET_TOKENS = 600
+_ALL: tuple[DataClass, ...] = ("public", "internal", "personal", "sensitive")
 
 
 @dataclass
@@ -45,12 +47,14 @@ class Tally:
 
     `wrong` counts what was told and must not be: a forgotten message, or a fact that a later
     message changed. Of the changed ones `understood` are those whose later message became a fact,
-    `stale` those of them where the older one was told all the same.
+    `stale` those of them where the older one was told all the same; `doubted` those where the older
+    one was told as what may have changed.
     """
 
     asked: int = 0
     understood: int = 0
     stale: int = 0
+    doubted: int = 0
     found: dict[int, int] = field(default_factory=lambda: dict.fromkeys(DEPTHS, 0))
     wrong: int = 0
     above: int = 0
@@ -92,7 +96,9 @@ class Shop:
         for one, found in zip(heard, stated, strict=True):
             facts = facts_of(conversation, one.said, found.own, now_ms)
             entries += await take_in(self._places.store, namespace, facts)
-            self._stated |= {(customer.name, fact.source.seq) for fact in facts}
+            self._stated |= {
+                (customer.name, fact.source.seq) for fact in facts if not is_doubt(fact)
+            }
         gone = {self._seqs[customer.name, id] for id in customer.forgotten}
         await self._places.embed(namespace, entries)
         await self._places.forget(
@@ -124,7 +130,13 @@ class Shop:
         elif question.kind != "absent":
             _count(tally, place, f"{customer.name}: {question.text}")
         if question.kind == "changed":
-            is_old_told = any(_is_fact_of(older, one.entry) for one in found)
+            facts = await self._places.store.list(namespaces[0], kind="fact")
+            told = worth_telling(
+                found, facts, now_ms=now_ms, data_classes=_ALL, in_view=lambda _: False
+            )
+            of_old = [one.entry.text for one in told if _is_fact_of(older, one.entry)]
+            is_old_told = any(not text.endswith(MAY_HAVE_CHANGED) for text in of_old)
+            tally.doubted += bool(of_old) and not is_old_told
             tally.wrong += is_old_told
             if (customer.name, wanted) in self._stated:
                 tally.understood += 1
@@ -209,7 +221,10 @@ def as_table(half: str, tallies: dict[str, Tally], *, shows_missed: bool = False
             f"  {one.entries / one.asked:7.1f}  {one.tokens / one.asked:6.0f}"
         )
         if kind == "changed":
-            lines[-1] += f"  (understood: {one.understood}, stale of them: {one.stale})"
+            lines[-1] += (
+                f"  (understood: {one.understood}, stale of them: {one.stale},"
+                f" doubted: {one.doubted})"
+            )
         if shows_missed:
             lines += [f"    {text}" for text in one.missed]
     return "\n".join(lines)

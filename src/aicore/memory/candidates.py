@@ -8,8 +8,15 @@ from dataclasses import dataclass
 
 from aicore.records import DataClass
 
-__all__ = ["Candidate", "fact_text", "is_same_value", "simplified", "value_of"]
+__all__ = ["DOUBT", "END", "Candidate", "fact_text", "is_same_value", "simplified", "value_of"]
 
+END = "No longer: "
+"""How the text of a fact begins that says what no longer holds."""
+
+DOUBT = "May have changed: "
+"""How the text of a fact begins that makes earlier ones doubtful."""
+
+_NAMED = ("preference", "email", "size")
 _NO_WORD = re.compile(r"[\W_]+")
 
 
@@ -19,13 +26,15 @@ class Candidate:
 
     `topic` is what it is about (see Entry), `value` what is said of it, in a few words.
     `is_end`: it says that this no longer holds, whatever the value or, where there is one, if
-    the value is this one.
+    the value is this one. `is_doubt`: what holds of the topic may have changed; the value is what
+    was said, and a topic such as "appointment" stands for all that begin so.
     """
 
     topic: str
     value: str
     data_class: DataClass = "personal"
     is_end: bool = False
+    is_doubt: bool = False
 
 
 def simplified(text: str) -> str:
@@ -40,9 +49,11 @@ def simplified(text: str) -> str:
 def fact_text(candidate: Candidate) -> str:
     """How a fact reads: its topic, without what only tells several of a kind apart, and value."""
     kind, _, which = candidate.topic.partition(": ")
-    label = f"{kind} ({which})" if kind == "preference" and which else kind
+    label = f"{kind} ({which})" if kind in _NAMED and which else kind
     text = f"{label[:1].upper()}{label[1:]}: {candidate.value}"
-    return f"No longer: {text}" if candidate.is_end else text
+    if candidate.is_doubt:
+        return f"{DOUBT}{text}"
+    return f"{END}{text}" if candidate.is_end else text
 
 
 def value_of(text: str) -> str:

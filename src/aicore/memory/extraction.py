@@ -51,12 +51,14 @@ class RuleExtraction:
         # Not at the top, and not on the event loop: compiling their patterns takes long.
         if _RULES not in sys.modules:
             await anyio.to_thread.run_sync(import_module, _RULES)
+        from aicore.memory.doubts import doubted
         from aicore.memory.rules import facts_stated, facts_told
 
         found = []
         for said, said_before in heard:
             is_staff = said.said_by in ("staff", "owner")
             own = facts_stated(said.text, said_before)
+            own += doubted(said.text, own, said_before)
             found.append(Stated(own, facts_told(said.text) if is_staff else ()))
             await anyio.lowlevel.checkpoint()
         return found

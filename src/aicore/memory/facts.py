@@ -10,12 +10,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aicore.memory.candidates import Candidate, fact_text, is_same_value, value_of
+from aicore.memory.candidates import DOUBT, END, Candidate, fact_text, is_same_value, value_of
 from aicore.memory.episodes import Utterance, entry_id
 from aicore.memory.port import Entry, MemoryStore, Namespace
+from aicore.memory.rules_words import context_of
 from aicore.records import ConversationId
 
-__all__ = ["correct", "facts_of", "take_in"]
+__all__ = ["correct", "facts_of", "is_doubt", "makes_doubtful", "take_in"]
 
 _TRIES = 5
 
@@ -23,7 +24,7 @@ _TRIES = 5
 def facts_of(
     conversation: ConversationId, said: Utterance, candidates: Sequence[Candidate], now_ms: int
 ) -> list[Entry]:
-    """What was said, as entries that hold from then on; the end of a fact holds for no time.
+    """What was said, as entries that hold from then on; an end and a doubt hold for no time.
 
     A time that is still to come, by a clock that was wrong, counts as now.
     """
@@ -31,12 +32,15 @@ def facts_of(
     counted: dict[str, int] = {}
     for candidate in candidates:
         kind = candidate.topic.partition(": ")[0]
+        if candidate.is_doubt:
+            kind = f"doubt {kind}"
         number = counted[kind] = counted.get(kind, 0) + 1
         from_ms = min(said.at_ms, now_ms)
         facts.append(
             Entry(
                 # The value is no part of it: an id outlives what was forgotten.
                 id=entry_id("f", conversation, said, f"{kind} {number}"),
+                context=context_of(candidate.topic),
                 kind="fact",
                 text=fact_text(candidate),
                 source=said.source(conversation),
@@ -44,7 +48,7 @@ def facts_of(
                 data_class=candidate.data_class,
                 topic=candidate.topic,
                 valid_from_ms=from_ms,
-                valid_to_ms=from_ms if candidate.is_end else None,
+                valid_to_ms=from_ms if candidate.is_end or candidate.is_doubt else None,
             )
         )
     return facts
@@ -88,11 +92,14 @@ async def correct(
 
 async def _place(store: MemoryStore, namespace: Namespace, fact: Entry) -> bool:
     """Add one fact between what was said of its topic before and after it."""
+    if is_doubt(fact):
+        return bool(await store.add(namespace, [fact]))
     for _ in range(_TRIES):
         held = [
             entry
             for entry in await store.list(namespace, kind="fact", topic=fact.topic)
-            if not _is_end(entry) or _is_end(fact) or _is_alike(entry, fact)
+            if not is_doubt(entry)
+            and (not _is_end(entry) or _is_end(fact) or _is_alike(entry, fact))
         ]
         held.sort(key=_when)
         later = [entry for entry in held if _is_later(entry, fact)]
@@ -132,15 +139,33 @@ async def _settle(store: MemoryStore, namespace: Namespace, topic: str) -> None:
         later = [
             entry
             for entry in held
-            if _is_later(entry, fact) and (not _is_end(entry) or _is_alike(fact, entry))
+            if not is_doubt(entry)
+            and _is_later(entry, fact)
+            and (not _is_end(entry) or _is_alike(fact, entry))
         ]
         if later:
             first = min(later, key=_when)
             await store.supersede(namespace, fact.id, first.valid_from_ms, first)
 
 
+def is_doubt(fact: Entry) -> bool:
+    """Whether a fact says only that earlier ones of its topic may have changed."""
+    return fact.valid_to_ms == fact.valid_from_ms and fact.text.startswith(DOUBT)
+
+
+def makes_doubtful(doubt: Entry, fact: Entry) -> bool:
+    """Whether a doubt is about a fact, and was said after it."""
+    is_about = fact.topic == doubt.topic or fact.topic.startswith(f"{doubt.topic}: ")
+    is_about = is_about or fact.topic == f"{doubt.topic} wanted"
+    is_same_event = (doubt.source.conversation, doubt.source.seq) == (
+        fact.source.conversation,
+        fact.source.seq,
+    )
+    return is_about and not is_same_event and _is_later(doubt, fact)
+
+
 def _is_end(fact: Entry) -> bool:
-    return fact.valid_to_ms == fact.valid_from_ms and fact.text.startswith("No longer: ")
+    return fact.valid_to_ms == fact.valid_from_ms and fact.text.startswith(END)
 
 
 def _is_alike(held: Entry, said: Entry) -> bool:

@@ -1,7 +1,9 @@
 """Facts found by a model, where one is configured: in the background, checked, bounded.
 
 A model may propose; what counts is what is said. Each fact must quote words of the message it
-comes from and be of a kind on the list, or it is dropped. What the rules find stays found.
+comes from, be made of the words of that quote and be of a kind on the list, or it is dropped.
+Messages of two people are never in one request, so that nobody can have a model put words into
+somebody else's mouth. What the rules find stays found.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from aicore.errors import AicoreError, ModelError, ProviderUnavailable
 from aicore.memory.candidates import Candidate, simplified
 from aicore.memory.extraction import Heard, RuleExtraction, Stated
 from aicore.memory.sensitive import data_class_of
+from aicore.memory.stems import stem
 from aicore.models.port import Provider, Request
 from aicore.records import Message, Prefix
 
@@ -28,6 +31,9 @@ _log = logging.getLogger(__name__)
 _KINDS = frozenset({"name", "phone", "email", "address", "birthday", "diet", "work", "partner"})
 _KINDS |= {"preference", "allergy", "health", "child", "pet", "appointment", "hobby", "vehicle"}
 _KINDS |= {"plan"}
+# What a preference may be about though its message does not say so.
+_PREFERENCES = ("contact", "day", "delivery", "form of address", "language", "payment", "staff")
+_PREFERENCES += ("time of day",)
 _SENSITIVE_KINDS = frozenset({"allergy", "health"})
 _INSTRUCTIONS = """\
 You take notes. You are given messages that people wrote to a business, as JSON. Give what each
@@ -39,10 +45,11 @@ Answer with JSON alone: {"facts": [{"message": <its number>, "topic": "...", "va
 "ended": <true if they say that it no longer holds>}]}
 Topics: name, phone, email, address, birthday, diet, work, partner, "preference: <what>",
 "allergy: <to what>", "health: <what>", "child: <name>", "pet: <name>", "appointment: <when>",
-"hobby: <what>", "vehicle: <what>", "plan: <what>". Values in a few words of the message."""
+"hobby: <what>", "vehicle: <what>", "plan: <what>". What stands in <> and the value are a few
+words of the quote and no others; a preference may also be one of: {preferences}."""
 _TOPIC = re.compile(r"([a-z]+)(?:: ([^\n:]{1,60}))?")
 _FENCE = re.compile(r"\A\s*```(?:json)?\s*(.*?)\s*```\s*\Z", re.DOTALL)
-_PREFIX = Prefix(_INSTRUCTIONS)
+_PREFIX = Prefix(_INSTRUCTIONS.replace("{preferences}", ", ".join(_PREFERENCES)))
 _MESSAGES = 10
 _MESSAGE_CHARS = 4_000
 _FACTS_PER_MESSAGE = 8
@@ -92,8 +99,7 @@ class ModelExtraction:
             return by_rules
         sendable = [place for place, one in enumerate(heard) if self._may_send(one)]
         proposed: dict[int, list[Candidate]] = {}
-        for start in range(0, len(sendable), _MESSAGES):
-            places = sendable[start : start + _MESSAGES]
+        for places in _requests(heard, sendable):
             if self._is_over_budget():
                 break
             texts = [heard[place].said.text for place in places]
@@ -147,6 +153,19 @@ class ModelExtraction:
             ) from error
 
 
+def _requests(heard: Sequence[Heard], places: Sequence[int]) -> list[list[int]]:
+    """The places of the messages of each request: a few of one person."""
+    by_speaker: dict[tuple[str, str], list[int]] = {}
+    for place in places:
+        said = heard[place].said
+        by_speaker.setdefault((said.subject, said.said_by), []).append(place)
+    return [
+        mine[start : start + _MESSAGES]
+        for mine in by_speaker.values()
+        for start in range(0, len(mine), _MESSAGES)
+    ]
+
+
 def _checked(answer: str, texts: Sequence[str]) -> list[list[Candidate]]:
     """The facts of an answer that hold up. Raises: ModelError when it is not what was asked."""
     fenced = _FENCE.match(answer)
@@ -182,10 +201,16 @@ def _candidate(proposed: _Proposed, text: str) -> Candidate | None:
     if not simplified(value) or len(value) > _VALUE_CHARS:
         return None
     kind, about = topic[1], topic[2]
+    is_known = kind == "preference" and about in _PREFERENCES
+    said = {stem(word) for word in quote.split()}
+    added = simplified(value if is_known else f"{about or ''} {value}").split()
+    if not said.issuperset(map(stem, added)):
+        return None
+    # The quote may be chosen so that what makes it sensitive stands beside it.
     is_sensitive = (
         proposed.sensitive
         or kind in _SENSITIVE_KINDS
-        or data_class_of(f"{proposed.quote} {value}") == "sensitive"
+        or "sensitive" in (data_class_of(text), data_class_of(f"{proposed.topic} {value}"))
     )
     several = about if kind == "preference" else simplified(about or "")
     return Candidate(
@@ -198,5 +223,8 @@ def _candidate(proposed: _Proposed, text: str) -> Candidate | None:
 
 def _joined(by_rules: Sequence[Candidate], proposed: Sequence[Candidate]) -> list[Candidate]:
     """The rules' candidates, and of the model's those of topics the rules did not find."""
-    found = {one.topic: one for one in (*proposed, *by_rules)}
-    return list(found.values())
+    stated = [one for one in by_rules if not one.is_doubt]
+    found = {one.topic: one for one in (*proposed, *stated)}
+    # What a model understands is no longer doubtful.
+    doubts = [one for one in by_rules if one.is_doubt and one.topic not in found]
+    return [*found.values(), *doubts]

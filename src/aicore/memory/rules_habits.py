@@ -80,7 +80,7 @@ _TAKES = re.compile(
     _I,
 )
 _STOPS = re.compile(r"no longer|stopped|kein|plus|ya no", _I)
-_CAR = r"(?P<{0}>(?:(?!(?:of|in|to|von|de|que|which|that|and|und|et|y)\b)[\w-]+(?: |(?![\w-]))){{1,4}})"
+_CAR = r"(?P<{0}>(?:(?!(?:of|in|to|von|de|que|which|and|und|et|y)\b)[\w-]+(?: |(?![\w-]))){{1,4}})"
 
 
 def _car(name: str) -> str:

@@ -12,7 +12,15 @@ from typing import NamedTuple
 
 from aicore.memory.candidates import simplified
 
-__all__ = ["Sentence", "affirmed", "is_denial", "sentence_of", "statements"]
+__all__ = [
+    "Sentence",
+    "affirmed",
+    "is_denial",
+    "is_supposed",
+    "said_sentences",
+    "sentence_of",
+    "statements",
+]
 
 _LOOKED_AT_CHARS = 20_000
 _SENTENCE_CHARS = 400
@@ -124,19 +132,31 @@ def statements(text: str, said_before: tuple[str, ...] = ()) -> Iterator[Sentenc
     `said_before` is what the assistant said shortly before: a sentence that repeats some of it
     is the assistant's, not the customer's.
     """
+    for raw in said_sentences(text, said_before):
+        if raw.rstrip().endswith("?") or _QUESTION.search(raw) is not None:
+            continue
+        if is_supposed(raw):
+            continue
+        yield sentence_of(_CORRECTION.sub("", raw))
+
+
+def said_sentences(text: str, said_before: tuple[str, ...] = ()) -> Iterator[str]:
+    """The writer's own sentences, questions too: not quoted, no echo, none that is too long."""
     echoes = [simplified(one) for one in said_before]
     for raw in _sentences(text):
-        is_asked = raw.rstrip().endswith("?") or _QUESTION.search(raw) is not None
-        if is_asked or len(raw) > _SENTENCE_CHARS:
+        if len(raw) > _SENTENCE_CHARS:
             continue
-        plain = simplified(raw)
-        if len(plain) >= _ECHO_CHARS and any(plain in echo for echo in echoes):
-            continue
-        own = _POLITE.sub(" ", raw)
-        if _SUPPOSED.search(own) or _REPORTED.search(own):
-            continue
-        stated = _CORRECTION.sub("", raw)
-        yield sentence_of(stated)
+        if echoes:
+            plain = simplified(raw)
+            if len(plain) >= _ECHO_CHARS and any(plain in echo for echo in echoes):
+                continue
+        yield raw
+
+
+def is_supposed(text: str) -> bool:
+    """Whether a sentence only supposes something, or reports what somebody says."""
+    own = _POLITE.sub(" ", text)
+    return _SUPPOSED.search(own) is not None or _REPORTED.search(own) is not None
 
 
 def _sentences(text: str) -> Iterator[str]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 from aicore.memory.candidates import simplified, value_of
+from aicore.memory.facts import is_doubt, makes_doubtful
 from aicore.memory.port import Entry, Found, Source
 from aicore.records import DataClass
 
-__all__ = ["worth_telling"]
+__all__ = ["MAY_HAVE_CHANGED", "worth_telling"]
+
+MAY_HAVE_CHANGED = " (may have changed since)"
+"""What stands behind what was said before somebody spoke of a change."""
 
 _SHORT_CHARS = 400
 _VALUE_CHARS = 4
@@ -29,13 +34,17 @@ def worth_telling(
 
     `facts` are those of who speaks, past ones too. What was said of a fact that has ended is left
     out, and so is what repeats it: the old number must not stand beside the new one. A short
-    message says its facts itself.
+    message says its facts itself. What may have changed says so, and what was said of the change
+    is told with it.
     """
-    past = [fact for fact in facts if not _holds(fact, now_ms)]
+    past = [fact for fact in facts if not _holds(fact, now_ms) and not is_doubt(fact)]
     current = [fact for fact in facts if _holds(fact, now_ms)]
+    doubts = [fact for fact in facts if is_doubt(fact)]
     has = {one.entry.id for one in found}
     others = sorted(current, key=lambda fact: fact.valid_from_ms, reverse=True)
     candidates = [*found, *(Found(fact, 0.0) for fact in others if fact.id not in has)]
+    if doubts:
+        candidates = _with_doubts(candidates, current, doubts)
     is_stale = _stale(past, current)
     told = [
         one
@@ -45,6 +54,30 @@ def worth_telling(
         and not (one.entry.kind == "episode" and is_stale(one.entry))
     ]
     return _once(told)
+
+
+def _with_doubts(
+    told: Sequence[Found], current: Sequence[Entry], doubts: Sequence[Entry]
+) -> list[Found]:
+    """Mark what may have changed, and put what was said of it right before."""
+    latest: dict[str, Entry] = {}
+    for fact in current:
+        about = [doubt for doubt in doubts if makes_doubtful(doubt, fact)]
+        if about:
+            latest[fact.id] = max(about, key=lambda doubt: (doubt.valid_from_ms, doubt.source.seq))
+    is_older = _stale([fact for fact in current if fact.id in latest], [])
+    events = {_event(doubt) for doubt in latest.values()}
+    since_ms = max((doubt.valid_from_ms for doubt in latest.values()), default=0)
+    marked: list[Found] = []
+    for one in told:
+        entry = one.entry
+        if entry.id in latest:
+            marked.append(Found(latest[entry.id], one.score))
+        is_said_again = entry.kind == "episode" and entry.at_ms <= since_ms and is_older(entry)
+        if entry.id in latest or (is_said_again and _event(entry) not in events):
+            one = Found(replace(entry, text=f"{entry.text}{MAY_HAVE_CHANGED}"), one.score)
+        marked.append(one)
+    return marked
 
 
 def _stale(past: Sequence[Entry], current: Sequence[Entry]) -> Callable[[Entry], bool]:
