@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -35,6 +36,7 @@ ANN, BOB, EVE = (
     Principal("customer", "bob"),
     Principal("staff", "eve"),
 )
+WEB = ConversationId("web:1")
 HEAD = encode_head("m", is_stream=False, options={})
 
 
@@ -135,6 +137,38 @@ async def test_what_the_conversation_shows_is_not_told_again(tmp_path: Path) -> 
 
     assert "Zelda" not in here.volatile
     assert elsewhere.volatile.count("Zelda Quist") == 1
+
+
+async def test_a_question_is_not_told_back_nor_anything_else_in_view(tmp_path: Path) -> None:
+    path = tmp_path / "m.db"
+    said = ("Zorbulak likes quokkas.", "Zorbulak likes you?", "What is it that Zorbulak likes?")
+    log = MemoryLog()
+
+    class Eager(SQLiteMemory):
+        """A store in which a message is learned before it is answered."""
+
+        async def search(self, namespace: Namespace, query: Query) -> Sequence[Found]:
+            learned = [
+                replace(
+                    fact(f"e{event.seq}", event.body.text),
+                    kind="episode",
+                    source=Source(said_by="customer", conversation=WEB, seq=event.seq),
+                )
+                for event in await log.read(WEB)
+                if isinstance(event.body, MessageReceived)
+            ]
+            await self.add(Namespace("main", str(ANN)), learned)
+            return await super().search(namespace, query)
+
+    provider = ScriptedProvider(["One.", "Two.", "Three.", "Four."])
+    async with agent(provider, Memory(Eager(path)), log=log) as one:
+        for text in said:
+            await one.send(text, conversation=WEB, principal=ANN)
+        await one.send(said[-1], conversation="web:2", principal=ANN)
+
+    assert all("Zorbulak" not in request.volatile for request in provider.requests[:-1])
+    elsewhere = provider.requests[-1].volatile
+    assert [elsewhere.count(text) for text in said] == [1, 1, 0]
 
 
 async def test_it_recalls_once_a_turn_and_every_request_of_the_turn_is_told(

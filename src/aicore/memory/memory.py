@@ -14,6 +14,7 @@ import anyio
 
 from aicore.errors import AicoreError, ConfigError, CustomerError, NotOpenError, TemporaryError
 from aicore.log.port import EventLog
+from aicore.memory.candidates import simplified
 from aicore.memory.episodes import subject_of
 from aicore.memory.erasing import Forgotten, erase_conversations
 from aicore.memory.extraction import Extraction, RuleExtraction
@@ -25,6 +26,7 @@ from aicore.memory.port import (
     KNOWLEDGE,
     Embedder,
     Entry,
+    Found,
     MemoryStore,
     Namespace,
     Source,
@@ -143,7 +145,8 @@ class Memory:
 
         From the memory of who speaks and from what the business knows, nobody else's: what
         answers the text, then the facts that hold of who speaks, where they are few. Nothing
-        sensitive for a model that is `managed`. What is `in_view` of the prompt is left out.
+        sensitive for a model that is `managed`. What is `in_view` of the prompt is left out, and
+        so is `text` itself where it was said before.
         Never raises for a store or an embedder that is down, and takes seconds at most.
         """
         if self._stack is None:
@@ -167,7 +170,7 @@ class Memory:
             _log.warning("not_recalled error=<%s> | the turn goes on without", code)
             return ""
         told = worth_telling(
-            found, facts, now_ms=now_ms, data_classes=data_classes, in_view=in_view
+            _without(found, text), facts, now_ms=now_ms, data_classes=data_classes, in_view=in_view
         )
         return show(told, now_ms=now_ms, budget_tokens=self._limits.budget_tokens) if told else ""
 
@@ -309,3 +312,11 @@ class Memory:
             if ids:
                 entries += await self._places.forget(Namespace(self.business, other), ids)
         return Forgotten(subject, entries, len(erased), tuple(held))
+
+
+def _without(found: Sequence[Found], text: str) -> list[Found]:
+    """What was found but for the same text, said before."""
+    words = simplified(text)
+    return [
+        one for one in found if one.entry.kind != "episode" or simplified(one.entry.text) != words
+    ]
