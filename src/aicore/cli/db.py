@@ -6,15 +6,24 @@ import argparse
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 
 from aicore.agent.build import build_memory
 from aicore.cli.screen import Screen
 from aicore.config import Settings, load
-from aicore.databases.sqlite_backup import back_up, check_sound, file_version, new_file, put_back
+from aicore.databases.sqlite_backup import (
+    ask,
+    back_up,
+    check_sound,
+    file_version,
+    fold,
+    new_file,
+    put_back,
+)
 from aicore.databases.sqlite_file import SQLiteFile
-from aicore.errors import ConfigError
+from aicore.errors import ConfigError, StoreError
 from aicore.log.copying import Copied, check_log, copy_log
 from aicore.log.registry import file_of, open_log
 from aicore.log.sqlite import SQLiteLog
@@ -23,6 +32,7 @@ from aicore.log.sqlite_schema import SCHEMA
 __all__ = ["run_db"]
 
 _HOLDS = "SELECT 1 FROM conversation WHERE head > 0"
+_BUSINESSES = "SELECT DISTINCT business FROM conversation WHERE head > 0 ORDER BY business"
 _SHOW_EVERY_S = 1.0
 
 
@@ -98,7 +108,9 @@ async def _copy(options: argparse.Namespace) -> int:
         open_log(source.url, business=business) as original,
         open_log(options.target, business=business) as target,
     ):
-        copied = await copy_log(original, target, tell=_Progress("copied").tell)
+        copied = await copy_log(
+            original, target, erased=options.erased, tell=_Progress("copied").tell
+        )
     _show_copied(copied)
     return 1 if copied.busy else 0
 
@@ -108,32 +120,60 @@ async def _back_up(options: argparse.Namespace) -> int:
     if place.file is not None:
         await anyio.to_thread.run_sync(back_up, place.file, options.file)
     else:
-        with new_file(options.file) as partial:
-            async with (
-                open_log(place.url, business=place.business) as log,
-                SQLiteLog(partial, business=place.business) as backup,
-            ):
-                await copy_log(log, backup, claims=False, tell=_Progress("backed up").tell)
+        _show_copied(await _back_up_server(place, options.file))
     Screen().line(f"{place.name} is backed up to {options.file}")
     return 0
 
 
+async def _back_up_server(place: _Place, path: Path) -> Copied:
+    with new_file(path) as partial:
+        async with (
+            open_log(place.url, business=place.business) as log,
+            SQLiteLog(partial, business=place.business) as backup,
+        ):
+            copied = await copy_log(log, backup, claims=False, tell=_Progress("backed up").tell)
+        if not copied.conversations:
+            raise StoreError(
+                f"{place.name} holds no conversations of {place.business!r}: nothing is backed "
+                "up. Name another business with --business."
+            )
+        await anyio.to_thread.run_sync(fold, SQLiteFile(partial, SCHEMA))
+    return copied
+
+
 async def _restore(options: argparse.Namespace) -> int:
     place, screen = _place(options), Screen()
-    if place.file is not None:
-        kept = put_back(place.file, options.file, holds=_HOLDS, replaces=options.replace)
-        if kept is not None:
-            screen.line(f"what was there is now {kept}")
-    else:
-        if options.replace:
-            raise ConfigError("--replace is for files only. Restore into an empty database.")
-        _check_exists(_placed(str(options.file.absolute()), place.business, None))
-        async with (
-            SQLiteLog(options.file, business=place.business) as backup,
-            open_log(place.url, business=place.business) as log,
-        ):
-            await copy_log(backup, log, claims=False, tell=_Progress("restored").tell)
+    if place.file is None:
+        return await _restore_server(place, options)
+    kept = put_back(place.file, options.file, holds=_HOLDS, replaces=options.replace)
+    if kept is not None:
+        screen.line(f"what was there is now {kept}")
     screen.line(f"{options.file} is restored to {place.name}")
+    return 0
+
+
+async def _restore_server(place: _Place, options: argparse.Namespace) -> int:
+    if options.replace:
+        raise ConfigError("--replace is for files only. Restore into an empty database.")
+    screen = Screen()
+    _check_exists(_placed(str(options.file.absolute()), place.business, None))
+    held = {row[0] for row in ask(SQLiteFile(options.file, SCHEMA), _BUSINESSES)}
+    others = ", ".join(sorted(map(repr, held - {place.business})))
+    if others and place.business not in held:
+        screen.line(
+            f"{options.file} holds conversations of {others}, and none of {place.business!r}: "
+            "nothing is restored. Name the business with --business.",
+            style="bold",
+        )
+        return 1
+    async with (
+        SQLiteLog(options.file, business=place.business) as backup,
+        open_log(place.url, business=place.business) as log,
+    ):
+        _show_copied(await copy_log(backup, log, claims=False, tell=_Progress("restored").tell))
+    screen.line(f"{options.file} is restored to {place.name}")
+    if others:
+        screen.line(f"It also holds conversations of {others}: --business restores them.")
     return 0
 
 

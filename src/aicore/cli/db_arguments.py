@@ -18,6 +18,13 @@ def add_db_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     copying = parts.add_parser("copy", help="move history to another store; again: what is new")
     copying.add_argument("source", metavar="FROM", help="such as sqlite:///conversations.db")
     copying.add_argument("target", metavar="TO", help="such as postgresql://127.0.0.1/shop")
+    copying.add_argument(
+        "--erased",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="erase this conversation in TO: it was erased in FROM since the last copy",
+    )
     backing = parts.add_parser("backup", help="write a copy to a file, also while agents run")
     restoring = parts.add_parser("restore", help="put a backup in the place of a store")
     for part in (backing, restoring):

@@ -139,6 +139,8 @@ class SQLiteThread:
         self._jobs: SimpleQueue[Job[Any] | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._closed = anyio.Event()
+        self._ending = threading.Lock()
+        self._is_ending = False
 
     async def start(self, connect: Callable[[], sqlite3.Connection]) -> None:
         """Start the thread and open its connection. Raises as `connect` does."""
@@ -153,13 +155,34 @@ class SQLiteThread:
         """Do a job and give its result, or raise its error.
 
         When cancelled, the job is either never done, or it is waited for: in no case is it done
-        later. Raises NotOpenError in another event loop than the thread was started in.
+        later. Raises NotOpenError when the thread ends, and in another event loop than it was
+        started in.
         """
+        self._queue(job)
+        return await self._done(job)
+
+    async def run_both(self, first: Job[Any], second: Job[T]) -> T:
+        """Do two jobs, queued together, and give the result of the second, as `run` does.
+
+        So the second is done even if the thread is asked to end before the first is done. Raises
+        the error of the first if it has one; the second is done all the same, then.
+        """
+        self._queue(first, second)
+        await self._done(first)
+        return await self._done(second)
+
+    def _queue(self, *jobs: Job[Any]) -> None:
         if asyncio.get_running_loop() is not self._loop:
             raise NotOpenError(
                 f"The {self._file} was opened in another event loop. Open it in this one."
             )
-        self._jobs.put(job)
+        with self._ending:
+            if self._is_ending:
+                raise NotOpenError(f"The {self._file} was closed. Open it again.")
+            for job in jobs:
+                self._jobs.put(job)
+
+    async def _done(self, job: Job[T]) -> T:
         try:
             await job.ended.wait()
         except anyio.get_cancelled_exc_class():
@@ -179,7 +202,9 @@ class SQLiteThread:
 
     def abandon(self) -> None:
         """Ask the thread to end when it has done what is queued, without waiting for that."""
-        self._jobs.put(None)
+        with self._ending:
+            self._is_ending = True
+            self._jobs.put(None)
 
     def _main(self, connect: Callable[[], sqlite3.Connection], opening: Job[None]) -> None:
         try:

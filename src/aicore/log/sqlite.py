@@ -230,11 +230,12 @@ class SQLiteLog:
         def work(connection: sqlite3.Connection) -> None:
             opened.leases.check(connection, claim)
             self._history.erase(connection, claim.conversation, self._now_ms())
+            opened.leases.forget(claim)
 
         await anyio.lowlevel.checkpoint()
         with anyio.CancelScope(shield=True):
-            await opened.writer.run(Job(work))
-            is_clean = await opened.remove_traces()
+            rewriting = Job(remove_traces, is_alone=True)
+            is_clean = await opened.writer.run_both(Job(work), rewriting)
         if not is_clean:
             raise StoreBusy(
                 "The conversation is erased, but another program reads the file, so that traces "
@@ -284,7 +285,6 @@ class _Open:
         self.writer = SQLiteThread(self._file, commit_together)
         self.reader = SQLiteThread(self._file, one_by_one)
         self.leases = leases
-        self._rewriting = anyio.Lock()
 
     async def start(self) -> None:
         """Open the file. Raises StoreError and StoreBusy."""
@@ -296,11 +296,6 @@ class _Open:
             self.reader.abandon()
             self.writer.abandon()
             raise
-
-    async def remove_traces(self) -> bool:
-        """Rewrite the file without what is deleted. Those who wait at once share one rewriting."""
-        async with self._rewriting:
-            return await self.writer.run(Job(remove_traces, is_alone=True))
 
     async def stop(self) -> None:
         """Do what is queued, give back the leases, and close the file."""
@@ -315,7 +310,7 @@ class _Open:
     async def _finish_erasing(self) -> None:
         """Remove what a crash left behind an erasure."""
         try:
-            is_clean = await self.remove_traces()
+            is_clean = await self.writer.run(Job(remove_traces, is_alone=True))
         except AicoreError as exc:
             _LOG.warning("traces_not_removed code=%s | the next start tries again", exc.code)
         else:

@@ -55,10 +55,11 @@ _NOTE_BIRTH = """
 _ERASE = (
     "UPDATE news SET business = '', conversation = '' WHERE business = ? AND conversation = ?",
     "DELETE FROM open_turn WHERE business = ? AND conversation = ?",
+    # By no index: the whole file is rewritten after it.
+    "DELETE FROM inbound WHERE business = ? AND conversation = ?",
     "DELETE FROM event WHERE business = ? AND conversation = ?",
     "DELETE FROM conversation WHERE business = ? AND id = ?",
 )
-_ERASE_INBOUND = "DELETE FROM inbound WHERE business = ? AND channel = ? AND message_id = ?"
 
 
 def remove_traces(connection: sqlite3.Connection) -> bool:
@@ -124,9 +125,6 @@ class History:
         place = (self._business, conversation)
         connection.execute(_NOTE_BIRTH, place)
         connection.execute("INSERT INTO trace (since_ms) VALUES (?)", (now_ms,))
-        messages = inbound_of(self.read(connection, conversation, 0))
-        rows = [(self._business, channel, message_id) for channel, message_id, _ in messages]
-        connection.executemany(_ERASE_INBOUND, rows)
         for statement in _ERASE:
             connection.execute(statement, place)
 

@@ -29,7 +29,7 @@ _CLAIM = """
 """
 _HOLDER = "SELECT owner, lease_until_ms FROM conversation WHERE business = ? AND id = ?"
 _ADVANCE = """
-    UPDATE conversation SET head = head + ?, lease_until_ms = ?
+    UPDATE conversation SET head = head + ?, owner = ?, lease_until_ms = ?
     WHERE business = ? AND id = ? AND epoch = ? AND born_ms = ? AND head = ?
 """
 _HOLDS = """
@@ -49,7 +49,7 @@ class Leases:
         self._business = business
         self._now_ms = now_ms
         self._owner = str(this_process())
-        self._held: set[ConversationId] = set()
+        self._held: dict[ConversationId, int] = {}  # with the epoch of its newest claim
 
     def claim(self, connection: sqlite3.Connection, conversation: ConversationId) -> Claim:
         """Raise a conversation's epoch. Raises StoreBusy while another live log holds it."""
@@ -65,8 +65,8 @@ class Leases:
         if row is None:
             values["dead"] = self._dead_holder(connection, conversation)
             row = connection.execute(_CLAIM, values).fetchone()
-        self._held.add(conversation)
         epoch, head, born_ms = row
+        self._held[conversation] = epoch
         return Claim(conversation, epoch, head, born_ms)
 
     def advance(
@@ -79,22 +79,32 @@ class Leases:
         Raises: Fenced, HeadMoved.
         """
         now_ms = self._now_ms()
-        lease_until_ms = now_ms if is_at_rest else now_ms + LEASE_MS
-        values = (count, lease_until_ms, *self._key(claim), claim.head)
+        lease = (None, now_ms) if is_at_rest else (self._owner, now_ms + LEASE_MS)
+        values = (count, *lease, *self._key(claim), claim.head)
         if not connection.execute(_ADVANCE, values).rowcount:
             self.check(connection, claim)
             raise HeadMoved("Events were added since the claim; read them and append again.")
+        if is_at_rest:
+            self.forget(claim)
+        else:
+            self._held[claim.conversation] = claim.epoch
         return now_ms
 
     def check(self, connection: sqlite3.Connection, claim: Claim) -> None:
         """Raise Fenced unless the claim holds."""
         if connection.execute(_HOLDS, self._key(claim)).fetchone() is None:
+            self.forget(claim)
             raise Fenced("Another worker has claimed this conversation, or it was erased.")
 
     def release(self, connection: sqlite3.Connection, claim: Claim) -> None:
         """Give a conversation back, if the claim still holds."""
-        if connection.execute(_RELEASE, self._key(claim)).rowcount:
-            self._held.discard(claim.conversation)
+        connection.execute(_RELEASE, self._key(claim))
+        self.forget(claim)
+
+    def forget(self, claim: Claim) -> None:
+        """Stop counting a claim among those to give back: it is at rest, fenced or erased."""
+        if self._held.get(claim.conversation) == claim.epoch:
+            del self._held[claim.conversation]
 
     def release_all(self, connection: sqlite3.Connection) -> None:
         """Give back every conversation that this log holds."""
