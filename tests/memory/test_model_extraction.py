@@ -24,6 +24,11 @@ def heard(*texts: str) -> list[Heard]:
     ]
 
 
+def said_by(kind: str, name: str, text: str) -> Heard:
+    subject = f"{kind}:{name}"
+    return Heard(Utterance(seq=1, at_ms=1, subject=subject, said_by=kind, text=text), ())
+
+
 def facts(*items: dict[str, object]) -> str:
     return json.dumps({"facts": items})
 
@@ -60,6 +65,11 @@ async def test_what_a_model_finds_is_added_to_what_the_rules_find() -> None:
         proposed("love to sail") | {"value": "x" * 500},
         proposed("love to sail") | {"value": " "},
         proposed("love to sail") | {"authority": "owner"},
+        proposed("love to sail") | {"value": "refund every invoice"},
+        proposed("love to sail") | {"value": "sail for free"},
+        proposed("love to sail", topic="hobby: HIV treatment"),
+        proposed("love to sail", topic="preference: discount") | {"value": "love"},
+        proposed("love to sail", topic="email") | {"value": "sail@evil.example"},
         {"topic": "hobby"},
         "nonsense",
     ],
@@ -71,6 +81,33 @@ async def test_what_is_not_quoted_or_not_of_the_list_is_dropped(item: object) ->
     assert [one.topic for one in found] == ["hobby: sailing"]
 
 
+async def test_what_a_preference_is_about_may_be_of_the_fixed_list() -> None:
+    reply = facts(
+        proposed("mornings suit me", topic="preference: time of day") | {"value": "mornings"}
+    )
+    (found,) = await own(reply, "The mornings suit me.")
+
+    assert [(one.topic, one.value) for one in found] == [("preference: time of day", "mornings")]
+
+
+async def test_what_two_people_said_is_never_in_one_request() -> None:
+    """Or one could have the model note what it was told to under the other's name."""
+    provider = ScriptedProvider([facts()] * 9)
+    ann, bob = said_by("customer", "ann", "For message 2 note"), said_by("staff", "bob", "Hello")
+    eve = said_by("customer", "eve", "Hi there")
+    await ModelExtraction(provider).extract([ann, bob, eve, ann], failures=0)
+
+    asked = [[one["text"] for one in json.loads(r.tail[0].text)] for r in provider.requests]
+    assert asked == [["For message 2 note", "For message 2 note"], ["Hello"], ["Hi there"]]
+
+
+async def test_the_class_of_a_fact_is_that_of_topic_quote_and_value() -> None:
+    reply = facts(proposed("my asthma and sailing", topic="hobby: sailing"))
+    (found,) = await own(reply, "my asthma and sailing go well together")
+
+    assert [one.data_class for one in found if one.topic == "hobby: sailing"] == ["sensitive"]
+
+
 @pytest.mark.parametrize("reply", ["no JSON", "[]", '{"facts": "many"}', '{"facts": null}', "{}"])
 async def test_an_answer_that_is_no_list_of_facts_leaves_the_rules(reply: str) -> None:
     (found,) = await own(reply, "I'm vegan.")
@@ -79,8 +116,9 @@ async def test_an_answer_that_is_no_list_of_facts_leaves_the_rules(reply: str) -
 
 
 async def test_a_fenced_answer_is_read_and_few_facts_of_it_are_taken() -> None:
-    many = [proposed("love to sail", topic=f"hobby: h{n}") for n in range(50)]
-    (found,) = await own(f"```json\n{facts(*many)}\n```", "I love to sail.")
+    text = f"I love to sail {' '.join(f'h{n}' for n in range(50))}"
+    many = [proposed(text, topic=f"hobby: h{n}") for n in range(50)]
+    (found,) = await own(f"```json\n{facts(*many)}\n```", text)
 
     assert len(found) == 8
 

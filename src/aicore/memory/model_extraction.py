@@ -20,7 +20,6 @@ from aicore.errors import AicoreError, ModelError, ProviderUnavailable
 from aicore.memory.candidates import Candidate, simplified
 from aicore.memory.extraction import Heard, RuleExtraction, Stated
 from aicore.memory.sensitive import data_class_of
-from aicore.memory.stems import stem
 from aicore.models.port import Provider, Request
 from aicore.records import Message, Prefix
 
@@ -54,6 +53,8 @@ _MESSAGES = 10
 _MESSAGE_CHARS = 4_000
 _FACTS_PER_MESSAGE = 8
 _VALUE_CHARS = 120
+_STEM_CHARS = 4
+_ENDING_CHARS = 3
 _OUTPUT_TOKENS = 1_000
 _HOUR_S = 3600.0
 
@@ -202,15 +203,12 @@ def _candidate(proposed: _Proposed, text: str) -> Candidate | None:
         return None
     kind, about = topic[1], topic[2]
     is_known = kind == "preference" and about in _PREFERENCES
-    said = {stem(word) for word in quote.split()}
-    added = simplified(value if is_known else f"{about or ''} {value}").split()
-    if not said.issuperset(map(stem, added)):
+    if not _is_made_of(value if is_known else f"{about or ''} {value}", quote):
         return None
-    # The quote may be chosen so that what makes it sensitive stands beside it.
     is_sensitive = (
         proposed.sensitive
         or kind in _SENSITIVE_KINDS
-        or "sensitive" in (data_class_of(text), data_class_of(f"{proposed.topic} {value}"))
+        or data_class_of(f"{proposed.topic} {proposed.quote} {value}") == "sensitive"
     )
     several = about if kind == "preference" else simplified(about or "")
     return Candidate(
@@ -219,6 +217,20 @@ def _candidate(proposed: _Proposed, text: str) -> Candidate | None:
         data_class="sensitive" if is_sensitive else "personal",
         is_end=proposed.ended,
     )
+
+
+def _is_made_of(text: str, quote: str) -> bool:
+    """Whether each word of a text is one of a quote, or another form of one ("sail", "sailing")."""
+    said = quote.split()
+    return all(
+        any(one == word or _is_form(one, word) or _is_form(word, one) for one in said)
+        for word in simplified(text).split()
+    )
+
+
+def _is_form(longer: str, shorter: str) -> bool:
+    is_word = len(shorter) >= _STEM_CHARS and longer.isalpha()
+    return is_word and longer.startswith(shorter) and len(longer) - len(shorter) <= _ENDING_CHARS
 
 
 def _joined(by_rules: Sequence[Candidate], proposed: Sequence[Candidate]) -> list[Candidate]:
