@@ -22,11 +22,17 @@ _TRIES = 5
 
 
 def facts_of(
-    conversation: ConversationId, said: Utterance, candidates: Sequence[Candidate], now_ms: int
+    conversation: ConversationId,
+    said: Utterance,
+    candidates: Sequence[Candidate],
+    now_ms: int,
+    *,
+    is_told: bool = False,
 ) -> list[Entry]:
     """What was said, as entries that hold from then on; an end and a doubt hold for no time.
 
-    A time that is still to come, by a clock that was wrong, counts as now.
+    A time that is still to come, by a clock that was wrong, counts as now. `is_told`: they are of
+    somebody else than the one who said them, who may have said such things of themselves as well.
     """
     facts = []
     counted: dict[str, int] = {}
@@ -34,6 +40,8 @@ def facts_of(
         kind = candidate.topic.partition(": ")[0]
         if candidate.is_doubt:
             kind = f"doubt {kind}"
+        if is_told:
+            kind = f"told {kind}"
         number = counted[kind] = counted.get(kind, 0) + 1
         from_ms = min(said.at_ms, now_ms)
         facts.append(

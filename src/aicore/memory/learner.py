@@ -23,6 +23,7 @@ from aicore.memory.facts import facts_of, take_in
 from aicore.memory.lessons import Lesson, Talk, is_enough, lesson_of
 from aicore.memory.places import Places
 from aicore.memory.port import KNOWLEDGE, Entry, Learned, Namespace
+from aicore.memory.speakers import Speakers
 from aicore.records import ConversationId
 
 __all__ = ["Learner"]
@@ -61,6 +62,7 @@ class Learner:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._events = log
+        self._speakers = Speakers(log)
         self._places = places
         self._extraction = extraction
         self._quiet_ms = int(quiet_s * 1000)
@@ -143,13 +145,16 @@ class Learner:
         return waits_ms
 
     async def _talk(self, conversation: ConversationId, events: Sequence[Event]) -> Talk:
-        """A conversation without what was forgotten of it, by its subject or its customer."""
+        """A conversation without what was forgotten of it, by its subject or its customers."""
         talk = Talk(conversation)
         await talk.hear(events)
+        if any(not subject.startswith("customer:") for subject in talk.threads):
+            # Another customer may have spoken long before.
+            talk.customers = await self._speakers.customers(conversation)
         store, business = self._places.store, self._events.business
         for subject in list(talk.threads):
             ids, gone = talk.ids(subject), set[str]()
-            for owner in {subject, talk.customer or subject}:
+            for owner in talk.owners(subject):
                 gone |= set(await store.forgotten(Namespace(business, owner), ids))
             if gone:
                 talk.leave_out(subject, gone)
@@ -191,14 +196,16 @@ class Learner:
         found = await self._extraction.extract(lesson.heard, failures=failures)
         kept: list[tuple[Namespace, Sequence[Entry]]] = []
         for heard, stated in zip(lesson.heard, found, strict=True):
-            for subject, candidates in (
-                (heard.said.subject, stated.own),
-                (talk.customer, stated.told),
+            for subject, candidates, is_told in (
+                (heard.said.subject, stated.own, False),
+                (talk.customers.only, stated.told, True),
             ):
                 if subject is None or not candidates:
                     continue
                 namespace = Namespace(self._events.business, subject)
-                facts = facts_of(talk.conversation, heard.said, candidates, self._now_ms())
+                facts = facts_of(
+                    talk.conversation, heard.said, candidates, self._now_ms(), is_told=is_told
+                )
                 new = await take_in(self._places.store, namespace, facts)
                 await self._places.embed(namespace, new)
                 kept.append((namespace, new))

@@ -14,6 +14,7 @@ from aicore.memory.episodes import Utterance, episodes_of, utterances
 from aicore.memory.extraction import Heard
 from aicore.memory.neighbours import REACH
 from aicore.memory.port import Entry
+from aicore.memory.speakers import Customers
 from aicore.records import ConversationId
 
 __all__ = ["Lesson", "Talk", "is_enough", "lesson_of"]
@@ -29,13 +30,13 @@ _SPEAKERS = frozenset({"customer", "staff", "owner"})
 class Talk:
     """A conversation as what was said in it, by subject: `threads`.
 
-    `customer` is the only customer who speaks, if there is one.
+    `customers` are those of the whole conversation, for whoever heard it to set.
     """
 
     def __init__(self, conversation: ConversationId) -> None:
         self.conversation = conversation
         self.threads: dict[str, list[Utterance]] = {}
-        self.customer: str | None = None
+        self.customers = Customers()
         self._ids: dict[int, str] = {}
 
     async def hear(self, events: Sequence[Event]) -> None:
@@ -45,12 +46,15 @@ class Talk:
             self._ids[one.seq] = one.id_in(self.conversation)
             if place % _HEARD_AT_ONCE == 0:
                 await anyio.lowlevel.checkpoint()
-        customers = [subject for subject in self.threads if subject.startswith("customer:")]
-        self.customer = customers[0] if len(customers) == 1 else None
 
     def ids(self, subject: str) -> list[str]:
         """The ids under which what a subject said, or was told, is remembered and forgotten."""
         return [self._ids[one.seq] for one in self.threads[subject]]
+
+    def owners(self, subject: str) -> Collection[str]:
+        """Under whose names what a subject said may have been forgotten."""
+        is_customer = subject.startswith("customer:")
+        return {subject} if is_customer else {subject, *self.customers.subjects}
 
     def leave_out(self, subject: str, gone: Collection[str]) -> None:
         """Go on as if those of these ids had never been said."""

@@ -33,6 +33,7 @@ from aicore.memory.port import (
     VectorIndex,
 )
 from aicore.memory.recall import Recall, show
+from aicore.memory.speakers import Speakers
 from aicore.memory.telling import worth_telling
 from aicore.records import Conversation, ConversationId, DataClass
 
@@ -90,6 +91,7 @@ class Memory:
         self._extraction = RuleExtraction() if extraction is None else extraction
         self._limits = MemoryLimits() if limits is None else limits
         self._learner: Learner | None = None
+        self._speakers: Speakers | None = None
         self._knowledge: Knowledge | None = None
         self._stack: AsyncExitStack | None = None
         self._is_open = anyio.Event()
@@ -144,7 +146,9 @@ class Memory:
         """What is worth telling a model that answers `text`, "" if nothing is.
 
         From the memory of who speaks and from what the business knows, nobody else's: what
-        answers the text, then the facts that hold of who speaks, where they are few. Nothing
+        answers the text, then the facts that hold of who speaks, where they are few. Where staff
+        speak in a conversation with a customer it is the customer's memory instead of theirs,
+        and nobody's if there are several: what others told staff is not for this one. Nothing
         sensitive for a model that is `managed`. What is `in_view` of the prompt is left out, and
         so is `text` itself where it was said before.
         Never raises for a store or an embedder that is down, and takes seconds at most.
@@ -152,11 +156,11 @@ class Memory:
         if self._stack is None:
             return ""
         data_classes = _FOR_MANAGED if locality == "managed" else _ALL
-        subject = subject_of(conversation.principal)
-        own = None if subject is None else Namespace(self.business, subject)
         business = Namespace(self.business, KNOWLEDGE)
         try:
             with anyio.fail_after(_RECALL_S):
+                subject = await self._subject(conversation)
+                own = None if subject is None else Namespace(self.business, subject)
                 found = await self._places.recall.find(
                     [business] if own is None else [own, business],
                     text[:_LOOKED_FOR_CHARS],
@@ -174,6 +178,16 @@ class Memory:
         )
         return show(told, now_ms=now_ms, budget_tokens=self._limits.budget_tokens) if told else ""
 
+    async def _subject(self, conversation: Conversation) -> str | None:
+        """Whose memory a turn is told of besides the business's; None: nobody's."""
+        subject = subject_of(conversation.principal)
+        if conversation.principal.kind == "customer":
+            return subject
+        if self._speakers is None:
+            return None  # With whom the conversation is, only its log tells.
+        customers = await self._speakers.customers(conversation.id)
+        return customers.only if customers else subject
+
     async def _facts(self, namespace: Namespace) -> Sequence[Entry]:
         """All facts of somebody, past ones too, where they are few enough to need no search."""
         facts = await self.store.list(namespace, kind="fact", limit=_FEW_FACTS + 1)
@@ -190,6 +204,7 @@ class Memory:
         Raises: ConfigError when the log is another business's; as `patient`.
         """
         self.check_log(log)
+        self._speakers = Speakers(log)
         while self._stack is None:
             try:
                 await self.__aenter__()
