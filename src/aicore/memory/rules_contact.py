@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from aicore.memory.candidates import Candidate
-from aicore.memory.rules_people import OTHERS
+from aicore.memory.rules_people import OTHERS, is_of_others
 from aicore.memory.rules_values import EMAIL, PHONE, phone_of
+from aicore.memory.rules_words import words_in
 from aicore.memory.sentences import Sentence
 
 __all__ = ["contacts_answered", "contacts_stated", "name_in"]
@@ -155,19 +156,38 @@ _NO_PLACE = re.compile(
 )
 
 
+# Most sentences have none of these, which spares the patterns.
+_DIGIT = re.compile(r"\d")
+_NAMING = words_in(
+    "name surname heiße heisse nachname familienname appelle nomme nom llamo nombre apellido"
+)
+_CALLING = words_in(
+    "call address go nennen nenn sprechen appelez appelle llámame llamame llámeme llameme díganme"
+)
+_LIVING = words_in(
+    """
+    address adresse anschrift dirección moved live living wohne wohnen nach habite habitons déménagé
+    vivo vivimos mudé mudado mudamos
+    """
+)
+_ENDING = words_in("longer more anymore not work mehr plus ya dejó live away")
+
+
 def contacts_stated(sentence: Sentence) -> Iterator[Candidate]:
     """Contact details, name and address that a sentence states, or says to be past."""
-    text = sentence.text
+    text, words = sentence.text, sentence.words
     if sentence.is_denial:
-        yield from _ends(text)
+        if not words.isdisjoint(_ENDING):
+            yield from _ends(text, words)
         return
-    if not OTHERS.search(text):
+    if not is_of_others(text, words):
         yield from _reached(text)
-        if (match := _NAME_STATED.search(text)) and (name := name_in(match["name"])):
+        is_named = not words.isdisjoint(_NAMING)
+        if is_named and (match := _NAME_STATED.search(text)) and (name := name_in(match["name"])):
             yield Candidate(topic="name", value=name)
-    if (match := _CALL_ME.search(text)) and (name := name_in(match["name"], is_strict=True)):
-        yield Candidate(topic="preference: form of address", value=name)
-    if match := _ADDRESS.search(text):
+    if not words.isdisjoint(_CALLING):
+        yield from _addressed(text)
+    if not words.isdisjoint(_LIVING) and (match := _ADDRESS.search(text)):
         yield from _placed(match["address"])
 
 
@@ -212,10 +232,15 @@ def name_in(words: str, *, is_strict: bool = False) -> str | None:
     return name if has_capitals else name.title()
 
 
+def _addressed(text: str) -> Iterator[Candidate]:
+    if (match := _CALL_ME.search(text)) and (name := name_in(match["name"], is_strict=True)):
+        yield Candidate(topic="preference: form of address", value=name)
+
+
 def _reached(text: str) -> Iterator[Candidate]:
-    if match := _MAIL_STATED.search(text):
+    if "@" in text and (match := _MAIL_STATED.search(text)):
         yield Candidate(topic="email", value=match["email"].lower())
-    if match := _PHONE_STATED.search(text):
+    if _DIGIT.search(text) and (match := _PHONE_STATED.search(text)):
         yield from _numbered(match["phone"])
 
 
@@ -226,12 +251,12 @@ def _placed(written: str) -> Iterator[Candidate]:
         yield Candidate(topic="address", value=place)
 
 
-def _ends(text: str) -> Iterator[Candidate]:
+def _ends(text: str, words: Set[str]) -> Iterator[Candidate]:
     if match := _ADDRESS_END.search(text):
         place = _CUT.sub("", match["address"]).strip(" ,.")
         if place:
             yield Candidate(topic="address", value=place, is_end=True)
-    if OTHERS.search(text) or not _END.search(text):
+    if is_of_others(text, words) or not _END.search(text):
         return
     for part in _PART.split(text):
         if not _END.search(part):

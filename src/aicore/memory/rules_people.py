@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
+
+from aicore.memory.rules_words import words_in
 
 __all__ = ["OTHERS", "is_of_others"]
 
-OTHERS = re.compile(
-    r"\b(?:sister|brother|mother|father|mum|mom|dad|friend|colleague|coworker|boss|neighbou?r|wife|"
-    r"husband|partner|son|daughter|child|kid|aunt|uncle|cousin|secretary|assistant|"
-    r"schwester|bruder|mutter|vater|mama|papa|freund|freundin|kollegin?|kollegen|chefin?|"
-    r"nachbarin?|"
-    r"ehefrau|ehemann|mann|frau|partnerin|sohn|tochter|kind|tante|onkel|"
-    r"sœur|soeur|frère|mère|père|amie?|collègue|patronne?|voisine?|femme|mari|fils|fille|enfant|"
-    r"hermana|hermano|madre|padre|amig[oa]|colega|jef[ea]|vecin[oa]|esposa|esposo|marido|mujer|"
-    r"hij[oa]|his|her|their|seine|ihre|leur|su)\b",
-    re.IGNORECASE,
+_OTHERS = words_in(
+    """
+    sister brother mother father mum mom dad friend colleague coworker boss neighbour neighbor wife
+    husband partner son daughter child kid aunt uncle cousin secretary assistant his her their
+    schwester bruder mutter vater mama papa freund freundin kollege kollegi kollegin kollegen chef
+    chefi chefin nachbar nachbari nachbarin ehefrau ehemann mann frau partnerin sohn tochter kind
+    tante onkel seine ihre
+    sœur soeur frère mère père ami amie collègue patron patronn patronne voisin voisine femme mari
+    fils fille enfant leur
+    hermana hermano madre padre amigo amiga colega jefe jefa vecino vecina esposa esposo marido
+    mujer hijo hija su
+    """
 )
+OTHERS = re.compile(rf"\b(?:{'|'.join(sorted(_OTHERS))})\b", re.IGNORECASE)
 _TITLE = re.compile(r"(?<!eine )\bFrau (?=[A-ZÄÖÜ])")
 
 
-def is_of_others(text: str) -> bool:
-    """Whether a sentence names other people: "meine Frau" does, "Frau Kurz" may be staff."""
-    return OTHERS.search(_TITLE.sub("", text)) is not None
+def is_of_others(text: str, words: Set[str], *, has_titles: bool = False) -> bool:
+    """Whether a sentence of these words names other people.
+
+    `has_titles`: "Frau Kurz" is staff's name, where "meine Frau" is somebody's wife.
+    """
+    if words.isdisjoint(_OTHERS):
+        return False
+    return OTHERS.search(_TITLE.sub("", text) if has_titles else text) is not None

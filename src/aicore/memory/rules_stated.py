@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from aicore.memory.candidates import Candidate, simplified
 from aicore.memory.rules_values import DATE
+from aicore.memory.rules_words import words_in
 from aicore.memory.sensitive import data_class_of
 from aicore.memory.sentences import Sentence, is_denial
 
@@ -207,26 +208,58 @@ _YOURS_IS = re.compile(
     _I,
 )
 
-# Most sentences have neither, which spares the many patterns that begin so.
+# Most sentences have none of these, which spares the many patterns.
+_CONDITIONS = words_in(
+    """
+    veget végét vegan végan pesca pesce pescé pregn schwa encei embar diabe diabé zucke asthm asmát
+    asma epile épile lacto lakto intol coeli celia celía cœlia zölia wheel rolls faute silla high
+    blutd bluth hyper hohen hiper tensi pacem herzs marca glute
+    """
+)
+_WISHING = words_in(
+    """
+    prefer rather like bevorzuge ziehe hätte möchte mir liebsten préfère prefere préfere préférerais
+    prefiero preferiría speak write answer reply talk schreiben sprechen antworten antworte schreib
+    sprich bitte écrire écrivez répondez parlez escríbame respóndame hábleme responda escriba
+    spreche parle hablo
+    """
+)
+_CALLING = words_in(
+    """
+    name called named heißt heisst appelle llama namens nommé nommée appelé appelée llamado llamada
+    """
+)
+_BEING_BORN = words_in(
+    """
+    birthday born birth geburtstag geburtsdatum geboren anniversaire né née cumpleaños nací
+    nacimiento
+    """
+)
+_WORKING = words_in("work working arbeite travaille trabajo")
+_MEETING = words_in("appointment booking reservation termin rendez cita reserva")
 _OF_ME = re.compile(rf"{_AM}|{_HAVE}", _I)
 _WANTED = re.compile(rf"{_PREFER}|{_TO_ME}", _I)
 
 
 def stated(sentence: Sentence) -> Iterator[Candidate]:
     """What a sentence states of its writer, or says to be past."""
-    text = sentence.text
-    yield from _allergies(text)
-    yield from _conditions(text)
+    text, words = sentence.text, sentence.words
+    if any("lerg" in word or "lérg" in word for word in words):
+        yield from _allergies(text)
+    if any(word[:5] in _CONDITIONS for word in words):
+        yield from _conditions(text)
     if sentence.is_denial:
         return
-    yield from _preferences(text)
-    yield from _family(text)
-    if (match := _BIRTHDAY.search(text)) and _is_birthday(match):
-        yield Candidate(topic="birthday", value=match["date"].strip(" ."))
-    if match := _WORK.search(text):
+    if not words.isdisjoint(_WISHING):
+        yield from _preferences(text)
+    if not words.isdisjoint(_CALLING):
+        yield from _family(text)
+    if not words.isdisjoint(_BEING_BORN):
+        yield from _birthday(text)
+    if not words.isdisjoint(_WORKING) and (match := _WORK.search(text)):
         work = _TRAILING.sub("", match["work"]).strip()
         yield Candidate(topic="work", value=work, data_class=data_class_of(work))
-    if match := _MINE_IS.search(text):
+    if not words.isdisjoint(_MEETING) and (match := _MINE_IS.search(text)):
         yield _appointment(match["when"])
 
 
@@ -239,6 +272,11 @@ def appointment_told(sentence: Sentence) -> Iterator[Candidate]:
 def _appointment(when: str) -> Candidate:
     value = _TRAILING.sub("", when).strip(" ,")
     return Candidate(topic=f"appointment: {simplified(value)}", value=value)
+
+
+def _birthday(text: str) -> Iterator[Candidate]:
+    if (match := _BIRTHDAY.search(text)) and _is_birthday(match):
+        yield Candidate(topic="birthday", value=match["date"].strip(" ."))
 
 
 def _is_birthday(match: re.Match[str]) -> bool:

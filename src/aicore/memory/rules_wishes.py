@@ -221,7 +221,7 @@ def wished(sentence: Sentence) -> Iterator[Candidate]:
         yield Candidate(topic="preference: delivery", value=place.strip())
     is_wish = not words.isdisjoint(_PREFER) or not words.isdisjoint(_ALWAYS)
     is_move = not words.isdisjoint(_CANCEL_WORDS) or not words.isdisjoint(_MOVE_WORDS)
-    if not (is_wish or is_move) or is_of_others(text):
+    if not (is_wish or is_move) or is_of_others(text, words, has_titles=True):
         return
     if is_move:
         yield from _moved(text, words)

@@ -7,10 +7,12 @@ a fact that is missed can be told again, a wrong one is believed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from functools import lru_cache
 from typing import NamedTuple
 
 from aicore.memory.candidates import simplified
+from aicore.memory.rules_words import words_in
 
 __all__ = [
     "Sentence",
@@ -106,6 +108,31 @@ _DENIAL = re.compile(
     re.IGNORECASE,
 )
 
+# A sentence without any of these spares the patterns.
+_SUPPOSING = words_in(
+    """
+    if unless suppose supposing imagine pretend would wouldn could might maybe perhaps let
+    lets stellen stell example instance e case whether wish hope hypothetically wenn falls
+    angenommen würde würden wäre wären hätte hätten könnte vielleicht ob zum beispielsweise
+    si supposons imaginons imaginez serais serait aurais aurait pourrait être par quand
+    ojalá supongamos imagina sería tendría podría quizás quizá tal por cuando z said says
+    saying told tells wrote writes asked asks claim claims claimed according apparently
+    joking kidding quote pretending think thinks believe believes guess sagt sagte sagen
+    meint meinte schrieb schreibt erzählt erzählte behauptet laut angeblich glaube glaubt
+    denke denkt dit disait écrit prétend selon raconte pense croit crois dice dijo decía
+    escribió según afirma creo cree piensa
+    """
+)
+_CORRECTING = words_in("no nein nee non nope sorry")
+_DENYING = words_in(
+    """
+    not no never none cannot neither nor without nicht kein keine keinen keinem keiner nie
+    niemals weder ohne ne pas plus jamais aucun aucune ni sans nunca jamás ningún ninguna
+    tampoco sin dejé gave quit stopped stop former formerly previous old alte frühere
+    ehemalige ancien ancienne antiguo antigua anterior ex t n
+    """
+)
+
 
 def is_denial(text: str) -> bool:
     """Whether there is a word in it that denies."""
@@ -133,30 +160,39 @@ def statements(text: str, said_before: tuple[str, ...] = ()) -> Iterator[Sentenc
     is the assistant's, not the customer's.
     """
     for raw in said_sentences(text, said_before):
-        if raw.rstrip().endswith("?") or _QUESTION.search(raw) is not None:
+        if raw.endswith("?") or _QUESTION.match(raw) is not None:
             continue
-        if is_supposed(raw):
+        words = frozenset(_WORD.findall(raw.lower()))
+        if is_supposed(raw, words):
             continue
-        yield sentence_of(_CORRECTION.sub("", raw))
+        own = raw if words.isdisjoint(_CORRECTING) else _CORRECTION.sub("", raw)
+        yield Sentence(own, not words.isdisjoint(_DENYING) and is_denial(own), words)
 
 
 def said_sentences(text: str, said_before: tuple[str, ...] = ()) -> Iterator[str]:
     """The writer's own sentences, questions too: not quoted, no echo, none that is too long."""
-    echoes = [simplified(one) for one in said_before]
     for raw in _sentences(text):
-        if len(raw) > _SENTENCE_CHARS:
-            continue
-        if echoes:
-            plain = simplified(raw)
-            if len(plain) >= _ECHO_CHARS and any(plain in echo for echo in echoes):
-                continue
-        yield raw
+        if len(raw) <= _SENTENCE_CHARS and not (said_before and _is_echo(raw, said_before)):
+            yield raw
 
 
-def is_supposed(text: str) -> bool:
-    """Whether a sentence only supposes something, or reports what somebody says."""
+def is_supposed(text: str, words: Set[str]) -> bool:
+    """Whether a sentence of these words only supposes something, or reports what somebody says."""
+    if words.isdisjoint(_SUPPOSING):
+        return False
     own = _POLITE.sub(" ", text)
     return _SUPPOSED.search(own) is not None or _REPORTED.search(own) is not None
+
+
+def _is_echo(text: str, said_before: tuple[str, ...]) -> bool:
+    plain = simplified(text)
+    return len(plain) >= _ECHO_CHARS and any(plain in _plain(one) for one in said_before)
+
+
+# What was said before one message was said before the next ones as well.
+@lru_cache(maxsize=64)
+def _plain(text: str) -> str:
+    return simplified(text)
 
 
 def _sentences(text: str) -> Iterator[str]:
