@@ -1,6 +1,7 @@
 """Recall: words and meaning together, what is left out, what happens when one of them is down."""
 
 import logging
+import math
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -107,6 +108,50 @@ async def test_what_shares_no_word_is_found_by_meaning(places: Places) -> None:
     await places.add(recall, entry("pet", "My spaniel is old."), entry("x", "Good morning."))
     assert (await ids(recall, "Tell me of your dog"))[0] == "pet"
     assert await ids(Recall(places.store), "Tell me of your dog") == []
+
+
+class Angles:
+    """An embedder that takes the number at the end of a text for an angle."""
+
+    name = "angles"
+    model = "tiny"
+    locality: Literal["in_process", "local", "managed"] = "local"
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        angles = [int(text.split()[-1]) / 100 for text in texts]
+        return [(math.cos(angle), math.sin(angle)) for angle in angles]
+
+    async def __aenter__(self) -> "Angles":
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        return None
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 60, 300])
+async def test_of_what_shares_no_word_only_what_stands_out_is_told(
+    places: Places, count: int
+) -> None:
+    recall = Recall(places.store, places.vectors, Angles())
+    far = [entry(f"x{number}", f"{60 + number % 40}") for number in range(count)]
+    await places.add(recall, *far)
+    nothing_near = await ids(recall, "0")
+    assert len(nothing_near) <= (3 if count > 50 else count)
+    await places.add(recall, entry("near", "5"), entry("same", "6"))
+    assert {"near", "same"} <= set(await ids(recall, "0")) <= {"near", "same", "x0"}
+    tells_more = Recall(places.store, places.vectors, Angles(), limits=RecallLimits(stands_out=0.0))
+    assert len(await ids(tells_more, "0")) >= len(await ids(recall, "0"))
+    assert set(await ids(recall, "60")) >= {"x0"}
+
+
+async def test_what_has_a_word_of_the_question_is_told_however_far_its_meaning(
+    places: Places,
+) -> None:
+    recall = Recall(places.store, places.vectors, Angles())
+    await places.add(recall, *(entry(f"x{number}", f"{60 + number}") for number in range(90)))
+    await places.add(recall, entry("far", "quokka 150"))
+    assert "far" not in await ids(recall, "wombat 0")
+    assert "far" in await ids(recall, "quokka 0")
 
 
 async def test_the_match_of_all_words_stays_first_beside_meaning(places: Places) -> None:

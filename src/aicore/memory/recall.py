@@ -7,8 +7,10 @@ weighed was measured, see docs/memory-recall.md.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import anyio
 
@@ -45,21 +47,29 @@ _MEANING_ALONE = 0.7
 # What an entry of today has ahead of an old one, halved every 90 days.
 _RECENCY = 0.1
 _LEAST_SHARE = 0.1
+# From so many vectors on the whole of `stands_out` is asked for, of fewer a part of it.
+_ENOUGH = 50
 # What is this much weaker than the best is not worth its tokens.
 _WORTH_TELLING = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecallLimits:
-    """What a recall may cost.
+    """What a recall may cost, and what it takes to be told.
 
     `candidates`: how many entries of each namespace are looked at, by words and by meaning, where
     there are vectors.
     `embed_s`: how long a query's vector is waited for; recall goes by words alone then.
+    `stands_out`: an entry that has none of the looked-for words is told when its vector is so many
+    standard deviations nearer than the mean of those looked at, of fewer than 50 in proportion; 0
+    tells all that are nearer than the mean. There is always a nearest one, and no similarity
+    that means "related" with every embedder, so this is about how much one stands out. It keeps
+    most of what does not answer from being told, and some of what does.
     """
 
     candidates: int = 100
     embed_s: float = 2.0
+    stands_out: float = 1.6
 
 
 class Recall:
@@ -230,15 +240,29 @@ class Recall:
         meanings = [near[id_] for id_ in found if id_ in near]
         top = max(meanings, default=0.0)
         floor = min(near.values()) if len(near) > 1 else 0.0
+        least = self._least_near(near.values())
         meaning = (_MEANING + _MEANING_ALONE * (1 - share)) / max(top - floor, 1e-6)
         whole = max(share, top, _LEAST_SHARE)
         weighed = []
         for id_, one in found.items():
+            if one.score <= 0 and near.get(id_, least) < least:
+                continue
             score = one.score / best.score if share else 0.0
             score += meaning * (near.get(id_, floor) - floor)
             score *= whole * (1 + _RECENCY * _freshness(one.entry, now_ms))
             weighed.append(Found(one.entry, score))
         return weighed
+
+    def _least_near(self, near: Collection[float]) -> float:
+        """Give the similarity from which what has none of the words is worth telling."""
+        if not near:
+            return 0.0
+        part = min(1.0, (len(near) - 1) / _ENOUGH)
+        mean = fmean(near)
+        # Not `pstdev`, which is exact and a hundred times slower.
+        deviation = math.sqrt(fmean([(one - mean) ** 2 for one in near]))
+        # A little less, as the mean of equal figures may be above all of them.
+        return mean + self._limits.stands_out * part * deviation - 1e-6
 
 
 def _share(entry: Entry, words: frozenset[str]) -> float:
