@@ -260,3 +260,25 @@ async def test_work_that_needs_to_be_alone_runs_outside_the_transaction_of_the_o
         type(None),
     ]
     assert numbers_in(connection) == [1, 3]
+
+
+async def test_what_is_asked_of_a_thread_that_ends_is_refused_and_two_jobs_stay_together(
+    tmp_path: Path,
+) -> None:
+    file = SQLiteFile(tmp_path / "log.db", SCHEMA)
+    thread = SQLiteThread(file, commit_together)
+    await thread.start(file.open_writer)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            told: list[str] = []
+
+            async def both() -> None:
+                first = Job(lambda _: told.append("first"))
+                told.append(await thread.run_both(first, Job(lambda _: "second", is_alone=True)))
+
+            tasks.start_soon(both)
+            await anyio.lowlevel.checkpoint()
+            await thread.stop()
+        assert told == ["first", "second"]
+        with pytest.raises(NotOpenError):
+            await thread.run(Job(lambda _: None))

@@ -156,3 +156,36 @@ async def test_a_clock_that_stands_still_or_is_set_back_gives_every_conversation
             with pytest.raises(Fenced):
                 await log.append(claim, 1, [ReplySent(text="late")])
     assert births == sorted(set(births))
+
+
+async def test_erasures_that_run_when_the_log_is_left_are_done_to_the_end(
+    path: Path, tmp_path: Path
+) -> None:
+    names = [f"conv{number}" for number in range(6)]
+    log = SQLiteLog(path)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks, log:
+            for name in names:
+                for number in range(5):
+                    await log.receive(ConversationId(name), message(name, number, 20_000))
+            for name in names:
+                tasks.start_soon(log.erase, await log.claim(ConversationId(name)))
+            for _ in range(3):
+                await anyio.lowlevel.checkpoint()  # they begin
+    assert found(tmp_path, *names) == Counter()
+
+
+@pytest.mark.parametrize("damage", ["kind = 'of a newer version'", "data = '{'"])
+async def test_a_conversation_with_an_event_that_cannot_be_understood_can_be_erased(
+    path: Path, tmp_path: Path, damage: str
+) -> None:
+    async with SQLiteLog(path) as log:
+        for number in range(2):
+            await log.receive(SHOP, message("quagga", number, 9))
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute(f"UPDATE event SET {damage} WHERE seq = 2")
+        await log.erase(await log.claim(SHOP))
+        assert not await log.conversations()
+        assert (await log.receive(SHOP, message("zebra", 0, 9))).seq == 1
+        again = await log.receive(SHOP, message("quagga", 1, 9))
+        assert again.is_new

@@ -13,10 +13,13 @@ from typing import Any
 import anyio
 import pytest
 
+from aicore.databases.sqlite_file import SQLiteFile
 from aicore.errors import Fenced, StoreBusy
 from aicore.log import SQLiteLog, owner
 from aicore.log.events import CLOSING, Event, MessageReceived, ReplySent, ToolStarted, TurnRetried
 from aicore.log.owner import Owner, this_process
+from aicore.log.sqlite_lease import Leases
+from aicore.log.sqlite_schema import SCHEMA
 from aicore.records import ConversationId
 
 SHOP = ConversationId("web:1")
@@ -221,6 +224,35 @@ async def test_a_clock_that_is_set_back_cannot_hold_a_conversation_for_hours(
                 await two.claim(SHOP)
         else:
             await two.claim(SHOP)
+
+
+async def test_a_conversation_at_rest_is_held_by_nobody_whatever_the_clock_says(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log.db"
+    clock = Clock()
+    async with SQLiteLog(path, clock=clock) as one, SQLiteLog(path, clock=clock) as two:
+        claim = await one.append(await one.claim(SHOP), 1, [ReplySent(text="x")])
+        clock.now_s -= 30
+        await two.release(await two.claim(SHOP))
+        claim = await one.claim(SHOP)
+        claim = await one.append(claim, 2, [ReplySent(text="y")])
+        await one.append(claim, 3, [TurnRetried()])  # with the claim that was at rest
+        with pytest.raises(StoreBusy):
+            await two.claim(SHOP)
+
+
+def test_only_what_is_held_is_given_back_in_the_end(tmp_path: Path) -> None:
+    with closing(SQLiteFile(tmp_path / "log.db", SCHEMA).open_writer()) as connection:
+        leases = Leases("main", lambda: 1)
+        for number in range(50):
+            claim = leases.claim(connection, ConversationId(f"web:{number}"))
+            if number % 10:
+                leases.advance(connection, claim, 1, is_at_rest=True)
+        statements: list[str] = []
+        connection.set_trace_callback(statements.append)
+        leases.release_all(connection)
+        assert len(statements) == 5
 
 
 def _other(**changes: object) -> Owner:
