@@ -138,8 +138,10 @@ def test_what_lies_beside_a_file_that_is_gone_or_damaged_does_not_come_into_the_
         back_up(SQLiteFile(tmp_path / "b.db", SCHEMA), target.path)
     check_sound(target)
     assert rows(target.path) == 1
-    [kept] = tmp_path.glob("new.db.*.replaced-wal")
-    assert kept.read_bytes() == wal
+    assert not list(tmp_path.glob("new.db-*"))
+    if there == "nothing":  # else it went into the damaged file, as SQLite does
+        [kept] = tmp_path.glob("new.db.*.replaced-wal")
+        assert kept.read_bytes() == wal
 
 
 def test_a_file_of_a_newer_version_that_somebody_has_open_is_not_replaced(
@@ -165,10 +167,9 @@ def test_what_is_replaced_several_times_in_a_second_is_kept_each_time(
         with closing(file.open_writer()) as connection:
             connection.execute("UPDATE conversation SET born_ms = ?", (number,))
         kept.append(put_back(file, tmp_path / "b.db", holds=HOLDS, replaces=True))
-    births = [
-        ask(SQLiteFile(one, SCHEMA), "SELECT born_ms FROM conversation") for one in kept if one
-    ]
-    assert births == [[(number,)] for number in range(5)]
+    query = "SELECT born_ms FROM conversation"
+    births = [ask(SQLiteFile(one, SCHEMA), query)[0][0] for one in kept if one is not None]
+    assert births == list(range(5))
 
 
 def test_what_a_killed_process_left_half_written_goes_with_the_next_backup(

@@ -203,9 +203,9 @@ def _kept_name(path: Path) -> Path:
 
 
 def _is_open(path: Path) -> bool:
-    """Whether anybody has a file open as a database. Changes nothing.
+    """Whether anybody has a file open as a database.
 
-    In write-ahead mode every connection keeps a shared lock, and this asks for the exclusive one:
+    If nobody has, its write-ahead log goes into it, as whenever SQLite closes one. In write-ahead mode every connection keeps a shared lock, and this asks for the exclusive one:
     https://www.sqlite.org/pragma.html#pragma_locking_mode. Raises: StoreError when it cannot be
     asked.
     """
