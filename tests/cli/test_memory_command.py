@@ -193,7 +193,7 @@ def test_of_one_who_is_forgotten_no_byte_is_left(shop: Path) -> None:
     assert b"quist" in left
     assert aicore(shop, "list").stdout.split()[0] == str(BOB)
     again = aicore(shop, "forget", "--subject", str(ANN), "--yes")
-    assert again.returncode == 0
+    assert again.returncode == 1
 
 
 def test_what_staff_said_to_one_who_is_forgotten_goes_too(shop: Path) -> None:
@@ -211,6 +211,13 @@ def test_it_asks_before_it_forgets_somebody(shop: Path, answer: str, is_gone: bo
 
     assert done.returncode == (0 if is_gone else 1)
     assert (b"ylophagous" not in all_bytes(shop)) is is_gone
+
+
+def test_a_name_that_nobody_has_is_no_success(shop: Path) -> None:
+    done = aicore(shop, "forget", "--subject", "customer:anne", "--yes")
+
+    assert done.returncode == 1
+    assert "customer:anne" in done.stdout
 
 
 async def test_an_agent_that_runs_meanwhile_does_not_write_it_back(shop: Path) -> None:

@@ -144,6 +144,12 @@ class _Desk:
             self._say("Nothing was deleted.")
             return 1
         forgotten = await self._memory.forget_all(subject, self._log)
+        if not (forgotten.entries or forgotten.conversations or forgotten.held):
+            self._say(
+                f"Nothing is remembered of {subject}, and nobody of that name has spoken. "
+                "`aicore memory list` names everybody."
+            )
+            return 1
         self._say(
             f"Deleted of {subject}: {forgotten.entries} entries of the memory (facts, episodes, "
             f"their words and vectors) and {forgotten.conversations} conversations of the log "

@@ -1,18 +1,19 @@
-"""Deletes the conversations of somebody from the log."""
+"""Finds the conversations of somebody in the log, and deletes them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import anyio
 
 from aicore.errors import Fenced, StoreBusy
-from aicore.log.events import MessageReceived
+from aicore.log.events import Event, MessageReceived
 from aicore.log.port import EventLog
+from aicore.memory.episodes import utterances
 from aicore.records import ConversationId
 
-__all__ = ["Forgotten", "erase_conversations"]
+__all__ = ["Forgotten", "Spoken", "erase_conversation", "spoken_by"]
 
 _PAGE = 500
 _PAUSES_S = (0.05, 0.1, 0.2, 0.4)
@@ -31,46 +32,57 @@ class Forgotten:
     held: Sequence[ConversationId]
 
 
-async def erase_conversations(
-    log: EventLog, subject: str
-) -> tuple[set[ConversationId], list[ConversationId], set[str]]:
-    """Delete every conversation in which somebody spoke, with all that was said in it.
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A conversation that is somebody's, and what others said in it.
 
-    Those of customers in which staff spoke as well are theirs, not the staff's.
-    Returns those deleted, those that somebody holds, and who else spoke in the deleted ones.
-    Reads the whole log. Raises: StoreBusy, StoreError.
+    `others` has by subject the ids under which that is forgotten, learned or not.
     """
-    erased: set[ConversationId] = set()
-    held: list[ConversationId] = []
-    others: set[str] = set()
+
+    conversation: ConversationId
+    others: Mapping[str, Sequence[str]]
+
+
+async def spoken_by(log: EventLog, subject: str) -> Sequence[Spoken]:
+    """Every conversation in which somebody spoke.
+
+    Those of customers in which staff spoke as well are theirs, not the staff's. Reads the whole
+    log. Raises: StoreBusy, StoreError.
+    """
+    found: list[Spoken] = []
     after: ConversationId | None = None
     while page := await log.conversations(after, _PAGE):
         for stored in page:
             after = stored.conversation
-            speakers = await _speakers(log, after)
+            events = await log.read(after)
+            speakers = _speakers(events)
             is_theirs = subject.startswith("customer:") or len(speakers) == 1
-            if subject not in speakers or not is_theirs:
-                continue
-            if await _erase(log, after):
-                erased.add(after)
-                others |= speakers - {subject}
-            else:
-                held.append(after)
-    return erased, held, others
+            if subject in speakers and is_theirs:
+                found.append(Spoken(after, _said_by_others(after, events, subject)))
+    return found
 
 
-async def _speakers(log: EventLog, conversation: ConversationId) -> set[str]:
+def _speakers(events: Sequence[Event]) -> set[str]:
     return {
-        str(event.body.principal)
-        for event in await log.read(conversation)
-        if isinstance(event.body, MessageReceived)
+        str(event.body.principal) for event in events if isinstance(event.body, MessageReceived)
     }
 
 
-async def _erase(log: EventLog, conversation: ConversationId) -> bool:
+def _said_by_others(
+    conversation: ConversationId, events: Sequence[Event], subject: str
+) -> Mapping[str, Sequence[str]]:
+    said: dict[str, list[str]] = {}
+    for one in utterances(events):
+        if one.subject != subject:
+            said.setdefault(one.subject, []).append(one.id_in(conversation))
+    return said
+
+
+async def erase_conversation(log: EventLog, conversation: ConversationId) -> bool:
     """Delete one conversation. False when a turn of another process is under way in it.
 
     An agent that starts claims conversations for a moment, so one claim is not enough.
+    Raises: StoreBusy, StoreError.
     """
     for pause_s in (*_PAUSES_S, None):
         try:

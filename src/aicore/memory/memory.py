@@ -16,7 +16,7 @@ from aicore.errors import AicoreError, ConfigError, CustomerError, NotOpenError,
 from aicore.log.port import EventLog
 from aicore.memory.candidates import simplified
 from aicore.memory.episodes import subject_of
-from aicore.memory.erasing import Forgotten, erase_conversations
+from aicore.memory.erasing import Forgotten, Spoken, erase_conversation, spoken_by
 from aicore.memory.extraction import Extraction, RuleExtraction
 from aicore.memory.facts import correct
 from aicore.memory.forgetting import forget_entries, says_again
@@ -313,20 +313,35 @@ class Memory:
         """Delete somebody for good: all that is remembered, and every conversation they spoke in.
 
         Conversations that another process has under way stay; see `Forgotten.held`. Do it again
-        when they are at rest: what is in them is learned again meanwhile.
+        when they are at rest: what is in them is learned again meanwhile. Do it again as well
+        after an error or a crash: what is left is found again from the log, deleted last.
         Raises: ConfigError for KNOWLEDGE, or the log of another business; StoreBusy, StoreError.
         """
         if subject == KNOWLEDGE:
             raise ConfigError("What the business knows comes from its documents: change those.")
         self.check_log(log)
-        erased, held, others = await erase_conversations(log, subject)
-        # After the log: what is still being learned from it finds it gone, and takes itself back.
-        entries = await self._places.erase(Namespace(self.business, subject))
-        for other in sorted(others):
-            ids = [one.id for one in await self.entries(other) if one.source.conversation in erased]
-            if ids:
-                entries += await self._places.forget(Namespace(self.business, other), ids)
-        return Forgotten(subject, entries, len(erased), tuple(held))
+        spoken = await spoken_by(log, subject)
+        # Not after the log: only that tells, after a crash, what others' memories hold of it.
+        entries = await self._forget_said(subject, spoken)
+        theirs = [one.conversation for one in spoken]
+        held = [one for one in theirs if not await erase_conversation(log, one)]
+        # What was learned meanwhile. What still is being learned finds its conversation gone.
+        entries += await self._forget_said(subject, spoken)
+        return Forgotten(subject, entries, len(spoken) - len(held), tuple(held))
+
+    async def _forget_said(self, subject: str, spoken: Sequence[Spoken]) -> int:
+        """Delete a memory, and what others remember of these conversations, for good."""
+        gone: dict[str, set[str]] = {}
+        for one in spoken:
+            for other, ids in one.others.items():
+                gone.setdefault(other, set()).update(ids)
+        conversations = {one.conversation for one in spoken}
+        count = 0
+        for other, said in sorted(gone.items()):
+            entries = await self.entries(other)
+            learned = {one.id for one in entries if one.source.conversation in conversations}
+            count += await self._places.forget(Namespace(self.business, other), said | learned)
+        return count + await self._places.erase(Namespace(self.business, subject))
 
 
 def _without(found: Sequence[Found], text: str) -> list[Found]:

@@ -31,8 +31,16 @@ _KINDS = frozenset({"name", "phone", "email", "address", "birthday", "diet", "wo
 _KINDS |= {"preference", "allergy", "health", "child", "pet", "appointment", "hobby", "vehicle"}
 _KINDS |= {"plan"}
 # What a preference may be about though its message does not say so.
-_PREFERENCES = ("contact", "day", "delivery", "form of address", "language", "payment", "staff")
-_PREFERENCES += ("time of day",)
+_PREFERENCES = (
+    "contact",
+    "day",
+    "delivery",
+    "form of address",
+    "language",
+    "payment",
+    "staff",
+    "time of day",
+)
 _SENSITIVE_KINDS = frozenset({"allergy", "health"})
 _INSTRUCTIONS = """\
 You take notes. You are given messages that people wrote to a business, as JSON. Give what each
