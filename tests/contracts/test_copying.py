@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import random
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import anyio
 import pytest
 
-from aicore.errors import StoreError
-from aicore.log import EventLog, MemoryLog, SQLiteLog
+from aicore.databases import sqlite_file
+from aicore.errors import StoreBusy, StoreError
+from aicore.log import EventLog, MemoryLog, SQLiteLog, copying
 from aicore.log.copying import check_log, copy_log
 from aicore.log.events import (
     ApprovalRequested,
@@ -165,3 +170,97 @@ async def test_a_live_source_is_copied_as_far_as_it_came(make_log: MakeLog) -> N
             await copy_log(log, copy)
         await copy_log(log, copy)
         await assert_same(log, copy)
+
+
+async def test_what_was_erased_since_the_last_copy_is_named_and_erased_when_told(
+    make_log: MakeLog,
+) -> None:
+    gone, begun_again = ConversationId("web:1"), ConversationId("web:2")
+    async with MemoryLog() as source, make_log() as target:
+        for number in range(5):
+            await talk(source, number)
+        await copy_log(source, target)
+        before = await target.conversations()
+        for conversation in (gone, begun_again):
+            await source.erase(await source.claim(conversation))
+        await source.receive(begun_again, said("new", "m2"))
+        await source.receive(ConversationId("web:3"), said("more"))
+        for erased in ((), (gone,), (begun_again, "web:3")):
+            with pytest.raises(StoreError, match=r"web:[12]"):
+                await copy_log(source, target, erased=erased)
+            assert await target.conversations() == before
+        copied = await copy_log(source, target, erased=(gone, begun_again, "web:0"))
+        assert (copied.conversations, copied.events) == (4, 2)
+        await assert_same(source, target)
+
+
+async def test_an_erasure_while_it_is_copied_is_no_fault(make_log: MakeLog) -> None:
+    told: list[str] = []
+    async with make_log() as log:
+        for steps in range(0, 60, 4):
+            for number in range(7):
+                await log.receive(ConversationId(f"web:{number}"), said("x", f"{steps}-{number}"))
+            async with MemoryLog() as copy, anyio.create_task_group() as tasks:
+                tasks.start_soon(_erase_after, log, steps)
+                try:
+                    await copy_log(log, copy, claims=False)
+                except StoreError as error:
+                    told.append(str(error))  # it was copied, and erased before it was compared
+            assert (await check_log(log)).faulty == []
+    assert all("web:3" in one for one in told)
+
+
+async def _erase_after(log: EventLog, steps: int) -> None:
+    for _ in range(steps):
+        await anyio.lowlevel.checkpoint()
+    await log.erase(await log.claim(ConversationId("web:3")))
+
+
+async def test_a_target_out_of_reach_is_waited_for_and_not_taken_for_a_conversation_in_use(
+    make_log: MakeLog,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(sqlite_file, "_BUSY_S", 0.02)
+    monkeypatch.setattr(copying, "_PAUSES_S", (0.01,) * 3)
+    caplog.set_level(logging.INFO, "aicore.log.copying")
+    path = tmp_path / "copy.db"
+    async with make_log() as log, SQLiteLog(path) as copy:
+        for number in range(20):
+            await talk(log, number)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreBusy):
+                await copy_log(log, copy)
+            assert not await copy.conversations()
+            monkeypatch.setattr(copying, "_PAUSES_S", (0.01,) * 1000)
+            caplog.clear()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(copy_log, log, copy)
+                while not caplog.records:
+                    await anyio.lowlevel.checkpoint()
+                other.execute("ROLLBACK")
+        assert {record.getMessage().split()[0] for record in caplog.records} == {"store_busy"}
+        await assert_same(log, copy)
+
+
+async def test_a_sound_log_in_use_is_never_told_to_be_faulty(make_log: MakeLog) -> None:
+    async with make_log() as log:
+
+        async def work(me: int) -> None:
+            for number in itertools.count():
+                conversation = ConversationId(f"web:{me}:{number % 5}")
+                received = await log.receive(conversation, said("x", f"{me}-{number}"))
+                claim = await log.claim(conversation)
+                await anyio.lowlevel.checkpoint()
+                await log.append(claim, received.seq, [ReplySent(text="hi")])
+                if number % 7 == 0:
+                    await log.erase(await log.claim(conversation))
+
+        async with anyio.create_task_group() as tasks:
+            for me in range(3):
+                tasks.start_soon(work, me)
+            for _ in range(10):
+                assert (await check_log(log)).faulty == []
+            tasks.cancel_scope.cancel()

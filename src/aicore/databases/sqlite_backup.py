@@ -205,9 +205,9 @@ def _kept_name(path: Path) -> Path:
 def _is_open(path: Path) -> bool:
     """Whether anybody has a file open as a database.
 
-    If nobody has, its write-ahead log goes into it, as whenever SQLite closes one. In write-ahead mode every connection keeps a shared lock, and this asks for the exclusive one:
-    https://www.sqlite.org/pragma.html#pragma_locking_mode. Raises: StoreError when it cannot be
-    asked.
+    In write-ahead mode every connection keeps a shared lock, and this asks for the exclusive one:
+    https://www.sqlite.org/pragma.html#pragma_locking_mode. If nobody has it open, its write-ahead
+    log goes into it, as whenever SQLite closes a file. Raises: StoreError when it cannot be asked.
     """
     try:
         with contextlib.closing(sqlite3.connect(path)) as connection:
