@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from subprocess import Popen
 from typing import Any
 
@@ -22,6 +23,11 @@ SHOP = ConversationId("web:1")
 def url(postgres: Any) -> str:
     made: str = postgres.new_database()
     return made
+
+
+def name_of(url: str) -> str:
+    """The database's name, from its url."""
+    return url.split("@/")[1].split("?")[0]
 
 
 async def lines_of(process: Popen[str]) -> list[list[Any]]:
@@ -200,3 +206,35 @@ async def test_an_owner_that_cannot_be_asked_counts_as_alive_until_its_lease_end
             await log.claim(SHOP)
         shift_leases(postgres, url, 121)
         await log.claim(SHOP)
+
+
+async def test_a_holder_of_another_boot_is_another_machine_of_the_same_name(
+    postgres: Any, url: str, say: Any
+) -> None:
+    other = replace(this_process(), boot="11111111-2222-3333-4444-555555555555", pid=4711)
+    async with PostgresLog(url) as log, PostgresLog(url) as second:
+        await log.receive(SHOP, say())
+        await log.claim(SHOP)
+        postgres.execute(
+            "UPDATE aicore_log.conversation SET owner = %s", str(other), database=name_of(url)
+        )
+        with pytest.raises(StoreBusy):
+            await second.claim(SHOP)
+
+
+async def test_a_forked_process_is_another_owner(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that loads its program first and forks then: one log object in two processes."""
+    log = PostgresLog(url)
+    async with log:
+        pass
+    mine = log._owner
+    monkeypatch.setattr("aicore.log.postgres.os.getpid", lambda: 4711)
+    async with log:
+        assert log._owner != mine
+
+
+async def test_a_log_remembers_no_conversation_that_is_at_rest(url: str, say: Any) -> None:
+    async with PostgresLog(url) as log:
+        await log.receive(SHOP, say())
+        await log.append(await log.claim(SHOP), 1, [ReplySent(text="x")])
+        assert not log._held

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from aicore.log.events import MessageReceived, ReplySent
 from aicore.log.redis import RedisLog
 from aicore.records import ConversationId, Principal
 
+SHOP = ConversationId("web:1")
 OTHER = ConversationId("web:2")
 SECRETS = ("+4915550101", "wamid-zanzibar", "xylophone", "quagmire")
 GONE = ConversationId(SECRETS[0])
@@ -30,10 +32,10 @@ def traces(folder: Path, words: tuple[str, ...] = SECRETS) -> set[str]:
     return {word for word in words if any(word.encode() in text for text in texts)}
 
 
-async def until_gone(folder: Path) -> None:
+async def until_gone(folder: Path, words: tuple[str, ...] = SECRETS) -> None:
     """The server unlinks its old files in a thread of its own, a moment after it is done."""
     with anyio.move_on_after(5):
-        while await asyncio.to_thread(traces, folder):
+        while await asyncio.to_thread(traces, folder, words):
             pass
 
 
@@ -167,3 +169,53 @@ async def test_a_server_that_takes_too_long_is_told_of(
             await log.erase(await log.claim(GONE))
         assert busy.value.retry_after_s is not None
         assert not await log.read(GONE)
+
+
+async def test_a_conversation_that_lost_events_can_be_erased(valkey: Any, say: Say) -> None:
+    with valkey.start() as server:
+        async with RedisLog(server.url) as log:
+            for _ in range(3):
+                await log.receive(SHOP, say())
+            server.ask("RPOP", "aicore:{log:main}:events:web:1")
+            with anyio.fail_after(10):
+                await log.erase(await log.claim(SHOP))
+            assert not await log.conversations()
+
+
+async def test_a_conversation_with_an_event_of_a_newer_version_can_be_erased(
+    valkey: Any, say: Say
+) -> None:
+    with valkey.start() as server:
+        async with RedisLog(server.url) as log:
+            await log.receive(SHOP, say("x", message_id="m1"))
+            server.ask("RPUSH", "aicore:{log:main}:events:web:1", "12345678 1 1 newer_kind {}")
+            await log.erase(await log.claim(SHOP))
+            assert (await log.receive(SHOP, say("x", message_id="m1"))).is_new
+
+
+async def test_an_erasure_that_is_cancelled_is_finished(valkey: Any, say: Say) -> None:
+    with valkey.start() as server:
+        async with RedisLog(server.url) as log:
+            await log.receive(SHOP, say("a unique-word-in-it"))
+            claim = await log.claim(SHOP)
+            await log.receive(OTHER, say("stays"))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(log.erase, claim)
+                while SHOP in [one.conversation for one in await log.conversations()]:
+                    await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+        await until_gone(server.folder, ("unique-word-in-it",))
+        assert not traces(server.folder, ("unique-word-in-it",))
+
+
+async def test_erasures_wait_for_a_snapshot_that_is_written(valkey: Any, say: Say) -> None:
+    with valkey.start(save=["3600", "1"]) as server:
+        async with RedisLog(server.url) as log, RedisLog(server.url) as other:
+            for number in range(12):
+                conversation = ConversationId(f"web:{number}")
+                await log.receive(conversation, say("y" * 1000))
+            async with anyio.create_task_group() as tasks:
+                for number, one in zip(range(12), itertools.cycle((log, other)), strict=False):
+                    claim = await one.claim(ConversationId(f"web:{number}"))
+                    tasks.start_soon(one.erase, claim)
+            assert not await log.conversations()

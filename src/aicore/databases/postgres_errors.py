@@ -18,6 +18,12 @@ from aicore.errors import (
 __all__ = ["MayRetry", "describe", "translate", "translated"]
 
 
+_MALFORMED = (
+    "That is no PostgreSQL url. Write postgresql://user:password@host:5432/database, with special "
+    "characters of the password percent-encoded: / as %2F, @ as %40."
+)
+
+
 class MayRetry(Exception):  # never leaves the databases' modules
     """Another writer won: nothing was written, and the same again may work at once."""
 
@@ -38,10 +44,12 @@ def describe(url: str) -> str:
         parts: dict[str, Any] = conninfo_to_dict(url)
     except ProgrammingError:
         # libpq's message may quote the password.
-        raise ConfigError(
-            "That is no PostgreSQL url. Write postgresql://user:password@host:5432/database, with "
-            "special characters of the password percent-encoded."
-        ) from None
+        raise ConfigError(_MALFORMED) from None
+    ports = str(parts.get("port") or "0").split(",")
+    if not all(one.isdecimal() for one in ports) or any(
+        "@" in str(parts.get(name) or "") for name in ("host", "dbname")
+    ):
+        raise ConfigError(_MALFORMED)  # a part of the password may be in these
     place = parts.get("host") or parts.get("hostaddr") or parts.get("service") or "this machine"
     port = f":{parts['port']}" if parts.get("port") else ""
     name = parts.get("dbname")

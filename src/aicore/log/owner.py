@@ -67,6 +67,14 @@ class Owner:
         is_zombie, started = stat
         return is_zombie or started != self.started
 
+    def is_dead_here(self) -> bool:
+        """Tell whether it was a process of this very run of this machine, and has ended.
+
+        For stores that several machines share: these may have the same name, so another boot
+        may well be another machine that lives.
+        """
+        return bool(self.boot) and self.boot == _boot() and self.is_dead()
+
 
 def this_process() -> Owner:
     """A new owner: this process, with an instance id of its own."""

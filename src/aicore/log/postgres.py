@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -58,7 +59,8 @@ class PostgresLog:
         self._database = Postgres(url, SCHEMA)
         self._listener = Listener(self._database, business, self._event)
         self._history = History(self._database, business, self._event)
-        self._owner = str(this_process())
+        self._process: Owner | None = None
+        self._owner = ""
         self._held: set[ConversationId] = set()
         self._entering = anyio.Lock()
         self._entered = 0
@@ -133,6 +135,8 @@ class PostgresLog:
             return at_ms
 
         at_ms = await self._database.run(work)
+        if is_open is False:
+            self._held.discard(claim.conversation)
         added = [Event(seq, turn, at_ms, body) for seq, body in enumerate(bodies, claim.head + 1)]
         self._listener.publish_own(claim.conversation, claim.born_ms, added)
         return replace(claim, head=claim.head + len(bodies))
@@ -191,8 +195,16 @@ class PostgresLog:
         async with self._entering:
             if not self._entered:
                 await self._database.open()
+                self._own()
             self._entered += 1
         return self
+
+    def _own(self) -> None:
+        """Be the same owner as before, unless this process was forked since."""
+        if self._process is None or self._process.pid != os.getpid():
+            self._process = this_process()
+            self._owner = str(self._process)
+            self._held.clear()
 
     async def __aexit__(
         self,
@@ -234,7 +246,7 @@ class PostgresLog:
             return None  # given back meanwhile
         [(text, left_s)] = rows
         owner = Owner.parse(text)
-        if owner is not None and owner.is_dead():
+        if owner is not None and owner.is_dead_here():
             return str(text)
         process = f"Process {owner.pid} on {owner.host}" if owner else "Another process"
         raise StoreBusy(

@@ -63,12 +63,8 @@ _LOCK_HELD = """
     SELECT true FROM conversation
     WHERE business = %s AND id = %s AND epoch = %s AND born_ms = %s FOR UPDATE
 """
-_ERASE_INBOUND = """
-    DELETE FROM inbound USING unnest(%s::text[], %s::text[]) AS m (channel, message_id)
-    WHERE inbound.business = %s
-        AND inbound.channel = m.channel AND inbound.message_id = m.message_id
-"""
 _ERASE = (
+    "DELETE FROM inbound WHERE business = %s AND conversation = %s",
     "DELETE FROM open_turn WHERE business = %s AND conversation = %s",
     "DELETE FROM event WHERE business = %s AND conversation = %s",
     "DELETE FROM conversation WHERE business = %s AND id = %s",
@@ -123,10 +119,6 @@ class History:
             held = await fetch(connection, _LOCK_HELD, (*place, claim.epoch, claim.born_ms))
             if not held:
                 raise Fenced("Another worker has claimed this conversation, or it was erased.")
-            messages = list(inbound_of(await self._read(connection, place, 0)))
-            channels = [to_key(channel) for channel, _, _ in messages]
-            ids = [to_key(message_id) for _, message_id, _ in messages]
-            await fetch(connection, _ERASE_INBOUND, (channels, ids, self._key))
             for statement in _ERASE:
                 await fetch(connection, statement, place)
             await fetch(connection, _REMEMBER, (self._key, claim.born_ms))

@@ -23,7 +23,6 @@ _LOG = logging.getLogger(__name__)
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _SILENCE_S = 30.0
-_MAX_KNOWN = 10_000
 
 _NOW = "SELECT pg_current_snapshot()::text"
 _RANGE = """
@@ -76,6 +75,8 @@ class Listener(Fanout):
         self._told: dict[_Key, int] = {}
         self._waiting: dict[_Key, list[Event]] = {}
         self._snapshot: str | None = None
+        self._quiet_since: str | None = None
+        self._told_before: dict[_Key, int] = {}
         self._tried = anyio.Event()
 
     def begin(self) -> None:
@@ -141,13 +142,16 @@ class Listener(Fanout):
     async def _begin(self, connection: Connection) -> None:
         """Listen, then hand on what came since the last connection was lost."""
         await fetch(connection, f"LISTEN {channel_of(self._business)}")
+        # Before looking: what is committed meanwhile would be in a later one, and its
+        # notification is lost if this connection breaks as well.
+        [(snapshot,)] = await fetch(connection, _NOW)
         if self._snapshot is not None:
             values = {"business": self._business, "old": self._snapshot}
             for key, born_ms, head, unseen in await fetch(connection, _MOVED_SINCE, values):
                 conversation = ConversationId(from_key(key))
                 first = self._told.get((conversation, born_ms), (unseen or head + 1) - 1) + 1
                 await self._read(connection, (conversation, born_ms), first, head)
-        [(self._snapshot,)] = await fetch(connection, _NOW)
+        self._snapshot = snapshot
         self._tried.set()
 
     async def _next(self, connection: Connection) -> None:
@@ -161,11 +165,22 @@ class Listener(Fanout):
             key = (ConversationId(from_key(id_key)), int(born_ms))
             told = self._told.get(key, int(first) - 1)
             await self._read(connection, key, told + 1, int(last))
-        if not arrived:
-            await fetch(connection, _NOW)  # is it still there?
-        if len(self._told) > _MAX_KNOWN:
-            self._told = dict(list(self._told.items())[_MAX_KNOWN // 2 :])
-            [(self._snapshot,)] = await fetch(connection, _NOW)
+        if arrived:
+            self._quiet_since = None
+        else:
+            await self._be_quiet(connection)
+
+    async def _be_quiet(self, connection: Connection) -> None:
+        """Ask whether the server is still there, and drop what need not be known any more.
+
+        Nothing has arrived since the last time, so all that was committed before it was told.
+        """
+        if self._quiet_since is not None:
+            self._snapshot = self._quiet_since
+            before = self._told_before
+            self._told = {key: last for key, last in self._told.items() if before.get(key) != last}
+        self._told_before = dict(self._told)
+        [(self._quiet_since,)] = await fetch(connection, _NOW)
 
     async def _read(self, connection: Connection, key: _Key, first: int, last: int) -> None:
         if first > last:
@@ -200,3 +215,5 @@ class Listener(Fanout):
         self._told.clear()
         self._waiting.clear()
         self._snapshot = None
+        self._quiet_since = None
+        self._told_before.clear()

@@ -225,17 +225,23 @@ class RedisLog:
                 self._keys.conversations,
                 self._keys.news,
             )
-            while True:
-                events = await self._read(opened.server, conversation, 1)
-                fields = [_inbound_field(*place[:2]) for place in inbound_of(events)]
-                values = (conversation, claim.epoch, claim.born_ms, len(events))
-                try:
-                    await opened.run(scripts.ERASE, keys, *values, *fields)
-                except HeadMoved:
-                    continue  # a message came in between; its id goes too
-                break
-            opened.held.discard(conversation)
-            await rewrite_files(opened.server, opened.files)
+            with anyio.CancelScope(shield=True):  # half of it could not be repeated
+                await self._erase(opened, claim, keys)
+                opened.held.discard(conversation)
+                await rewrite_files(opened.server, opened.files)
+
+    async def _erase(self, opened: _Open, claim: Claim, keys: Sequence[str]) -> None:
+        conversation = claim.conversation
+        while True:
+            events = self._keys.events(conversation)
+            entries = await opened.server.ask("LRANGE", events, 0, -1)
+            fields = [field for entry in entries if (field := _inbound_field_of(entry))]
+            values = (conversation, claim.epoch, claim.born_ms, len(entries))
+            try:
+                await opened.run(scripts.ERASE, keys, *values, *fields)
+            except HeadMoved:
+                continue  # a message came in between; its id goes too
+            return
 
     async def __aenter__(self) -> Self:
         async with self._entering:
@@ -352,14 +358,9 @@ class _Open:
         return answer
 
     def knows_dead(self, holder: str) -> bool:
-        """Tell whether a holder is a process of this machine, and has ended.
-
-        Other machines on the same server may have the same name; what counts is the boot.
-        """
+        """Tell whether a holder is a process of this machine, and has ended."""
         owner = Owner.parse(holder)
-        if owner is None or not owner.boot or owner.boot != self._process.boot:
-            return False
-        return owner.is_dead()
+        return owner is not None and owner.is_dead_here()
 
     async def stop(self) -> None:
         """Let calls end, give back the leases, and close the connections."""
@@ -439,6 +440,21 @@ def _mark() -> str:
 
 def _inbound_field(channel: str, message_id: str | None) -> str:
     return "" if message_id is None else f"{len(channel)}:{channel}{message_id}"
+
+
+def _inbound_field_of(entry: bytes) -> str:
+    """The field of a stored message, as in `_inbound_field`; "" for anything else.
+
+    Of an entry that this version cannot understand the conversation can be erased all the same.
+    """
+    try:
+        _, _, _, kind, data = entry.decode().split(" ", 4)
+        body = decode(kind, data)
+    except (ArithmeticError, KeyError, TypeError, ValueError):
+        return ""
+    if not isinstance(body, MessageReceived):
+        return ""
+    return _inbound_field(body.channel, body.message_id)
 
 
 def _is_open(bodies: Sequence[Body]) -> str:

@@ -68,7 +68,7 @@ async def _is_begun(server: RedisServer, command: str) -> bool:
     try:
         await server.ask(command)
     except StoreError as exc:
-        if "in progress" in str(exc):
+        if "in progress" in str(exc) or "child process" in str(exc):
             return False
         raise
     return True

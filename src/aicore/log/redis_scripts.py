@@ -172,7 +172,8 @@ ARGV again, conversation, inbound field or "", mark, at_ms or "", kind, data.
 Gives "done", seq, is_new, and the number of its news or 0.
 """
 
-CLAIM = _script("""
+CLAIM = _script(
+    """
 local holder = redis.call('GET', KEYS[3])
 if holder and holder ~= ARGV[3] and holder ~= ARGV[4] then
   return {'held', holder, redis.call('PTTL', KEYS[3])}
@@ -184,7 +185,10 @@ redis.call('HSET', KEYS[2], 'epoch', integer(epoch), 'born_ms', born_ms)
 redis.call('SET', KEYS[3], ARGV[3], 'PX', ARGV[5])
 if not row[2] then redis.call('ZADD', KEYS[4], 0, ARGV[2]) end
 return {'done', epoch, tonumber(row[3] or 0), tonumber(born_ms)}
-""")
+""",
+    # Whoever erases must claim first, and that frees memory.
+    flags="allow-oom",
+)
 """KEYS log, conversation, holder, conversations.
 
 ARGV again, conversation, owner, an owner that is dead or "", lease in ms, at_ms or "".
@@ -303,7 +307,7 @@ local again, conversation = ARGV[1] == '1', ARGV[2]
 local row = redis.call('HMGET', KEYS[2], 'epoch', 'born_ms', 'head')
 if again and row[2] ~= ARGV[4] then return {'done'} end
 if row[1] ~= ARGV[3] or row[2] ~= ARGV[4] then return {'fenced'} end
-if (row[3] or '0') ~= ARGV[5] then return {'moved'} end
+if redis.call('LLEN', KEYS[3]) ~= tonumber(ARGV[5]) then return {'moved'} end
 for place = 6, #ARGV do redis.call('HDEL', KEYS[5], ARGV[place]) end
 for _, member in ipairs(redis.call('SMEMBERS', KEYS[6])) do
   local space = string.find(member, ' ', 1, true)

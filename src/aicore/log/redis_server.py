@@ -61,6 +61,13 @@ def split_url(url: str) -> tuple[str, str, bool]:
     if scheme is None:
         known = ", ".join(f"{name}://" for name in _SCHEMES)
         raise ConfigError(f"The url of a log on Redis begins with one of {known}.")
+    database = parts.path.removeprefix("/")
+    if scheme != "unix" and database and not database.isdecimal():
+        # A password with a bare "/" ends up here, so it is not quoted.
+        raise ConfigError(
+            "The url of a log on Redis ends in the number of a database: redis://HOST:PORT/0. "
+            "Write special characters of a password percent-encoded, / as %2F and @ as %40."
+        )
     options = dict(parse_qsl(parts.query))
     durability = options.pop("durability", "checked")
     if durability not in ("checked", "asserted"):
@@ -68,7 +75,7 @@ def split_url(url: str) -> tuple[str, str, bool]:
     unknown = [name for name in options if name not in _OPTIONS and not name.startswith("ssl_")]
     if unknown:
         raise ConfigError(
-            f"The url of a log on Redis has an option that it cannot have: {unknown[0]}. "
+            "The url of a log on Redis has an option that it cannot have. "
             f"Known are durability, {', '.join(_OPTIONS)} and those that begin with ssl_."
         )
     place = parts.path if scheme == "unix" else f"{parts.hostname or 'localhost'}:{port}"
