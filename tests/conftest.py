@@ -5,13 +5,14 @@ This file imports nothing of ours, so that a broken package fails its tests and 
 """
 
 import importlib.util
+import io
 import ipaddress
 import os
 import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,35 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def repository() -> Path:
     """The root of the checkout."""
     return Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command of ours ended, and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def aicore_here() -> Callable[..., Done]:
+    """Run `aicore` in this process and a folder: a program of its own takes a second to start."""
+
+    def run(folder: Path, *words: str) -> Done:
+        from aicore.cli import main
+
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            chdir(folder),
+            redirect_stdout(out),
+            redirect_stderr(err),
+            pytest.raises(SystemExit) as end,
+        ):
+            main(words)
+        return Done(int(end.value.code or 0), out.getvalue(), err.getvalue())
+
+    return run
 
 
 @dataclass(frozen=True)

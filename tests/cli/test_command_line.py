@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,16 +106,16 @@ def test_doctor_names_each_part_that_fails_and_exits_1(tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_doctor_plays_the_tests_of_a_flow_file(tmp_path: Path) -> None:
+def test_doctor_plays_the_tests_of_a_flow_file(tmp_path: Path, aicore_here: Any) -> None:
     written(tmp_path, "[provider]\nkind = 'flows'\nfile = 'ok.yaml'\n")
     right = FLOW + "    tests:\n      - {say: [hello], replies: [Hello]}\n"
     (tmp_path / "ok.yaml").write_text(right)
-    done = aicore(tmp_path, "doctor")
+    done = aicore_here(tmp_path, "doctor")
     assert done.returncode == 0, done.stdout
     assert "1 tests in" in done.stdout
 
     (tmp_path / "ok.yaml").write_text(right.replace("replies: [Hello]", "replies: [Goodbye]"))
-    done = aicore(tmp_path, "doctor")
+    done = aicore_here(tmp_path, "doctor")
     assert done.returncode == 1
     assert "FAIL  flows: test 1 of hello" in done.stdout
 
@@ -129,17 +130,20 @@ WORKS |= {"warnings": ["expires soon"], "is_test": True}
 BROKEN = {"server": "aicore-y", "backend": "vendor", "error": {"message": "Revoked.", "hint": None}}
 
 
-def doctor_with(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def asks(folder: Path, *command: str) -> None:
+    """Configure one server, which the doctor then asks."""
     words = ", ".join(json.dumps(word) for word in (sys.executable, *command))
     provider = "[provider]\nkind = 'flows'\nfile = 'ok.yaml'\n"
     written(folder, f"{provider}[servers.desk]\ncommand = [{words}]\n")
     (folder / "ok.yaml").write_text(FLOW)
-    return aicore(folder, "doctor")
 
 
-def test_doctor_lets_a_server_prove_its_connection(tmp_path: Path, repository: Path) -> None:
+def test_doctor_lets_a_server_prove_its_connection(
+    tmp_path: Path, repository: Path, aicore_here: Any
+) -> None:
     odd = str(repository / "tests/cli/connection_server.py")
-    done = doctor_with(tmp_path, odd, json.dumps({"connections": [WORKS]}))
+    asks(tmp_path, odd, json.dumps({"connections": [WORKS]}))
+    done = aicore_here(tmp_path, "doctor")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line for line in done.stdout.splitlines() if "desk: aicore-x" in line]
     assert len(lines) == 2
@@ -161,9 +165,10 @@ def test_doctor_lets_a_server_prove_its_connection(tmp_path: Path, repository: P
     ],
 )
 def test_doctor_fails_where_a_connection_is_not_proved(
-    tmp_path: Path, repository: Path, said: str
+    tmp_path: Path, repository: Path, aicore_here: Any, said: str
 ) -> None:
-    done = doctor_with(tmp_path, str(repository / "tests/cli/connection_server.py"), said)
+    asks(tmp_path, str(repository / "tests/cli/connection_server.py"), said)
+    done = aicore_here(tmp_path, "doctor")
     assert done.returncode == 1
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert "desk" in line
@@ -174,12 +179,15 @@ def test_doctor_fails_where_a_connection_is_not_proved(
 
 def test_doctor_asks_a_server_of_ours(tmp_path: Path, repository: Path) -> None:
     server = str(repository / "servers/aicore_servers/calendars.py")
-    done = doctor_with(tmp_path, server, "--data", str(tmp_path))
+    asks(tmp_path, server, "--data", str(tmp_path))
+    done = aicore(tmp_path, "doctor")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "desk: aicore-calendars on local" in done.stdout
 
 
-def test_doctor_gives_the_words_of_a_server_in_process_that_cannot_start(tmp_path: Path) -> None:
+def test_doctor_gives_the_words_of_a_server_in_process_that_cannot_start(
+    tmp_path: Path, aicore_here: Any
+) -> None:
     written(
         tmp_path,
         "[provider]\nkind = 'flows'\nfile = 'ok.yaml'\n[servers.crm]\n"
@@ -187,7 +195,7 @@ def test_doctor_gives_the_words_of_a_server_in_process_that_cannot_start(tmp_pat
         "args = ['--backend', 'hubspot', '--account', 'rev', '--data', 'data']\n",
     )
     (tmp_path / "ok.yaml").write_text(FLOW)
-    done = aicore(tmp_path, "doctor")
+    done = aicore_here(tmp_path, "doctor")
     assert done.returncode == 1
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert "BackendConfigError" not in line

@@ -1,7 +1,6 @@
 """`aicore connect`, from the question to what a server finds."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -120,7 +119,11 @@ def test_a_vendor_is_connected_and_a_revoked_credential_is_told(
 
 @pytest.mark.parametrize("vendor", WORKING)
 def test_the_doctor_proves_what_was_connected_until_it_is_revoked(
-    vendor: str, tmp_path: Path, sandbox: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+    vendor: str,
+    tmp_path: Path,
+    sandbox: Callable[[str], Any],
+    aicore_here: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """From the command to a server in a program of its own, which the doctor asks."""
     monkeypatch.delenv("AICORE_SECRETS")
@@ -138,7 +141,7 @@ def test_the_doctor_proves_what_was_connected_until_it_is_revoked(
         f"[provider]\nkind = 'flows'\nfile = 'desk.yaml'\n[servers.desk]\ncommand = {words}\n"
     )
     (tmp_path / "desk.yaml").write_text(FLOW)
-    done = doctor(tmp_path)
+    done = aicore_here(tmp_path, "doctor")
     assert done.returncode == 0, done.stdout + done.stderr
     for domain, backend in backends.items():
         assert f"desk: aicore-{domain} on {backend}: " in done.stdout
@@ -146,7 +149,7 @@ def test_the_doctor_proves_what_was_connected_until_it_is_revoked(
 
     revoked = given(tmp_path, REVOKED[vendor], url)
     assert main([vendor, "--from-file", revoked, "--anyway"], person=NOBODY) == 1
-    done = doctor(tmp_path)
+    done = aicore_here(tmp_path, "doctor")
     assert done.returncode == 1
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert len(failed) == len(backends)
@@ -168,17 +171,6 @@ flows:
     steps:
       - say: Hello.
 """
-
-
-def doctor(folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "aicore", "doctor"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
 
 
 def test_a_scope_that_is_missing_is_told(

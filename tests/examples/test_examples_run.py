@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,25 +51,37 @@ def test_the_demo_plays_a_conversation_and_says_where_to_look(tmp_path: Path) ->
     assert "Where to look" in done.stdout
 
 
-def test_the_demo_can_be_played_again_beside_the_first(tmp_path: Path) -> None:
-    for _ in range(2):
-        done = run(tmp_path, "aicore", "demo", "--script")
-        assert done.returncode == 0, done.stdout + done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["aicore-demo", "aicore-demo-2"]
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the demo was played."""
+    folder = tmp_path_factory.mktemp("first")
+    done = run(folder, "aicore", "demo", "--script")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
 
 
-def test_chat_goes_on_in_the_demos_folder(tmp_path: Path) -> None:
-    run(tmp_path, "aicore", "demo", "--script")
+@pytest.fixture
+def played(first: Path, tmp_path: Path) -> Path:
+    """The same of the test's own."""
+    return Path(shutil.copytree(first, tmp_path / "played"))
+
+
+def test_the_demo_can_be_played_again_beside_the_first(played: Path) -> None:
+    done = run(played, "aicore", "demo", "--script")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(path.name for path in played.iterdir()) == ["aicore-demo", "aicore-demo-2"]
+
+
+def test_chat_goes_on_in_the_demos_folder(played: Path) -> None:
     config = "aicore-demo/aicore.toml"
-    done = run(tmp_path, "aicore", "chat", "--config", config, stdin="Do you have parking?\n")
+    done = run(played, "aicore", "chat", "--config", config, stdin="Do you have parking?\n")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "as configured" in done.stdout
     assert "from:" in done.stdout
 
 
-def test_doctor_finds_the_demos_folder_in_order(tmp_path: Path) -> None:
-    run(tmp_path, "aicore", "demo", "--script")
-    done = run(tmp_path, "aicore", "doctor", "--config", "aicore-demo/aicore.toml")
+def test_doctor_finds_the_demos_folder_in_order(played: Path) -> None:
+    done = run(played, "aicore", "doctor", "--config", "aicore-demo/aicore.toml")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "FAIL" not in done.stdout
     assert done.stdout.count("ok ") >= 7
