@@ -235,9 +235,11 @@ def _supersede(
 
 
 def _search(connection: sqlite3.Connection, namespace: Namespace, query: Query) -> list[Found]:
-    words = list(dict.fromkeys(words_of(query.text[:_QUERY_CHARACTERS])))[:_QUERY_WORDS]
     found = rows.read_namespace(connection, namespace)
-    if found is None or not words or query.k <= 0:
+    if found is None or query.k <= 0:
+        return []
+    words = list(dict.fromkeys(words_of(query.text[:_QUERY_CHARACTERS])))[:_QUERY_WORDS]
+    if not words:
         return []
     space, total = found
     kinds = rows.KINDS if query.kinds is None else query.kinds
