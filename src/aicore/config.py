@@ -112,7 +112,7 @@ class CallSettings(_Section):
 class ContextSettings(_Section):
     """How much of a conversation a model is sent; as in `aicore.ContextLimits`."""
 
-    compact_at_tokens: int = Field(default=12_000, ge=200)
+    compact_at_tokens: int = Field(default=12_000, ge=500)
     compact_at_share: float = Field(default=0.6, gt=0, le=0.9)
     keep_tokens: int = Field(default=3_000, gt=0)
     keep_turns: int = Field(default=3, ge=1)

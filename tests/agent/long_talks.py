@@ -9,6 +9,7 @@ from typing import Any, Self
 import anyio
 import anyio.lowlevel
 
+import aicore.flows.contacts  # noqa: F401  # loaded late, in a thread that `settle` knows not
 from aicore import ContextLimits
 from aicore.agent.tokens import estimate, estimate_message, estimate_prefix
 from aicore.log import EventLog
@@ -100,6 +101,12 @@ def tokens_of(request: Request) -> int:
     summary = [] if request.summary is None else [request.summary]
     messages = sum(map(estimate_message, [*summary, *request.tail]))
     return estimate_prefix(request.prefix) + messages + estimate(request.volatile)
+
+
+async def settle() -> None:
+    """Let what runs in the background get to its end, where nothing outside is waited for."""
+    for _ in range(20):
+        await anyio.lowlevel.checkpoint()
 
 
 async def events(log: EventLog, kind: type = object) -> list[Event]:

@@ -106,6 +106,7 @@ class History:
             self.compact(choice)
         else:
             turns = [turn for turn in self.turns if not turn.is_replied]
+            turns = [turn for turn in turns if action == "retry" or not turn.is_failed]
             if turns:
                 turn = turns[choice % len(turns)]
                 getattr(self, action)(turn, choice)
@@ -129,13 +130,18 @@ class History:
         self.write(0, Summarized(text=text, covers_seq=cut.covers_seq, carries=cut.carries))
         left = [segment.turn for segment in self.session.transcript.segments()]
         assert left == [turn for turn in shown if turn not in cut.turns]
+        answered = {event.turn for event in self.events if isinstance(event.body, ModelReplied)}
+        newest = {turn: at for at, turn in enumerate(shown) if turn in answered}
+        stays = newest.keys() - cut.turns - self.session.turns.keys()
+        gone = [at for turn, at in newest.items() if turn in cut.turns]
+        assert all(newest[turn] > max(gone, default=-1) for turn in stays)
         assert not set(cut.turns) & self.session.turns.keys()
 
     def may_ask(self, turn: Turn) -> bool:
         """A turn that was cut off in the middle of its calls is continued before any other."""
         others = [one for one in self.turns if one is not turn]
         return (
-            not turn.is_replied
+            not (turn.is_replied or turn.is_failed)
             and turn.has_results
             and all(one.is_at_rest or one.has_results for one in others)
         )
@@ -204,12 +210,17 @@ class History:
                 return
 
     def fail(self, turn: Turn, choice: int) -> None:
-        turn.is_failed = True
+        turn.is_failed = not any(call.is_waiting for call in turn.calls)
         self.write(turn.id, TurnFailed(code="provider_unavailable", message="down"))
 
     def retry(self, turn: Turn, choice: int) -> None:
+        """As an agent does: a message that is forgotten is read back first."""
         if turn.is_failed:
             turn.is_failed = False
+            if not self.session.transcript.awaits(turn.id):
+                events = self.needed(turn)
+                self.session.empty()
+                self.session.apply(events, {turn.id})
             self.write(turn.id, TurnRetried())
 
     def look(self, turn: Turn, choice: int) -> None:
@@ -270,6 +281,8 @@ def test_any_history_is_accepted_and_read_again_the_same(steps: list[tuple[str, 
     history = History()
     for action, choice in [("receive", 0), *steps]:
         history.act(action, choice)
+    for turn in history.turns:
+        history.retry(turn, 0)
     for turn in history.turns:
         if history.may_ask(turn):
             history.check(turn)

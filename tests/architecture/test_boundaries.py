@@ -11,6 +11,7 @@ BOUNDARIES = {
     "src/aicore/agent/agent.py:Agent._stream_into": "handed to the reader of the stream",
     "src/aicore/agent/build.py:_call": "foreign code named in settings: becomes a ConfigError",
     "src/aicore/agent/compaction.py:Compaction.compact": "background: logged, tried again",
+    "src/aicore/agent/runner.py:Runner._resume_conversation": "one must not stop others: logged",
     "src/aicore/agent/runner.py:Runner._resume_turn": "one turn must not stop the others",
     "src/aicore/dispatch/functions.py:FunctionTool.call": "the function is the user's",
     "src/aicore/dispatch/link.py:ServerLink._connect_once": "background task: kept, retried",

@@ -35,17 +35,22 @@ WithClaim = Callable[[Session, Work], Awaitable[None]]
 _AT_ONCE = 4
 """How many conversations are summarized at the same time: models have rate limits."""
 _SUMMARY_SHARE = 0.1
-_LEAST_SHARE = 0.2
+_SMALLEST_SUMMARY = 300
+"""In tokens, of which its heading takes a third."""
+_LEAST_SHARE = 0.25
+"""So much of the room at least a compaction must win, or nothing is said anew for it."""
+_FULL_SHARE = 0.75
+"""So much of the room may be taken after one, or it is soon to be done again."""
 _LEFT_SHARE = 0.4
 _SMALLEST_TOKENS = 200
 _OVERDUE = 2.0
 """So many times too long, a conversation is not left to the background any more."""
-_LONGEST_CONTEXT = 1_000_000
-"""Taken for a provider that does not tell: more than models read at the end of 2026."""
 _SURELY = 1.5
 """An estimate that is over by this much is right about it being too long."""
+_HOPELESS = 0.01
+"""What is less of a request than this does not make it fit by going: the message is too long."""
 _OUTPUT_TOKENS = 1_000
-"""Kept free for the answer where no limit is set; an eighth of a small context."""
+"""Kept free for the answer where no limit is set; less in a small context, or a full one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +68,23 @@ class Keep:
     """What stays in view of finished turns, in tokens by our estimate.
 
     About `tokens` of the newest, and `turns` that were answered, but never more than
-    `most_tokens`; the newest answered one alone may have `newest_tokens`.
+    `most_tokens`; the newest answered one alone may have `newest_tokens`. `has_state`: the turn
+    with the newest state of a provider stays, however long it is.
     """
 
     tokens: int
     turns: int
     most_tokens: int
     newest_tokens: int
+    has_state: bool = True
 
 
 def choose_cut(session: Session, keep: Keep) -> Cut | None:
     """Choose which turns leave the view; None where nothing can.
 
-    Whole turns go, oldest first; unfinished ones stay, wherever they are. One that is longer
-    than may stay goes, and does not take those before it along.
+    Whole turns go, oldest first; unfinished ones stay, wherever they are. Of those that were
+    answered nothing older stays than one that goes: what was said last would seem unsaid. One
+    without an answer that is longer than may stay goes, and takes none of those before it along.
     """
     kept = _kept(session, keep)
     segments = session.transcript.segments()
@@ -100,19 +108,11 @@ def _tokens_of(session: Session, segment: Segment) -> int:
 
 
 def _kept(session: Session, keep: Keep) -> set[int]:
-    transcript = session.transcript
-    sizes: dict[int, int] = {}
-    answered = set()
-    for segment in reversed(transcript.segments()):
-        size = _tokens_of(session, segment)
-        sizes[segment.turn] = sizes.get(segment.turn, 0) + size
-        messages = transcript.messages[segment.at : segment.end]
-        if any(message.provider for message in messages):
-            answered.add(segment.turn)
-    kept: set[int] = set()
-    used = 0
+    sizes, answered = _finished(session)
+    kept = _with_state(session) & sizes.keys() if keep.has_state else set()
+    used = sum(sizes[turn] for turn in kept)
     for turn, size in sizes.items():
-        if turn in session.turns:
+        if turn in kept:
             continue
         if used + size > keep.tokens and len(kept & answered) >= keep.turns:
             break
@@ -120,7 +120,36 @@ def _kept(session: Session, keep: Keep) -> set[int]:
         if used + size <= (keep.newest_tokens if is_newest else keep.most_tokens):
             kept.add(turn)
             used += size
+        elif turn in answered:
+            break
     return kept | session.turns.keys()
+
+
+def _finished(session: Session) -> tuple[dict[int, int], set[int]]:
+    """Tokens of each finished turn that is shown, the newest first; which of them were answered."""
+    transcript = session.transcript
+    sizes: dict[int, int] = {}
+    answered = set()
+    for segment in reversed(transcript.segments()):
+        if segment.turn in session.turns:
+            continue
+        size = _tokens_of(session, segment)
+        sizes[segment.turn] = sizes.get(segment.turn, 0) + size
+        if any(message.provider for message in transcript.messages[segment.at : segment.end]):
+            answered.add(segment.turn)
+    return sizes, answered
+
+
+def _with_state(session: Session) -> set[int]:
+    """The turns with the newest message of each provider that reads its state from there."""
+    transcript = session.transcript
+    newest = {
+        message.provider: segment.turn
+        for segment in transcript.segments()
+        for message in transcript.messages[segment.at : segment.end]
+        if message.state is not None
+    }
+    return set(newest.values())
 
 
 class Compaction:
@@ -132,11 +161,12 @@ class Compaction:
         self._log = log
         self._summarizer = Summarizer(provider if limits.summary == "model" else None)
         self._limiter = anyio.CapacityLimiter(_AT_ONCE)
-        self._known_tokens: int | None = None
-        """What the provider has refused as too long, less a margin."""
 
-    def note_usage(self, session: Session, estimate: int, usage: Usage) -> None:
-        """Learn from what a provider counted how far the estimates of a conversation are off."""
+    def note_answer(self, session: Session, estimate: int, usage: Usage) -> None:
+        """Learn from an answer what the provider can read, and how far estimates are off."""
+        if session.guessed_context is not None:
+            was_read = int(estimate * session.scale)
+            session.guessed_context = max(session.guessed_context, was_read)
         if not usage.is_reported or usage.input_tokens <= 0:
             return
         scale = usage.input_tokens / estimate
@@ -149,17 +179,19 @@ class Compaction:
         """Compact at once, by rule, if `request` would not fit; True if it must be built again.
 
         `estimate` is what `estimate_request` gives for it.
-        Raises: ContextOverflow when what cannot be taken out of it is too long already.
+        Raises: ContextOverflow when what cannot be taken out of it is longer than the provider
+        says it can read. Where it does not say, it is asked.
         """
-        context = self._context()
+        context = self._context(session)
         used = self._used(session, request, estimate)
         history = self._history(session)
-        if used - history > _SURELY * (context or _LONGEST_CONTEXT):
+        told = self._provider.capabilities.context_tokens
+        if told is not None and used - history > _SURELY * max(session.scale, 1.0) * told:
             raise ContextOverflow(
                 f"The message is longer than {self._provider.name} can read, with about "
                 f"{used - history} tokens. Send it in parts, or use a model that reads more."
             )
-        room = self._room(request.prefix)
+        room = self._room(session, request.prefix)
         is_too_long = context is not None and used > context
         if not is_too_long and history <= _OVERDUE * room:
             return False
@@ -175,17 +207,17 @@ class Compaction:
     async def after_overflow(self, session: Session, journal: Journal, request: Request) -> bool:
         """Compact at once because the provider said "too long"; False if nothing can go."""
         used = self._used(session, request, estimate_request(session, request))
-        self._known_tokens = min(self._known_tokens or used, int(used * 0.8))
-        room = min(self._room(request.prefix), self._history(session) // 2)
+        session.guessed_context = min(session.guessed_context or used, int(used * 0.8))
+        room = min(self._room(session, request.prefix), self._history(session) // 2)
         cut = self._cut(session, max(room, _SMALLEST_TOKENS), 1, is_too_long=True)
-        if cut is None:
+        if cut is None or cut.tokens * session.scale < _HOPELESS * used:
             return False
         await self._at_once(session, journal, cut, room)
         return True
 
     def is_due(self, session: Session, prefix: Prefix) -> bool:
         """Whether a conversation has become so long that it should be compacted."""
-        return not session.is_compacting and self._history(session) > self._room(prefix)
+        return not session.is_compacting and self._history(session) > self._room(session, prefix)
 
     async def compact(self, session: Session, prefix: Prefix, with_claim: WithClaim) -> None:
         """Compact a conversation in the background; errors are logged, and it is tried again.
@@ -204,13 +236,14 @@ class Compaction:
             session.is_compacting = False
 
     async def _compact(self, session: Session, prefix: Prefix, with_claim: WithClaim) -> None:
-        room = self._room(prefix)
+        room = self._room(session, prefix)
         cut = self._cut(session, room, self._limits.keep_turns)
         if cut is None or not self._is_worth_it(session, cut, room):
             return
         before, born_ms = session.transcript.summarized, session.born_ms
         events = await self._events_of(session, cut)
-        summary = await self._summarizer.write(before, events, self._summary_tokens(room))
+        tokens = self._summary_tokens(session, room)
+        summary = await self._summarizer.write(before, events, tokens)
 
         async def add(session: Session, journal: Journal) -> None:
             is_cut_elsewhere = (session.transcript.summarized, session.born_ms) != (before, born_ms)
@@ -223,13 +256,20 @@ class Compaction:
 
     async def _at_once(self, session: Session, journal: Journal, cut: Cut, room: int) -> None:
         events = await self._events_of(session, cut)
-        tokens = self._summary_tokens(room)
+        tokens = self._summary_tokens(session, room)
         summary = await self._summarizer.by_rule(session.transcript.summarized, events, tokens)
         await self._add(session, journal, cut, summary)
 
     def _is_worth_it(self, session: Session, cut: Cut, room: int) -> bool:
-        """Whether enough goes: else a view full of unfinished turns were cut turn by turn."""
-        return cut.tokens * session.scale >= room * _LEAST_SHARE
+        """Whether it is well below its limit afterwards, or as much has gone as if it were.
+
+        Else a view that is full of what must stay were cut turn by turn, and each time the
+        provider had to read all of it anew.
+        """
+        old = session.transcript.summary_tokens
+        won = (cut.tokens + old - self._summary_tokens(session, room)) * session.scale
+        left = self._history(session) - won
+        return won >= room * (_LEAST_SHARE if left <= room * _FULL_SHARE else 0.5)
 
     async def _add(self, session: Session, journal: Journal, cut: Cut, summary: Summarized) -> None:
         unfinished = {turn for turn in session.turns if turn <= cut.covers_seq}
@@ -246,11 +286,15 @@ class Compaction:
     ) -> Cut | None:
         # What the customer was told last matters most: it goes only where it does not fit.
         newest = room / 2 if is_too_long else room * _OVERDUE
+        scaled = room / session.scale
+        summary = self._summary_tokens(session, room)
         keep = Keep(
-            tokens=int(min(self._limits.keep_tokens, room / 4) / session.scale),
+            tokens=int(min(self._limits.keep_tokens / session.scale, scaled / 4)),
             turns=keep_turns,
-            most_tokens=int(room / 2 / session.scale),
+            most_tokens=int(min(scaled / 2, scaled * _FULL_SHARE - summary)),
             newest_tokens=int(newest / session.scale),
+            # Who finds its own state too long to read gains nothing by our keeping it.
+            has_state=not is_too_long,
         )
         return choose_cut(session, keep)
 
@@ -259,19 +303,21 @@ class Compaction:
         shown = [one for one in segments if one.turn in session.turns]
         return int(sum(_tokens_of(session, one) for one in shown) * session.scale)
 
-    def _summary_tokens(self, room: int) -> int:
-        return max(int(room * _SUMMARY_SHARE), _SMALLEST_TOKENS)
+    def _summary_tokens(self, session: Session, room: int) -> int:
+        """How long a summary may be by our estimate, with its heading."""
+        smallest = min(_SMALLEST_SUMMARY, room // 2)
+        return int(max(room * _SUMMARY_SHARE, smallest) / session.scale)
 
-    def _context(self) -> int | None:
-        told, refused = self._provider.capabilities.context_tokens, self._known_tokens
-        if told is None or refused is None:
-            return refused if told is None else told
-        return min(told, refused)
+    def _context(self, session: Session) -> int | None:
+        told, guessed = self._provider.capabilities.context_tokens, session.guessed_context
+        if told is None or guessed is None:
+            return guessed if told is None else told
+        return min(told, guessed)
 
-    def _room(self, prefix: Prefix) -> int:
+    def _room(self, session: Session, prefix: Prefix) -> int:
         """How many tokens messages and summary may have."""
         room = self._limits.compact_at_tokens
-        context = self._context()
+        context = self._context(session)
         if context is not None:
             fixed = estimate_prefix(prefix)
             share = int(context * self._limits.compact_at_share) - fixed
@@ -286,10 +332,11 @@ class Compaction:
 
     def _used(self, session: Session, request: Request, estimate: int) -> int:
         """Tokens of a request, and what must stay free for its answer."""
-        context = self._context()
-        answer = request.max_output_tokens or min(
-            _OUTPUT_TOKENS, _OUTPUT_TOKENS if context is None else context // 8
-        )
+        context = self._context(session)
+        answer = request.max_output_tokens or _OUTPUT_TOKENS
+        if context is not None and request.max_output_tokens is None:
+            free = context - estimate_prefix(request.prefix)
+            answer = max(min(answer, context // 8, free // 4), 0)
         return int(estimate * session.scale) + answer
 
 

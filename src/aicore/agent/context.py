@@ -32,8 +32,8 @@ class ContextLimits:
     most_tools: int | None = 40
 
     def __post_init__(self) -> None:
-        if not self.compact_at_tokens >= 200:
-            raise ConfigError("ContextLimits.compact_at_tokens must be 200 or more.")
+        if not self.compact_at_tokens >= 500:
+            raise ConfigError("ContextLimits.compact_at_tokens must be 500 or more.")
         if not 0 < self.compact_at_share <= 0.9:
             raise ConfigError("ContextLimits.compact_at_share must be above 0, and at most 0.9.")
         if not 0 < self.keep_tokens <= self.compact_at_tokens / 2:

@@ -8,9 +8,10 @@ line, and nothing in it looks like a tag or ends a quotation.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from aicore.agent.references import references_in, references_of
@@ -31,7 +32,7 @@ from aicore.log.events import (
 )
 from aicore.records import ToolCall
 
-__all__ = ["IDENTIFYING", "Digest", "cut", "one_line"]
+__all__ = ["IDENTIFYING", "SECTIONS", "Digest", "cut", "one_line"]
 
 _SHARES: dict[str, tuple[str, float]] = {
     "contacts": ("Names and contact details that were given", 0.10),
@@ -45,13 +46,20 @@ _SHARES: dict[str, tuple[str, float]] = {
 }
 """Sections in the order they are shown, their headings, and their parts of the whole."""
 
+SECTIONS = tuple(_SHARES)
+"""All sections, in order."""
+
+_NOTES = "Notes by a model"
+
 IDENTIFYING = ("contacts", "unclear", "done", "seen")
 """Sections that stay beside a summary that a model wrote."""
 
 _CONTROLS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
 _FENCE = re.compile(r"\A<data from=\"[^\"]*\">\n|\n</data>")
 _LONGEST_READ = 100_000
-_EMAIL = re.compile(r"[\w.+'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
+# In two steps: what begins with a sign that a text need not have costs nothing where it has none.
+_EMAIL_HOST = re.compile(r"@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
+_EMAIL_NAME = re.compile(r"[\w.+'-]{1,64}\Z")
 _PHONE = re.compile(r"(?<![\w.:/-])(?:\+|00?)[1-9][\d ()/.-]{5,18}\d(?![\w:])")
 # Before the rules that find a name, which are slow.
 _MAY_NAME = re.compile(
@@ -138,13 +146,13 @@ class Digest:
         lines.append(line)
 
     def shorten(self, tokens: int) -> None:
-        """Leave out the oldest lines of each section until all fit into `tokens` together.
+        """Leave out the oldest lines of each section until `render` fits into `tokens`.
 
         Notes are cut to half of that, and what they need is taken from the lines. What a section
         does not need of its share goes to the others, in their order.
         """
         self.notes = cut(self.notes, tokens // 2)
-        tokens -= estimate(self.notes)
+        tokens -= estimate("\n".join(self._noted()))
         kept = {}
         spare = 0
         for section, (_, share) in _SHARES.items():
@@ -161,23 +169,29 @@ class Digest:
         """How many of the newest lines fit where `kept` have room already; the room then left."""
         for line in reversed(self.lines.get(section, [])[: -kept or None]):
             needed = estimate(line) + 1
+            if kept == 0:
+                needed += estimate(f"{_SHARES[section][0]} (1000 earlier ones left out):")
             if needed > room:
                 break
             room -= needed
             kept += 1
         return kept, room
 
-    def render(self, sections: Iterable[str] = tuple(_SHARES)) -> str:
+    def render(self, sections: Iterable[str] = SECTIONS) -> str:
         """The notes, and the lines under their headings."""
-        parts = [self.notes, ""] if self.notes else []
+        parts = self._noted()
         for section in sections:
-            lines = self.lines.get(section)
-            gone = self.left_out.get(section, 0)
-            if lines or gone:
+            if lines := self.lines.get(section):
+                gone = self.left_out.get(section, 0)
                 more = f" ({gone} earlier ones left out)" if gone else ""
                 parts.append(f"{_SHARES[section][0]}{more}:")
-                parts += [f"- {line}" for line in lines or ()]
+                parts += [f"- {line}" for line in lines]
         return "\n".join(parts)
+
+    def _noted(self) -> list[str]:
+        """The notes as lines that cannot be taken for a heading, or for lines of a section."""
+        lines = [one_line(line.lstrip("-*# "), len(line) + 1) for line in self.notes.splitlines()]
+        return [f"{_NOTES}:", *(f"- {line}" for line in lines if line)] if any(lines) else []
 
 
 class _Turn:
@@ -240,8 +254,7 @@ class _Turn:
         # Imported late: it brings the rules of the flows with it.
         from aicore.flows.contacts import name_in
 
-        found = _EMAIL.findall(text)[:3] if "@" in text else []
-        found += _PHONE.findall(text)[:3]
+        found = [*islice(_emails(text), 3), *_PHONE.findall(text)[:3]]
         if _MAY_NAME.search(text[:500]) and (name := name_in(text[:500])):
             found.insert(0, name)
         for one in found:
@@ -280,6 +293,13 @@ class _Turn:
     def _seen(self, source: str, found: Sequence[str]) -> None:
         for one in found[:6]:
             self._digest.add("seen", f"{one_line(source, 64)}: {one}")
+
+
+def _emails(text: str) -> Iterator[str]:
+    for host in _EMAIL_HOST.finditer(text):
+        at = host.start()
+        if name := _EMAIL_NAME.search(text[max(at - 64, 0) : at]):
+            yield f"{name[0]}{host[0]}"
 
 
 def _shown(call: ToolCall | None, tool: str) -> str:

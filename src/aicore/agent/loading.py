@@ -46,4 +46,4 @@ def needed_from(events: Sequence[Event]) -> int | None:
     if last is None:
         return None
     going_on = (one.turn for one in events if one.seq > last.covers_seq and one.turn)
-    return min(last.covers_seq + 1, *last.carries, *going_on)
+    return min((last.covers_seq + 1, *last.carries, *going_on))

@@ -75,7 +75,7 @@ class Runner:
             if not turn.is_open:
                 if turn.is_replied or turn.waiting:
                     return _show(turn.reply(), emit)
-                if turn.id < session.loaded_from:
+                if not session.transcript.awaits(turn.id):
                     await journal.read_back_to(turn.id)
                 session.turns[turn.id] = turn
                 await journal.append(turn.id, TurnRetried())
@@ -192,6 +192,8 @@ class Runner:
             await self._with_claim(self._sessions.get(conversation), work)
         except AicoreError as error:
             _log.info("conversation_not_resumed error=<%s> | it stays open", error.code)
+        except Exception:  # noqa: BLE001  boundary of a conversation: must not end the others
+            _log.exception("conversation_not_resumed | it stays open")
         return resumed
 
     async def _resume_turn(

@@ -24,6 +24,10 @@ __all__ = ["SEARCH_CONVERSATION", "search_conversation"]
 _MOST_FOUND = 6
 _MOST_WORDS = 16
 _SHOWN_CHARS = 300
+_LONGEST_WORD = 64
+_LONGEST_READ = 1_000_000
+"""Characters looked at of one message or result, where it is longer in its plain form of that."""
+_SLICE = 20_000
 _WORD = re.compile(r"[^\W_]+")
 # Scripts without spaces between words are looked for by pairs of signs.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]{2,}")
@@ -87,8 +91,7 @@ def _best(events: Sequence[Event], wanted: Sequence[str]) -> list[str]:
     hits = []
     counts = dict.fromkeys(wanted, 0)
     for one in said:
-        plain = _plain(one.text)
-        words = [word for word in wanted if word in plain]
+        words = _words_in(one.text, wanted)
         for word in words:
             counts[word] += 1
         if words:
@@ -115,8 +118,46 @@ def _said(event: Event, calls: Mapping[str, ToolCall]) -> Iterator[_Said]:
             yield _Said(event.at_ms, tool, f"{asked}{whole or text}", more)
 
 
+def _slices(text: str) -> Iterator[tuple[int, str, str]]:
+    """Parts of a text: where each begins, its plain form and itself. No word is parted in all.
+
+    Part by part, because one character may be eighteen in the plain form.
+    """
+    read, start = 0, 0
+    while start < len(text) and read < _LONGEST_READ:
+        part = text[start : start + _SLICE + _LONGEST_WORD]
+        plain = _plain(part)
+        yield start, plain, part
+        read += max(len(plain), len(part))
+        start += _SLICE
+
+
+def _words_in(text: str, wanted: Sequence[str]) -> list[str]:
+    missing = list(wanted)
+    for _, plain, _ in _slices(text):
+        missing = [word for word in missing if word not in plain]
+        if not missing:
+            break
+    return [word for word in wanted if word not in missing]
+
+
+def _place(text: str, word: str) -> int:
+    """Where a word stands that was found by its plain form, in which letters may be more."""
+    for start, plain, part in _slices(text):
+        at = plain.find(word)
+        if at < 0:
+            continue
+        if part.isascii():
+            return start + at
+        for offset, sign in enumerate(part):
+            at -= len(_plain(sign))
+            if at < 0:
+                return start + offset
+    return 0
+
+
 def _shown(one: _Said, word: str) -> str:
-    at = max(one.text.casefold().find(word), 0)
+    at = _place(one.text, word)
     start = max(at - _SHOWN_CHARS // 3, 0)
     text = " ".join(one.text[start : start + _SHOWN_CHARS].split())
     before, behind = "…" if start else "", "…" if start + _SHOWN_CHARS < len(one.text) else ""
@@ -127,6 +168,7 @@ def _shown(one: _Said, word: str) -> str:
 def _wanted(text: str) -> list[str]:
     words = []
     for word in _WORD.findall(_plain(text[:1000])):
+        word = word[:_LONGEST_WORD]
         unspaced = _UNSPACED.fullmatch(word)
         words += [word[at : at + 2] for at in range(len(word) - 1)] if unspaced else [word]
     return list(dict.fromkeys(words))[:_MOST_WORDS]
@@ -137,4 +179,4 @@ def _plain(text: str) -> str:
     if text.isascii():
         return text.lower()
     split = unicodedata.normalize("NFKD", text)
-    return "".join(sign for sign in split if not unicodedata.combining(sign)).casefold()
+    return "".join([sign for sign in split if not unicodedata.combining(sign)]).casefold()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -14,7 +14,7 @@ import anyio
 from aicore.agent.loading import read_needed
 from aicore.agent.replies import CallRecord, Reply
 from aicore.agent.tool_search import meant
-from aicore.agent.transcript import Transcript, short_id
+from aicore.agent.transcript import Transcript, has_left, short_id
 from aicore.errors import HeadMoved
 from aicore.log.events import (
     CLOSING,
@@ -162,9 +162,11 @@ class Session:
     `turns` holds those that are open or wait for a person. One at rest is read back from the log
     when it is asked for. `attended` are turns whose sender waits here for them to be run.
     Events before `loaded_from` were not folded: what they left in view is in the summary.
-    One that failed is taken up where it stopped when it is tried again.
+    One that failed is taken up where it stopped when it is tried again; once it has left the
+    view it is forgotten, and then it is read back, too.
     `cut_results` tells by which event a result came that was cut, for those that were folded.
-    `scale` corrects estimates of tokens by what the provider reported last.
+    `scale` corrects estimates of tokens by what the provider reported last; `guessed_context` is
+    how many it seems to read (None: it has refused nothing as too long).
     `born_ms` tells it from an erased conversation of the same id (0: not claimed yet).
     """
 
@@ -174,6 +176,7 @@ class Session:
         self.attended: set[int] = set()
         self.is_compacting = False
         self.scale = 1.0
+        self.guessed_context: int | None = None
         self.born_ms = 0
         self.empty()
 
@@ -200,24 +203,28 @@ class Session:
             summarized is not None and seq in summarized.carries
         )
 
-    def apply(self, events: Iterable[Event]) -> None:
-        """Fold events in; those already seen are skipped."""
+    def apply(self, events: Sequence[Event], retried: Collection[int] = ()) -> None:
+        """Fold events in; those already seen are skipped. `retried` are turns that will go on."""
+        if len(events) > 1:
+            retried = {*retried, *(one.turn for one in events if type(one.body) is TurnRetried)}
         for event in events:
             if self.seq == 0:
                 self.loaded_from = event.seq
             if event.seq > self.seq:
-                self._apply(event)
+                self._apply(event, retried)
 
-    def _apply(self, event: Event) -> None:
+    def _apply(self, event: Event, retried: Collection[int] = ()) -> None:
         self.seq = event.seq
         body = event.body
-        self.transcript.apply(event)
+        self.transcript.apply(event, retried)
         if isinstance(body, MessageReceived):
             self.turns[event.turn] = TurnState(event.turn, body, event.at_ms)
             return
         if isinstance(body, Summarized):
             shown = self.transcript.messages
             self._call_ids = {call.id for message in shown for call in message.calls}
+            for turn_id in [one for one in self._failed if has_left(one, body, retried)]:
+                del self._failed[turn_id]
             return
         if isinstance(body, ToolFinished) and body.full_text is not None:
             self.cut_results[body.call_id] = event.seq
@@ -292,11 +299,11 @@ class Journal:
             await self._reread()
 
     async def read_back_to(self, turn: int) -> None:
-        """Fold the conversation anew from a turn on that is older than what was loaded."""
+        """Fold the conversation anew from a turn on whose message is not in memory any more."""
         session = self._session
         events = await read_needed(self._log, session.conversation, self._claim.head, turn)
         session.empty()
-        session.apply(events)
+        session.apply(events, {turn})
 
     async def _reread(self) -> None:
         session = self._session
@@ -304,8 +311,21 @@ class Journal:
             events = await read_needed(self._log, session.conversation, self._claim.head)
         else:
             events = await self._log.read(session.conversation, session.seq)
+            if any(map(self._is_unknown, events)):
+                session.empty()
+                events = await read_needed(self._log, session.conversation, events[-1].seq)
         session.apply(events)
         self._claim = replace(self._claim, head=session.seq)
+
+    def _is_unknown(self, event: Event) -> bool:
+        """Whether somebody else took up a turn that we have forgotten."""
+        session = self._session
+        is_older = event.turn <= session.seq
+        return (
+            is_older
+            and type(event.body) is TurnRetried
+            and not session.transcript.awaits(event.turn)
+        )
 
     async def append(self, turn: int, *bodies: Body) -> None:
         """Write `bodies` in one durable step.
@@ -324,7 +344,7 @@ class Journal:
         self._is_at_rest = type(bodies[-1]) in CLOSING
         now_ms = int(time.time() * 1000)
         self._session.apply(
-            Event(before + n, turn, now_ms, body) for n, body in enumerate(bodies, 1)
+            [Event(before + n, turn, now_ms, body) for n, body in enumerate(bodies, 1)]
         )
 
     async def release(self) -> None:

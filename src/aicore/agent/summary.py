@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 
-from aicore.agent.digest import IDENTIFYING, Digest, one_line
+from aicore.agent.digest import IDENTIFYING, SECTIONS, Digest, one_line
+from aicore.agent.tokens import estimate
 from aicore.dispatch.fencing import fence
 from aicore.errors import AicoreError
 from aicore.log.events import Event, MessageReceived, ReplySent, Summarized, ToolFinished
@@ -21,8 +25,9 @@ __all__ = ["Summarizer"]
 _log = logging.getLogger(__name__)
 
 _DEADLINE_S = 90.0
-_TURNS_AT_ONCE = 8
 _SOURCE = "conversation"
+_RULES = "aicore.flows.contacts"
+"""Needed for a digest, and loaded with all the flows' rules: not where everybody waits for it."""
 
 _INSTRUCTIONS = (
     "You keep notes on a conversation between a business and a customer, for an assistant that "
@@ -70,13 +75,20 @@ class Summarizer:
         turns: dict[int, list[Event]] = {}
         for event in events:
             turns.setdefault(event.turn, []).append(event)
-        for number, turn in enumerate(turns.values(), 1):
+        if _RULES not in sys.modules:
+            await anyio.to_thread.run_sync(importlib.import_module, _RULES)
+        for turn in turns.values():
             digest.take_in(turn)
-            if number % _TURNS_AT_ONCE == 0:
-                await anyio.lowlevel.checkpoint()  # other conversations go on
-        digest.shorten(tokens)
-        text = f"{_heading(digest)}\n{fence(digest.render(), _SOURCE)}"
+            await anyio.lowlevel.checkpoint()  # other conversations go on
+        text = _shortened(digest, tokens, SECTIONS)
         return Summarized(text=text, covers_seq=0, digest=digest.to_json())
+
+
+def _shortened(digest: Digest, tokens: int, sections: Sequence[str]) -> str:
+    """The whole text of a summary, in at most `tokens` but for a heading that alone has more."""
+    heading = _heading(digest)
+    digest.shorten(tokens - estimate(f"{heading}\n{fence('', _SOURCE)}"))
+    return f"{heading}\n{fence(digest.render(sections), _SOURCE)}"
 
 
 def _heading(digest: Digest) -> str:
@@ -92,12 +104,9 @@ def _heading(digest: Digest) -> str:
 
 def _by_model(by_rule: Summarized, completion: Completion, name: str, tokens: int) -> Summarized:
     digest = Digest.from_json(by_rule.digest)
-    # No tag of the prompt's own can come out of it.
-    digest.notes = completion.text.strip().replace("<", "\u2039").replace(">", "\u203a")
-    digest.shorten(tokens)
-    text = f"{_heading(digest)}\n{fence(digest.render(IDENTIFYING), _SOURCE)}"
+    digest.notes = completion.text.strip()
     return Summarized(
-        text=text,
+        text=_shortened(digest, tokens, IDENTIFYING),
         covers_seq=0,
         digest=digest.to_json(),
         provider=name,

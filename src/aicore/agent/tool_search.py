@@ -10,19 +10,29 @@ call itself from then on: the policy judges it, staff approve it, and the journa
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aicore.agent.tool_index import ToolIndex
+from aicore.models.wire_json import parse_json, to_json_text
 from aicore.records import Tool, ToolCall, ToolResult
 
-__all__ = ["CALL_TOOL", "FIND_TOOLS", "ToolSearch", "malformed", "meant"]
+__all__ = ["CALL_TOOL", "FIND_TOOLS", "ToolSearch", "is_too_deep", "malformed", "meant"]
 
 _MOST_FOUND = 5
+_MOST_CHARACTERS = 8_000
+"""Of one result: it stays in every later request."""
 _SERVERS_NAMED = 2
 _MOST_NAMED = 30
+_NAMED_CHARACTERS = 600
 _LONGEST_DESCRIPTION = 2_000
-_LONGEST_SCHEMA = 6_000
+_LONGEST_SENTENCE = 160
+_SENTENCE = re.compile(r".*?[.!?](?=\s|\Z)|.+", re.DOTALL)
+_DEEPEST = 64
+
+_CUT = " [cut]"
+_MORE = "parameters: too long to show here; find_tools with this exact name as query shows them"
 
 FIND_TOOLS = Tool(
     name="find_tools",
@@ -91,7 +101,7 @@ class ToolSearch:
         if not found:
             servers = ", ".join(sorted({tool.server for tool in tools}))
             return _mistake(f"No tool fits. Try other words. There are tools of: {servers}.")
-        return ToolResult(text="\n".join([*map(_shown, found), *_beside(found, tools)]))
+        return ToolResult(text=_result(found, _beside(found, tools)))
 
 
 def meant(call: ToolCall) -> ToolCall:
@@ -104,7 +114,10 @@ def meant(call: ToolCall) -> ToolCall:
     name, arguments = call.arguments.get("name"), call.arguments.get("arguments", {})
     if isinstance(arguments, str):  # some models write them as JSON in a text
         try:
-            arguments = json.loads(arguments)
+            arguments = parse_json(arguments)
+            if is_too_deep(arguments):
+                return call
+            to_json_text(arguments)  # refuses NaN and infinity, which no JSON can hold
         except ValueError:
             return call
     if not isinstance(name, str) or not isinstance(arguments, dict) or name == CALL_TOOL.name:
@@ -112,16 +125,53 @@ def meant(call: ToolCall) -> ToolCall:
     return ToolCall(call.id, name, arguments)
 
 
+def is_too_deep(value: Any) -> bool:
+    """Whether JSON is nested so deeply that whoever walks through it might run out of stack.
+
+    Decided by the value alone: a conversation that is read again must mean the same.
+    """
+    level = [value]
+    for _ in range(_DEEPEST):
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, Mapping):
+                inner.extend(one.values())
+            elif isinstance(one, list | tuple):
+                inner.extend(one)
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
 def malformed() -> ToolResult:
     """The answer to a CALL_TOOL that stands for nothing."""
     return _mistake("Give name, as find_tools returned it, and arguments as an object.")
 
 
+def _result(found: Sequence[Tool], beside: Sequence[str]) -> str:
+    """As many whole definitions as fit, the best first; of the others what tells them apart."""
+    short = [*map(_named, found)]
+    room = _MOST_CHARACTERS - sum(len(text) + 1 for text in (*short, *beside))
+    shown: list[str] = []
+    for tool, name in zip(found, short, strict=True):
+        whole = _shown(tool)
+        if not shown and len(whole) > room + len(name):
+            whole = f"{whole[: room + len(name) - len(_CUT)]}{_CUT}"
+        fits = len(whole) <= room + len(name)
+        room -= len(whole) - len(name) if fits else 0
+        shown.append(whole if fits else name)
+    return "\n".join([*shown, *beside])
+
+
 def _shown(tool: Tool) -> str:
     schema = json.dumps(tool.parameters, ensure_ascii=False, separators=(",", ":"))
-    if len(schema) > _LONGEST_SCHEMA:
-        schema = f"{schema[:_LONGEST_SCHEMA]} [cut]"
     return f"## {tool.name}\n{tool.description[:_LONGEST_DESCRIPTION]}\nparameters: {schema}"
+
+
+def _named(tool: Tool) -> str:
+    sentence = _SENTENCE.match(tool.description[:_LONGEST_SENTENCE].strip())
+    return f"## {tool.name}\n{sentence[0] if sentence else ''}\n{_MORE}"
 
 
 def _beside(found: Sequence[Tool], tools: Sequence[Tool]) -> list[str]:
@@ -131,10 +181,15 @@ def _beside(found: Sequence[Tool], tools: Sequence[Tool]) -> list[str]:
     shown = {tool.name for tool in found}
     others = {server: [name for name in names[server] if name not in shown] for server in servers}
     return [
-        f"Also of {server}, to be looked for by name: {', '.join(rest[:_MOST_NAMED])}"
+        f"Also of {server}, to be looked for by name: {_listed(rest)}"
         for server, rest in others.items()
         if rest
     ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    text = ", ".join(names[:_MOST_NAMED])
+    return text if len(text) <= _NAMED_CHARACTERS else text[:_NAMED_CHARACTERS].rpartition(", ")[0]
 
 
 def _mistake(text: str) -> ToolResult:

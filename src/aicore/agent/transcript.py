@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from aicore.agent.tokens import estimate_message
@@ -37,7 +37,7 @@ from aicore.log.events import (
 )
 from aicore.records import Message, Tail, ToolCall
 
-__all__ = ["Segment", "Transcript", "short_id"]
+__all__ = ["Segment", "Transcript", "has_left", "short_id"]
 
 _WAITS = "Not done yet: a colleague must approve this call first. The outcome will follow."
 _STOPPED = "Not finished: the turn was stopped. Do not assume that it was done."
@@ -110,21 +110,29 @@ class Transcript:
             return Tail(self.messages, self._joined)
         return Tail((*self.messages, opening), self._joined)
 
+    def awaits(self, turn: int) -> bool:
+        """Whether the message of a turn is here, for it to go on."""
+        return turn in self._unanswered
+
     def segments(self) -> list[Segment]:
         """The messages by turn, in the order in which they are shown."""
         bounds = [*(at for _, _, at in self._starts), len(self.messages)]
         ends = bounds[1:]
         return [Segment(*start, end) for start, end in zip(self._starts, ends, strict=True)]
 
-    def apply(self, event: Event) -> None:
-        """Take in the next event of the conversation."""
+    def apply(self, event: Event, retried: Collection[int] = ()) -> None:
+        """Take in the next event of the conversation.
+
+        Messages without an answer that a summary takes out of view are forgotten, but for those
+        of `retried` turns, which go on later.
+        """
         body = event.body
         self._seq = event.seq
         if isinstance(body, MessageReceived):
             self._unanswered[event.turn] = Message(role="user", text=body.text)
             return
         if isinstance(body, Summarized):
-            self._summarize(body)
+            self._summarize(body, retried)
             return
         if self._round is not None and self._round.turn != event.turn:
             self._settle(_STOPPED)
@@ -221,7 +229,7 @@ class Transcript:
         self._show(closed.turn, *(closed.results[call.id] for call in closed.calls))
         self._round = None
 
-    def _summarize(self, body: Summarized) -> None:
+    def _summarize(self, body: Summarized, retried: Collection[int]) -> None:
         self._settle(_STOPPED)
         messages: list[Message] = []
         starts = []
@@ -235,9 +243,16 @@ class Transcript:
         self._joined = {}
         self._shown.intersection_update(turn for _, turn, _ in starts)
         self._in_view &= self._shown
+        for turn in [one for one in self._unanswered if has_left(one, body, retried)]:
+            del self._unanswered[turn]
         self.summarized = body
         self.summary = Message(role="user", text=body.text)
         self.summary_tokens = estimate_message(self.summary)
+
+
+def has_left(turn: int, body: Summarized, retried: Collection[int]) -> bool:
+    """Whether a summary ends the part of a turn that has no reply, as far as is known."""
+    return turn <= body.covers_seq and turn not in body.carries and turn not in retried
 
 
 def _result(body: ToolFinished, call_id: str) -> Message:

@@ -17,6 +17,7 @@ from aicore.agent.own_tools import OwnTools
 from aicore.agent.prompt import Prompt
 from aicore.agent.replies import Reply, TextDelta, Waiting
 from aicore.agent.session import Journal, Session, TurnState
+from aicore.agent.tool_search import is_too_deep
 from aicore.dispatch.dispatcher import Dispatcher
 from aicore.errors import ContextOverflow, Interrupted, ModelError
 from aicore.log.events import ModelReplied, ReplySent, TurnWaiting
@@ -123,6 +124,8 @@ class _Turn:
         parts.limits.check(rounds=turn.rounds, usage=turn.usage or Usage())
         completion = await self._answer()
         calls = self._session.unique_calls(completion.calls, turn)
+        if any(is_too_deep(call.arguments) for call in calls):
+            raise ModelError("The model called a tool with arguments that are nested too deeply.")
         was_cut = completion.finish == "length"
         if not (completion.text or calls) and (was_cut or not (turn.said or turn.calls)):
             raise ModelError(_nothing_said(completion))
@@ -161,7 +164,7 @@ class _Turn:
             request = self._request()
             estimate = estimate_request(session, request)
             completion = await self._within_time(request)
-        compaction.note_usage(session, estimate, completion.usage)
+        compaction.note_answer(session, estimate, completion.usage)
         return completion
 
     def _request(self) -> Request:
