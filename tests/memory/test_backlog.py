@@ -78,3 +78,33 @@ async def test_a_new_message_does_not_hurry_what_failed() -> None:
     with anyio.move_on_after(0.02) as scope:
         await backlog.take()
     assert scope.cancelled_caught
+
+
+async def test_what_is_noted_again_is_not_put_off_and_may_be_hurried() -> None:
+    backlog = Backlog(10)
+    now_s = anyio.current_time()
+    assert backlog.is_idle
+    backlog.put_if_new(due(B, in_s=60))
+    assert backlog.is_idle
+    for number in range(200):
+        backlog.put_soon(A, 1, now_s + 30 + number)
+    backlog.put_soon(B, 1, now_s + 40)
+    assert not backlog.is_idle
+    backlog.hurry()
+    with anyio.fail_after(5):
+        taken = {(await backlog.take()).conversation for _ in range(2)}
+
+    assert taken == {A, B}
+
+
+async def test_what_is_noted_while_it_is_taken_comes_when_it_is_given_back() -> None:
+    backlog = Backlog(10)
+    backlog.put_soon(A, 1, 0.0)
+    with anyio.fail_after(5):
+        await backlog.take()
+        for born_ms in (1, 2):
+            backlog.put_soon(A, born_ms, 0.0)
+        backlog.give_back(A)
+        assert (await backlog.take()).born_ms == 2
+        backlog.give_back(A)
+    assert backlog.is_idle
