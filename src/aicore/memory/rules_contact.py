@@ -46,10 +46,10 @@ _PHONE_LEAD = rf"(?:\b{_MINE}\s+{_PHONE_WORD}{_IS}|\b{_REACH})"
 _MAIL_STATED = re.compile(_MAIL_LEAD + EMAIL, re.IGNORECASE)
 _PHONE_STATED = re.compile(_PHONE_LEAD + PHONE, re.IGNORECASE)
 _MAIL_ONLY = re.compile(
-    rf"\W*(?:it'?s|it is|sure|yes|ja|oui|sí|das ist|c'est|es)?\W*{EMAIL}\W*", re.I
+    rf"(?:(?:it'?s|it is|sure|yes|ja|oui|sí|das ist|c'est|es)[ ,:.!]{{0,3}})?{EMAIL}", re.I
 )
 _PHONE_ONLY = re.compile(
-    rf"[^\w+(]*(?:it'?s|it is|sure|yes|ja|oui|sí|das ist|c'est|es)?[^\w+(]*{PHONE}\W*", re.I
+    rf"(?:(?:it'?s|it is|sure|yes|ja|oui|sí|das ist|c'est|es)[ ,:.!]{{0,3}})?{PHONE}", re.I
 )
 _END = re.compile(
     r"no longer|any ?more|not .*\bvalid|doesn't work|nicht mehr|keine .* mehr|n'est plus|ne .* plus"
@@ -80,7 +80,8 @@ _NAME_STATED = re.compile(
     r"\b(?:my (?:full |real |last |new |family )?(?:name|surname)(?: is|'s)(?: now)?|mein "
     r"(?:voller |"
     r"neuer )?(?:nach|familien)?name (?:ist|lautet)(?: jetzt| nun)?|"
-    r"ich hei(?:ß|ss)e(?: jetzt| nun)?|hei(?:ß|ss)e ich (?:jetzt|nun)|je m'appelle(?: désormais|"
+    r"ich hei(?:ß|ss)e(?: jetzt| nun)?|hei(?:ß|ss)e ich (?:jetzt|nun)|hei(?:ß|ss)e (?:jetzt|nun)|"
+    r"je m'appelle(?: désormais|"
     r" maintenant)?|je me nomme|mon nom(?: de famille)? est(?: maintenant| désormais)?|"
     r"me llamo(?: ahora)?|mi (?:nombre|apellido)(?: ahora)? es(?: ahora)?)\s*:?\s*" + _NAME,
     re.IGNORECASE,
@@ -125,8 +126,9 @@ _ADDRESS = re.compile(
     r"(?:i|we)(?:'ve| have)?(?: just| recently| now)? moved to|(?:i|we)(?: now)? live (?:now )?"
     r"(?:in|at)|i'm living (?:now )?in|(?:ich wohne|wir wohnen)(?: jetzt| nun)? (?:in der|in|an "
     r"der|"
-    r"am)|(?:jetzt|nun) (?:wohne ich|wohnen wir) (?:in der|in|an der|am)|"
-    r"ich bin (?:jetzt |gerade |neulich |vor kurzem )?(?:nach) (?=.*(?:gezogen|umgezogen))|"
+    r"am)|(?:wohne ich|wohnen wir)(?: jetzt| nun)? (?:in der|in|an der|am)|"
+    r"(?:ich bin|wir sind) (?:jetzt |gerade |neulich |vor kurzem )?(?:nach) (?=.*(?:gezogen|"
+    r"umgezogen))|"
     r"(?:j'habite|nous habitons)(?: maintenant| désormais)?(?: (?:à|au|en)| (?=\d))|"
     r"(?:j'ai|nous avons) déménagé (?:à|au|en)|(?:vivo|vivimos) (?:ahora )?en|"
     r"(?:me (?:he )?|nos (?:hemos )?)mud(?:é|ado|amos) a)\s*:?\s*(?P<address>[^\n;!]{2,120})",
@@ -156,6 +158,8 @@ _NO_PLACE = re.compile(
 )
 
 
+_ANSWER_CHARS = 200
+_AROUND = " \t\n.,;:!'\"<>-"
 # Most sentences have none of these, which spares the patterns.
 _DIGIT = re.compile(r"\d")
 _NAMING = words_in(
@@ -195,11 +199,12 @@ def contacts_answered(text: str, asked: str) -> Iterator[Candidate]:
     """What a message of nothing but a contact detail gives, if it was `asked` for just before."""
     question = asked[asked.rstrip().rfind(".", 0, -1) + 1 :] if asked.rstrip().endswith("?") else ""
     # "Ihre" is yours, "ihre" is hers.
-    if not question or OTHERS.search(question.replace("Ihre", "")):
+    alone = text.strip(_AROUND) if len(text) <= _ANSWER_CHARS else ""
+    if not question or not alone or OTHERS.search(question.replace("Ihre", "")):
         return
-    if _ASKED["email"].search(question) and (match := _MAIL_ONLY.fullmatch(text.strip())):
+    if _ASKED["email"].search(question) and (match := _MAIL_ONLY.fullmatch(alone)):
         yield Candidate(topic="email", value=match["email"].lower())
-    elif _ASKED["phone"].search(question) and (match := _PHONE_ONLY.fullmatch(text.strip())):
+    elif _ASKED["phone"].search(question) and (match := _PHONE_ONLY.fullmatch(alone)):
         yield from _numbered(match["phone"])
     elif _ASKED["name"].search(question) and len(text.split()) <= 4:
         name = name_in(text.strip(" .!"), is_strict=True)

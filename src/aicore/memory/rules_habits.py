@@ -210,7 +210,7 @@ def _food_in(match: re.Match[str]) -> str | None:
     return first if is_one else what
 
 
-_JOINS = words_in("or for oder und et ni que para pour für im in at as wie since due")
+_JOINS = words_in("or for trinken essen oder und et ni que para pour für im in at as wie since due")
 
 
 def _housemates(text: str) -> Iterator[Candidate]:

@@ -22,7 +22,7 @@ _BREAK = re.compile(r"[,;.!?()\u2013\u2014]|\b(?:and|but|und|aber|sondern|et|mai
 _BEHIND = 60
 
 _MINE = words_in(
-    "my our mein meine meinen meiner unser unsere mon ma mes notre mi mis nuestro nuestra"
+    "my our mein meine meinen meiner meines unser unsere mon ma mes notre mi mis nuestro nuestra"
 )
 _NEW = words_in(
     """
@@ -30,7 +30,8 @@ _NEW = words_in(
     nouvel nouvelle maintenant changé change désormais nuevo nueva ahora cambié cambiado cambiamos
     """
 )
-_ME = words_in("me us mich uns mir moi nous nos")
+_I = words_in("i ich je yo")
+_ME = words_in("me m us mich uns mir moi nous nos")
 _REACH = words_in(
     """
     reach reachable call ring text dial contact write mail email e schreib schreiben schreibt
@@ -63,7 +64,8 @@ _PLACES = words_in("address adresse anschrift dirección domicilio domicile post
 _NOT_PLACES = words_in("e mail email ip web site internet")
 _PLATES = words_in(
     """
-    plate plates registration reg licence license number kennzeichen nummernschild autokennzeichen
+    plate plates registration reg licence license number autos kennzeichen nummernschild
+    autokennzeichen
     immatriculation plaque matrícula placa car auto voiture coche
     """
 )
@@ -177,7 +179,7 @@ def _coded(text: str, words: frozenset[str]) -> Iterator[Candidate]:
         for value in _led(text, _CODE, _MEMBERS, _MEMBERS_NAMED):
             yield Candidate(topic="membership", value=value)
     if not words.isdisjoint(_SIZES):
-        for value in _led(text, _SIZE, _SIZES):
+        for value in _led(text, _SIZE, _SIZES, mine=_I):
             topic = "size" if words.isdisjoint(_SHOES) else "size: shoes"
             yield Candidate(topic=topic, value=value)
     if not words.isdisjoint(_BIRTHS_NAMED):
@@ -190,12 +192,16 @@ def _led(
     value: re.Pattern[str],
     heads: frozenset[str],
     named: frozenset[str] | None = None,
+    mine: frozenset[str] = frozenset(),
 ) -> Iterator[str]:
-    """The first value that is led to by one of these words, of which one must be of `named`."""
+    """The first value that is led to by one of these words, of which one must be of `named`.
+
+    They must speak of the writer's own; of `mine` is enough.
+    """
     for match in value.finditer(text):
         led = _head_words(text, match, heads)
         is_named = led is not None and (named is None or not led.isdisjoint(named))
-        if led is not None and is_named and _is_mine(led):
+        if led is not None and is_named and (_is_mine(led) or not led.isdisjoint(mine)):
             yield match[0]
             return
 

@@ -28,7 +28,7 @@ _ME = words_in("i me my we us our ich mich mir wir uns mein meine je j me moi no
 _ME_IN_ONE = words_in("puedo prefiero pago pagaré quiero kontaktieren contactez contácteme zahle")
 _SERVED = words_in(
     """
-    best better besten mieux can do free available suit suits work works come give visit passt
+    best better besten mieux book can do free available suit suits work works come give visit passt
     passen kann frei zeit komme
     kommen convient conviennent disponible libre peux viens venez venir viene vienen puedo
     """
@@ -39,7 +39,7 @@ _ONLY = words_in(
     maintenant désormais dorénavant solo sólo ahora mejor
     """
 )
-_ALWAYS = _ONLY | words_in("always immer toujours siempre partir partir")
+_ALWAYS = _ONLY | words_in("always immer künftig toujours siempre partir partir")
 _ONCE = words_in(
     """
     this tomorrow yesterday good heute morgen gestern guten gute ce cet demain hier bonne esta hoy
@@ -120,7 +120,7 @@ _METHODS: Mapping[str, str] = {
 }
 _PAY = words_in(
     """
-    pay paying zahle bezahle zahlen bezahlen payer paie paye paierai payerai règle pago pagar
+    pay paying zahle bezahle zahlen bezahlen payer régler paie paye paierai payerai règle pago pagar
     pagaré
     """
 )
@@ -133,7 +133,7 @@ _CHANNELS: Mapping[str, str] = {
 }
 _REACH = words_in(
     """
-    contact contacted reach write kontaktieren erreichen erreichbar schreiben schreib melden
+    contact contacted envoyez reach write kontaktieren erreichen erreichbar schreiben schreib melden
     contacter contactez contactée contacté joindre écrivez écrire contacten contáctenme contactarme
     escríbame escriban escribirme avisen
     """
@@ -158,7 +158,7 @@ _NO_STAFF = words_in(
 _CLAUSE = r"(?:^|[,;:.!] ?|\b(?:and|und|et|y|oder|or) )"
 _LEAVE = re.compile(
     _CLAUSE + r"(?:(?:please|just|always|you can|bitte|merci de|por favor|einfach|immer),? )*(?:"
-    r"(?:leave|put|drop|place) (?:it|them|parcels|packages|deliveries|(?:the|my|our|any) \w+) "
+    r"(?:leave|drop|place) (?:it|them|parcels|packages|deliveries|(?:the|my|our|any) \w+) "
     r"(?:off )?(?P<en>(?:with|at|in|by|behind|under|on|next to|outside) [^\n.,;!?]{3,60})"
     r"|(?:stellen|legen|geben|lassen) sie (?:es|sie|(?:das|die|den|mein\w*|alle) \w+)(?: bitte|"
     r" einfach| immer)* (?P<de>(?:bei|beim|vor|in|im|an|am|hinter|unter|neben) [^\n.,;!?]{3,60}?)"
@@ -303,7 +303,7 @@ def _moved(text: str, words: frozenset[str]) -> Iterator[Candidate]:
 
 _LEAVE_WORDS = words_in(
     """
-    leave put drop place stellen legen geben lassen paket pakete päckchen lieferung sendung laissez
+    leave drop place stellen legen geben lassen paket pakete päckchen lieferung sendung laissez
     déposez posez mettez laisser déposer deje dejen deja déjelo déjenlo déjalo ponga póngalo
     """
 )

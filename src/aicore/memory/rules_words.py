@@ -24,21 +24,21 @@ PLAIN = words_in(
     apunten arbeit are as at attached au auf aujourd aussi autre avons become becomes been
     bei berufliche best better bin bitte bonjour brauche buenas buenos by c ca call cambiado
     cambiamos cambio cambié can casa ce change changed changes changing changé ci con
-    contact contactarme contacter current currently d da dag danke das de dear del demain
-    depuis der des desde desormais devenu devient dial die dienstlich different dites
+    contact contactarme contacter current currently d da dag danke das de dear del delivery
+    demain depuis der des desde desormais devenu devient dial die dienstlich different dites
     dorénavant du dès désormais días ein eine einen el em en enregistrez enviar envoyer
     envoyez envíe envíen erreichbar erreichen erreichst es escriban escribirme escríbame est
     et everything folgende folgenden folgender folgt follow follows for forth frisch from
-    fyi für geaendert gerade geschäftlich gewechselt geändert gilt got gracias guten habe
+    fyi für geaendert gerade geschäftlich gewechselt geändert gilt got gracias guten ha habe
     haben hallo has hat haus have hay he heißt hello hemos her here heute hi hier hola home
     house hoy hui i ich ici il im immediately immer in info inzwischen is ist it its j ja je
-    jetzt joignable joindre just kann key können könnt künftig l la las lautet le les ll
-    llamar llamarme llame llamen llámame llámeme llámenme lo localizarme los m ma mail main
-    maintenant maison make mande manden mañana me meanwhile mein meine meinen meiner merci
-    mes mi mich mir mis mit moi mon morgen mostly moved my nachricht neu neue neuen neuer
-    neuerdings neues new nochmal note noter notez notiere notieren notiert notre nous
-    nouveau nouveaux nouvel nouvelle now nr nuestra nuestro nueva nuevo numéro nun nur nutze
-    nutzen of oh ok okay on only onwards otra oui our où para partir perso personal
+    jetzt joignable joindre just kann key kindly können könnt künftig l la las lautet le les
+    ll llamar llamarme llame llamen llámame llámeme llámenme lo localizarme los m ma mail
+    main maintenant maison make mande manden mañana me meanwhile mein meine meinen meiner
+    meines merci mes mi mich mir mis mit moi mon morgen mostly moved my nachricht neu neue
+    neuen neuer neuerdings neues new nochmal note noter notez notiere notieren notiert notre
+    nous nouveau nouveaux nouvel nouvelle now nr nuestra nuestro nueva nuevo numéro nun nur
+    nutze nutzen of oh ok okay on only onwards otra oui our où para partir perso personal
     personnel personnelle persönliche please podéis poner por pour pouvez preferably privat
     private privates privé privée professionnel puede pueden puedes puis re reach reachable
     recently record ring ruf rufen s save schicken schreib schreiben see seit send senden

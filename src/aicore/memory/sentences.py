@@ -44,7 +44,10 @@ _REPLY_HEAD = re.compile(
     r"|(?:from|von|de|gesendet|sent|enviado|envoyé)\s*:\s.*@)",
     re.IGNORECASE,
 )
-_QUOTED = re.compile(r"“[^”]*”|„[^“”]*[“”]|«[^»]*»|»[^«]*«|\"[^\"]*\"|`[^`]*`|(?<!\w)'[^']*'(?!\w)")
+_QUOTED = re.compile(
+    r"“[^”]{0,600}”|„[^“”]{0,600}[“”]|«[^»]{0,600}»|»[^«]{0,600}«|\"[^\"]{0,600}\"|`[^`]{0,600}`"
+    r"|(?<!\w)'[^']{0,600}'(?!\w)"
+)
 _ABBREVIATION = re.compile(
     r"(?:\b(?:dr|mr|mrs|ms|st|prof|nr|no|tel|bzw|hr|fr|av|ave|rd|apt|sr|sra|mme|mlle|ca|ext|approx)"
     r"|str|\b[^\W\d_]|\bz\.\s?b|\be\.g|\bi\.e|(?<!\d)\d{1,2})\.$",
@@ -171,7 +174,8 @@ def statements(text: str, said_before: tuple[str, ...] = ()) -> Iterator[Sentenc
 
 def said_sentences(text: str, said_before: tuple[str, ...] = ()) -> Iterator[str]:
     """The writer's own sentences, questions too: not quoted, no echo, none that is too long."""
-    for raw in _sentences(text):
+    for written in _sentences(text):
+        raw = " ".join(written.split())
         if len(raw) <= _SENTENCE_CHARS and not (said_before and _is_echo(raw, said_before)):
             yield raw
 
