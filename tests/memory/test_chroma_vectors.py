@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from aicore.errors import ConfigError, NotOpenError, StoreBusy, StoreError
+from aicore.memory import chroma_folder
 from aicore.memory.chroma import ChromaVectors
 from aicore.memory.chroma_folder import _ANEW, ChromaFolder, _name
 from aicore.memory.port import Namespace
@@ -148,12 +149,15 @@ async def test_another_embedder_is_refused_and_the_folder_left_as_it_was(tmp_pat
         assert len(await index.nearest(ANN, vector(0), 9)) == 2
 
 
-async def test_a_folder_that_another_program_has_open_is_busy(tmp_path: Path) -> None:
+async def test_a_folder_that_another_program_has_open_is_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with ChromaVectors(tmp_path / "c", model="m") as index:
         await index.put(ANN, many(0, 2))
     other = sqlite3.connect(tmp_path / "c" / "aicore.sqlite3")
     other.execute("BEGIN IMMEDIATE")
 
+    monkeypatch.setattr(chroma_folder, "_LOCK_S", 0.05)
     with pytest.raises(StoreBusy):
         async with ChromaVectors(tmp_path / "c", model="m"):
             pass

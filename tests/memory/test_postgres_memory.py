@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from aicore.errors import ConfigError, StoreBusy, StoreError
+from aicore.memory import postgres_traces
 from aicore.memory.port import Entry, Namespace, Query, Source
 from aicore.memory.postgres import PostgresMemory
 from aicore.memory.postgres_vectors import PostgresVectors
@@ -148,7 +149,7 @@ async def test_the_dimension_of_an_embedder_that_changed_is_refused_at_the_openi
 
 
 async def test_a_reader_from_before_keeps_traces_and_is_told_and_waited_out_later(
-    postgres: Any,
+    postgres: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A backup, say: what it may still see cannot be written over."""
     url = postgres.new_database()
@@ -157,8 +158,10 @@ async def test_a_reader_from_before_keeps_traces_and_is_told_and_waited_out_late
         async with await psycopg.AsyncConnection.connect(url) as reader:
             await reader.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
             await reader.execute("SELECT count(*) FROM pg_class")
-            with pytest.raises(StoreBusy):
-                await store.forget(ANN, ["f1"])
+            with monkeypatch.context() as patience:
+                patience.setattr(postgres_traces, "_READERS_S", 0.2)
+                with pytest.raises(StoreBusy):
+                    await store.forget(ANN, ["f1"])
             assert await store.search(ANN, Query(text="quokka")) == []
             assert len(await store.search(ANN, Query(text="wombat"))) == 1
             assert traces(postgres, url)
