@@ -85,7 +85,9 @@ async def test_what_is_not_beside_it_any_more_is_as_sensitive_as_it_was(memories
         entries = thread(said)
         await store.add(ANN, entries)
         await store.forget(ANN, [entries[1].id])
-        assert [id_ for id_, _ in await found(store, "diabetes")] == [entries[2].id]
+        # What follows it is sensitive as well, and may have it in its context.
+        there = [id_ for id_, _ in await found(store, "diabetes")]
+        assert there == [entries[2].id, entries[3].id]
 
 
 async def test_which_were_forgotten_can_be_asked(memories: Any) -> None:

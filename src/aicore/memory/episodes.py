@@ -10,9 +10,17 @@ from aicore.log.events import Event, MessageReceived, ReplySent
 from aicore.memory.neighbours import REACH, context_at
 from aicore.memory.port import Entry, Source
 from aicore.memory.sensitive import data_class_of
-from aicore.records import ConversationId, Principal
+from aicore.records import ConversationId, DataClass, Principal
 
-__all__ = ["Utterance", "entry_id", "episode_id", "episodes_of", "subject_of", "utterances"]
+__all__ = [
+    "Utterance",
+    "class_at",
+    "entry_id",
+    "episode_id",
+    "episodes_of",
+    "subject_of",
+    "utterances",
+]
 
 _PIECE_CHARS = 4_000
 _PIECES = 64
@@ -96,6 +104,19 @@ def _id(letter: str, conversation: ConversationId, seq: int, at_ms: int, what: s
     return f"{letter}{max(at_ms, 0):011x}-{digest[:12]}"
 
 
+def class_at(thread: Sequence[Utterance], place: int) -> DataClass:
+    """The class of one utterance among those of its subject: that of what came before it as well.
+
+    An answer to a sensitive question, and a reply to the answer, need no word that says so.
+    """
+    near = thread[max(place - REACH, 0) : place + 1]
+    return "sensitive" if any(_is_sensitive(one.text) for one in near) else "personal"
+
+
+def _is_sensitive(text: str) -> bool:
+    return data_class_of(text) == "sensitive"
+
+
 def episodes_of(
     conversation: ConversationId, thread: Sequence[Utterance], place: int
 ) -> list[Entry]:
@@ -104,7 +125,7 @@ def episodes_of(
     A long text becomes several entries.
     """
     said = thread[place]
-    data_class = data_class_of(said.text)
+    data_class = class_at(thread, place)
     first = max(place - REACH, 0)
     window = [one.text for one in thread[first : place + REACH + 1]]
     context = _storable(context_at(window, place - first, data_class))

@@ -12,6 +12,7 @@ import anyio.to_thread
 
 from aicore.memory.candidates import Candidate
 from aicore.memory.episodes import Utterance
+from aicore.records import DataClass
 
 __all__ = ["Extraction", "Heard", "RuleExtraction", "Stated"]
 
@@ -19,10 +20,14 @@ _RULES = "aicore.memory.rules"
 
 
 class Heard(NamedTuple):
-    """A message, and what the assistant had said to its writer shortly before, the last last."""
+    """A message, and what the assistant had said to its writer shortly before, the last last.
+
+    `data_class` is that of the message where it stands: see `episodes.class_at`.
+    """
 
     said: Utterance
     said_before: tuple[str, ...]
+    data_class: DataClass = "personal"
 
 
 class Stated(NamedTuple):
@@ -55,7 +60,7 @@ class RuleExtraction:
         from aicore.memory.rules import facts_stated, facts_told
 
         found = []
-        for said, said_before in heard:
+        for said, said_before, _ in heard:
             is_staff = said.said_by in ("staff", "owner")
             own = facts_stated(said.text, said_before)
             own += doubted(said.text, own, said_before)

@@ -14,7 +14,8 @@ from aicore.memory.candidates import DOUBT, END, Candidate, fact_text, is_same_v
 from aicore.memory.episodes import Utterance, entry_id
 from aicore.memory.port import Entry, MemoryStore, Namespace
 from aicore.memory.rules_words import context_of
-from aicore.records import ConversationId
+from aicore.memory.sensitive import data_class_of
+from aicore.records import ConversationId, DataClass
 
 __all__ = ["correct", "facts_of", "is_doubt", "makes_doubtful", "take_in"]
 
@@ -53,13 +54,24 @@ def facts_of(
                 text=fact_text(candidate),
                 source=said.source(conversation),
                 at_ms=said.at_ms,
-                data_class=candidate.data_class,
+                data_class=_class_of(candidate),
                 topic=candidate.topic,
                 valid_from_ms=from_ms,
                 valid_to_ms=from_ms if candidate.is_end or candidate.is_doubt else None,
             )
         )
     return facts
+
+
+def _class_of(candidate: Candidate) -> DataClass:
+    """The class of all that a fact says, such as the reason of an appointment."""
+    said = data_class_of(f"{candidate.topic} {candidate.value}")
+    return _stricter(candidate.data_class, said)
+
+
+def _stricter(one: DataClass, other: DataClass) -> DataClass:
+    """The class that is kept more carefully, of "personal" and "sensitive"."""
+    return "sensitive" if "sensitive" in (one, other) else one
 
 
 async def take_in(store: MemoryStore, namespace: Namespace, facts: Sequence[Entry]) -> list[Entry]:
@@ -91,7 +103,7 @@ async def correct(
         text=text,
         source=replace(earlier.source, said_by=by, conversation=None, seq=0),
         at_ms=now_ms,
-        data_class=earlier.data_class,
+        data_class=_stricter(earlier.data_class, data_class_of(text)),
         topic=earlier.topic,
         valid_from_ms=at_ms,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from aicore.log.events import Event, ReplySent
-from aicore.memory.episodes import Utterance, episodes_of, utterances
+from aicore.memory.episodes import Utterance, class_at, episodes_of, utterances
 from aicore.memory.extraction import Heard
 from aicore.memory.neighbours import REACH
 from aicore.memory.port import Entry
@@ -112,7 +112,8 @@ async def lesson_of(
                 lesson.seq = min(lesson.seq, one.seq - 1)
                 lesson.waits_ms = max(left_ms, lesson.waits_ms or 0)
             if one.seq > heard_until and one.said_by in _SPEAKERS:
-                lesson.heard.append(Heard(one, _said_before(thread, place)))
+                before = _said_before(thread, place)
+                lesson.heard.append(Heard(one, before, class_at(thread, place)))
             if place % _LEARNED_AT_ONCE == 0:
                 await anyio.lowlevel.checkpoint()
     lesson.heard.sort(key=lambda heard: heard.said.seq)

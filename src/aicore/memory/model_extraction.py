@@ -122,7 +122,8 @@ class ModelExtraction:
     def _may_send(self, heard: Heard) -> bool:
         text = heard.said.text
         is_managed = self._provider.capabilities.locality == "managed"
-        is_kept_here = is_managed and data_class_of(text) == "sensitive"
+        is_sensitive = "sensitive" in (heard.data_class, data_class_of(text))
+        is_kept_here = is_managed and is_sensitive
         return len(text) <= _MESSAGE_CHARS and not is_kept_here
 
     def _is_over_budget(self) -> bool:

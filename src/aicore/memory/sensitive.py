@@ -1,4 +1,4 @@
-"""Which texts are sensitive: health, money, faith and their like, by the words in them.
+"""Which texts are sensitive: health, money, faith, secrets and their like, by the words in them.
 
 It errs on the careful side: a text that is called sensitive without need is only kept from
 managed providers. It knows words of English, German, French and Spanish, no meaning.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from aicore.memory.sensitive_words import BEGINNINGS
 from aicore.records import DataClass
 
 __all__ = ["data_class_of"]
@@ -45,9 +46,10 @@ def _by_first_letter(beginnings: list[str]) -> str:
     return "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in rests.items())
 
 
+_ALL = f"{_HEALTH} {_MONEY} {_FAITH} {BEGINNINGS}"
 _WORDS = re.compile(
     # German joins words: "Nussallergie".
-    rf"allerg|(?<![^\W\d_])(?:{_by_first_letter(f'{_HEALTH} {_MONEY} {_FAITH}'.split())})",
+    rf"allerg|(?<![^\W\d_])(?:{_by_first_letter(_ALL.split())})",
     re.IGNORECASE,
 )
 _CARD = re.compile(r"(?<![\d+])\d(?:[ -]?\d){12,18}(?!\d)")
