@@ -147,8 +147,10 @@ def _changed(text: str) -> Iterator[str]:
         return
     is_over = _NO_MORE.search(text) is not None
     changes = [at for at, word in enumerate(listed) if word in CHANGED]
+    # Who asks for something new speaks of what the business has.
+    is_asked = text.endswith("?") and words.isdisjoint(_MINE)
     for topic, names in _TOPICS.items():
-        if words.isdisjoint(names):
+        if is_asked or words.isdisjoint(names):
             continue
         places = [at for at, word in enumerate(listed) if word in names]
         if is_over or any(_is_beside(listed, one, at) for at in places for one in changes):
@@ -163,6 +165,7 @@ def _changed(text: str) -> Iterator[str]:
         yield "appointment"
 
 
+_MINE = words_in("i my our ich mein meine meinen unsere je mon ma notre yo mi mis nuestra")
 _MEETINGS = _TOPICS["appointment"]
 
 

@@ -130,7 +130,8 @@ _ADDRESS = re.compile(
     r"(?:ich bin|wir sind) (?:jetzt |gerade |neulich |vor kurzem )?(?:nach) (?=.*(?:gezogen|"
     r"umgezogen))|"
     r"(?:j'habite|nous habitons)(?: maintenant| désormais)?(?: (?:à|au|en)| (?=\d))|"
-    r"(?:j'ai|nous avons) déménagé (?:à|au|en)|(?:vivo|vivimos) (?:ahora )?en|"
+    r"(?:j'ai|nous avons) déménagé (?:à|au|en)|(?:vivo|vivimos) (?:ahora )?en(?: la(?= calle| "
+    r"avenida| plaza))?|"
     r"(?:me (?:he )?|nos (?:hemos )?)mud(?:é|ado|amos) a)\s*:?\s*(?P<address>[^\n;!]{2,120})",
     re.IGNORECASE,
 )
