@@ -110,6 +110,8 @@ async def _where_to_look(screen: Screen, config: Path) -> None:
     for line in (
         f"databases      {folder / 'data'}/*.db   (sqlite3 {folder / 'data' / 'crm.db'} .dump)",
         f"conversation   {folder / 'conversations.db'}   table event",
+        f"the memory     {folder / 'memory.db'}   {_command()} memory list --config {config}",
+        "               what customers say of themselves, told to a model; flows do not read it",
         f"the business   {folder / 'assistant.yaml'}, {folder / 'facts.md'}: change and rerun",
         f"talk to it     {_command()} chat --config {config}",
         f"with a model   set provider.kind in {config}",

@@ -288,3 +288,13 @@ def test_doctor_opens_the_memory(shop: Path) -> None:
     done = aicore_elsewhere(shop, "doctor")
 
     assert re.search(r"ok\s+memory: 2 ", done.stdout)
+
+
+@pytest.mark.parametrize("kind", ["flows", "openai-compatible"])
+def test_doctor_says_that_flows_do_not_read_the_memory(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "aicore.toml").write_text(
+        f'[memory]\npath = "memory.db"\n[provider]\nkind = "{kind}"\n', encoding="utf-8"
+    )
+    done = aicore_elsewhere(tmp_path, "doctor")
+
+    assert ("memory: learns" in done.stdout) is (kind == "flows")

@@ -48,7 +48,8 @@ def test_the_demo_plays_a_conversation_and_says_where_to_look(tmp_path: Path) ->
         assert f"{title}: none" not in summary
     for name in ("crm.db", "mail.db", "calendars.db", "payments.db"):
         assert (tmp_path / "aicore-demo" / "data" / name).exists()
-    assert "Where to look" in done.stdout
+    where = done.stdout.split("Where to look")[1]
+    assert "memory list --config" in where
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,11 @@ _CONNECTION = "aicore://connection"
 """The resource in which a server proves its connection: `{"connections": [{server, backend, name,
 can, warnings, is_test} or {server, backend, error: {message, hint}}]}`."""
 
+_FLOWS_DO_NOT_READ = (
+    "learns and lists, but only a model is told of it (and of knowledge): flows answer from their "
+    "own file"
+)
+
 
 def run_doctor(config: Path) -> int:
     """Check everything a configuration names; changes nothing. Returns 0, or 1 if a part fails."""
@@ -85,16 +90,20 @@ async def _check_memory(settings: Settings) -> list[str]:
     memory = build_memory(settings.model_copy(update={"memory": rules_only}), None)
     if memory is None:
         return []
+    told = [_FLOWS_DO_NOT_READ] if _is_flows(settings) else []
     path = settings.memory.path
     if path is not None and not path.exists():
-        return (
-            [f"{path} will be created"]
-            if path.parent.is_dir()
-            else [f"FAIL {path.parent} is not a folder; create it."]
-        )
+        if not path.parent.is_dir():
+            return [f"FAIL {path.parent} is not a folder; create it.", *told]
+        return [f"{path} will be created", *told]
     async with memory:
         subjects = await memory.subjects()
-    return [f"{len(subjects)} whom something is remembered of"]
+    return [f"{len(subjects)} whom something is remembered of", *told]
+
+
+def _is_flows(settings: Settings) -> bool:
+    """Whether the flows answer: of "auto" they do where no model server runs."""
+    return settings.provider.get("kind", "auto") in ("auto", "flows")
 
 
 async def _check_provider(settings: Settings) -> list[str]:
