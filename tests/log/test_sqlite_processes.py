@@ -242,6 +242,24 @@ async def test_a_conversation_at_rest_is_held_by_nobody_whatever_the_clock_says(
             await two.claim(SHOP)
 
 
+async def test_a_claim_on_what_was_erased_gives_back_nothing_of_what_was_begun_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log.db"
+    async with SQLiteLog(path) as two:
+        async with SQLiteLog(path) as one:
+            erased = await one.claim(SHOP)
+            await one.erase(erased)
+            again = await one.claim(SHOP)
+            assert again.epoch == erased.epoch
+            with pytest.raises(Fenced):
+                await one.append(erased, 1, [TurnRetried()])
+            await one.release(erased)
+            with pytest.raises(StoreBusy):
+                await two.claim(SHOP)
+        await two.claim(SHOP)
+
+
 def test_only_what_is_held_is_given_back_in_the_end(tmp_path: Path) -> None:
     with closing(SQLiteFile(tmp_path / "log.db", SCHEMA).open_writer()) as connection:
         leases = Leases("main", lambda: 1)

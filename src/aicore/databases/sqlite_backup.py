@@ -127,9 +127,16 @@ def _remove_abandoned(path: Path) -> None:
             continue
         partial = path.with_name(match[0])
         is_own = int(match[1]) == os.getpid()
-        # A number that is not known here may be of another container.
-        if is_own or not (_is_alive(int(match[1])) or (partial.exists() and _is_open(partial))):
+        if is_own or not (_is_alive(int(match[1])) or _is_written(partial)):
             path.with_name(name).unlink(missing_ok=True)
+
+
+def _is_written(partial: Path) -> bool:
+    """Whether a process that cannot be seen here, as in another container, writes a file."""
+    try:
+        return partial.exists() and _is_open(partial)
+    except StoreError:
+        return False  # cut off in the middle of a page
 
 
 def _is_alive(pid: int) -> bool:

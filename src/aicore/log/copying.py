@@ -156,7 +156,7 @@ class _Run:
 
     async def check_open_turns(self) -> None:
         """Raise StoreError unless the target knows the open turns of what it was given."""
-        told = {(one.conversation, one.turn) for one in await self._target.open_turns()}
+        told = {(one.conversation, one.turn) for one in await _patiently(self._target.open_turns)}
         if told != self._left_open:
             raise StoreError(
                 "After copying, the two logs have different open turns. Copy into a new, empty "

@@ -49,7 +49,8 @@ class Leases:
         self._business = business
         self._now_ms = now_ms
         self._owner = str(this_process())
-        self._held: dict[ConversationId, int] = {}  # with the epoch of its newest claim
+        # With the epoch and the birth of its newest claim.
+        self._held: dict[ConversationId, tuple[int, int]] = {}
 
     def claim(self, connection: sqlite3.Connection, conversation: ConversationId) -> Claim:
         """Raise a conversation's epoch. Raises StoreBusy while another live log holds it."""
@@ -66,7 +67,7 @@ class Leases:
             values["dead"] = self._dead_holder(connection, conversation)
             row = connection.execute(_CLAIM, values).fetchone()
         epoch, head, born_ms = row
-        self._held[conversation] = epoch
+        self._held[conversation] = epoch, born_ms
         return Claim(conversation, epoch, head, born_ms)
 
     def advance(
@@ -87,7 +88,7 @@ class Leases:
         if is_at_rest:
             self.forget(claim)
         else:
-            self._held[claim.conversation] = claim.epoch
+            self._held[claim.conversation] = claim.epoch, claim.born_ms
         return now_ms
 
     def check(self, connection: sqlite3.Connection, claim: Claim) -> None:
@@ -103,7 +104,7 @@ class Leases:
 
     def forget(self, claim: Claim) -> None:
         """Stop counting a claim among those to give back: it is at rest, fenced or erased."""
-        if self._held.get(claim.conversation) == claim.epoch:
+        if self._held.get(claim.conversation) == (claim.epoch, claim.born_ms):
             del self._held[claim.conversation]
 
     def release_all(self, connection: sqlite3.Connection) -> None:
