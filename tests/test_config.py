@@ -67,8 +67,45 @@ async def test_the_logs_url_can_come_from_the_environment(
 
 
 def test_a_log_is_in_one_place(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="path or url"):
+    with pytest.raises(ConfigError, match="path and url"):
         load(written(tmp_path, '[log]\nurl = "memory:"\npath = "talk.db"\n'))
+
+
+@pytest.mark.parametrize("section", ["log", "memory"])
+@pytest.mark.parametrize(("here", "there"), [("url", "path"), ("path", "url")])
+def test_a_place_in_the_environment_takes_the_place_of_the_other_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, section: str, here: str, there: str
+) -> None:
+    file = written(tmp_path, f'[{section}]\n{there} = "file.db"\n')
+    monkeypatch.setenv(f"AICORE_{section.upper()}__{here.upper()}", "variable.db")
+    settings = getattr(load(file), section)
+    assert Path(getattr(settings, here)) == tmp_path / "variable.db"
+    assert getattr(settings, there) is None
+
+    monkeypatch.setenv(f"AICORE_{section.upper()}__{there.upper()}", "another.db")
+    with pytest.raises(ConfigError, match=f"AICORE_{section.upper()}__PATH"):
+        load(file)
+
+
+def test_a_mistake_in_the_environment_names_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AICORE_LIMITS__ROUNDS", "many")
+    with pytest.raises(ConfigError, match="AICORE_LIMITS__ROUNDS"):
+        load(written(tmp_path, ""))
+
+
+@pytest.mark.parametrize("value", ['"yes"', '"on"', "1", '"1"'])
+def test_only_a_plain_true_adds_what_was_said_to_telemetry(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match=r"telemetry\.content must be true or false"):
+        load(written(tmp_path, f"[telemetry]\ncontent = {value}\n"))
+
+
+def test_the_environment_can_add_what_was_said_to_telemetry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AICORE_TELEMETRY__CONTENT", "true")
+    assert load(written(tmp_path, "")).telemetry.content is True
 
 
 def test_the_environment_wins_over_the_file(
@@ -105,7 +142,13 @@ async def test_deadlines_of_tool_calls_can_be_set(tmp_path: Path) -> None:
         ('[servers.crm]\nurl = "http://x"\nlocal = "a:b"\n', ["servers.crm", "exactly one"]),
         ("[servers.crm]\n", ["servers.crm", "exactly one"]),
         ('[serverz.crm]\nurl = "http://x"\n', ["serverz", "servers"]),
-        ('policy = "none"\n', ["policy"]),
+        ('policy = "none"\n', ["policy must be"]),
+        ('[memory]\npath = "m.db"\nknowledge = "docs"\n', ["memory.knowledge must be a list"]),
+        ('[memory]\npath = "m.db"\nextract = "x"\n', ["memory.extract must be 'rules'"]),
+        ("[log]\npath = 3\n", ["log.path must be a path"]),
+        ("log = 3\n", ["log must be a section"]),
+        ('[memory]\npath = "m.db"\nvectors = "rows"\n', ["memory: give vectors and embedder"]),
+        ("[context]\nkeep_turns = 0\n", ["context.keep_turns must be 1 or more"]),
         ("_cli_parse_args = true\n", ["_cli_parse_args"]),
         ('_env_file = "x"\n', ["_env_file"]),
     ],

@@ -1,7 +1,8 @@
 """`aicore.toml` and the environment, as typed settings, read once.
 
 The file is TOML. Every setting can be overridden by an environment variable:
-`AICORE_` + the path, two underscores between parts, e.g. `AICORE_PROVIDER__MODEL=llama3.3`.
+`AICORE_` + the path, two underscores between parts, e.g. `AICORE_PROVIDER__MODEL=llama3.3`. One
+for `path` or `url` of `log` or `memory` takes the place of the other in the file.
 Relative paths of `agent`, `log`, `memory` and `provider.file` are relative to the file; in the
 arguments of a server `{here}` stands for the file's folder.
 """
@@ -10,13 +11,22 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -168,6 +178,17 @@ class TelemetrySettings(_Section):
     content: bool = False
     logs: Literal["text", "json"] = "text"
 
+    @field_validator("content", mode="before")
+    @classmethod
+    def _plainly(cls, value: object) -> object:
+        """What customers say leaves the machine by no "yes", 1 or "on" that meant something else.
+
+        A variable of the environment is text.
+        """
+        if not isinstance(value, bool) and value not in ("true", "false"):
+            raise ValueError("must be true or false, without quotes")
+        return value
+
 
 class Settings(BaseSettings):
     """A whole configuration. `provider` is checked by the provider it names (`kind`)."""
@@ -220,25 +241,87 @@ def load(path: Path) -> Settings:
         if name.startswith("_"):  # would be an option of Settings itself
             raise ConfigError(f"{path}: there is no setting {name}. Remove it.")
     try:
-        settings = Settings(**data)
+        given = EnvSettingsSource(Settings)()
+        settings = Settings(**_one_place(path, data, given))
     except SettingsError as error:
         raise ConfigError(
             f"An environment variable is not what it sets: {error}. Set the parts one by one, such "
             "as AICORE_LIMITS__ROUNDS=3, or unset it."
         ) from error
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(error)}") from error
+        raise ConfigError(_explain(path, error, given)) from error
     return _absolute(settings, path.resolve().parent)
 
 
-def _explain(error: ValidationError) -> str:
+def _one_place(path: Path, data: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The file's settings without the `path` or `url` that the environment puts another for."""
+    kept = dict(data)
+    for section in ("log", "memory"):
+        places = {"path", "url"}
+        ours, theirs = kept.get(section), given.get(section)
+        if isinstance(theirs, Mapping) and places & theirs.keys():
+            if places <= theirs.keys():
+                names = " and ".join(_variable((section, one)) for one in ("PATH", "URL"))
+                raise ConfigError(f"{names} are both set, and only one can hold. Unset one.")
+            if isinstance(ours, Mapping):
+                kept[section] = {key: ours[key] for key in ours if key not in places}
+        elif isinstance(ours, Mapping) and places <= ours.keys():
+            raise ConfigError(
+                f"{path}: [{section}] has both path and url, and only one can hold. Remove one."
+            )
+    return kept
+
+
+_TO_WRITE: Mapping[str, str] = {
+    "list": 'must be a list, such as ["one", "two"]',
+    "string": 'must be a text, such as "one"',
+    "path": 'must be a path, such as "one/two"',
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "decimal": "must be a number",
+    "finite": "must be a number that is not infinite",
+    "literal": "must be {expected}",
+    "greater_than_equal": "must be {ge} or more",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be {le} or less",
+    "missing": "is missing",
+    "dict": "must be a section of settings",
+    "model": "must be a section of settings",
+}
+"""What to write, by what pydantic's kinds of errors begin with; the first that fits.
+
+https://docs.pydantic.dev/latest/errors/validation_errors/
+"""
+
+
+def _explain(path: Path, error: ValidationError, given: Mapping[str, Any]) -> str:
+    """One sentence: where the setting was read, which it is, and what to write."""
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
+    loc = first["loc"]
+    place = ".".join(str(part) for part in loc)
+    where = _variable(loc) if _is_in(given, loc) else str(path)
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), _known(first["loc"]), n=1)
+        near = difflib.get_close_matches(str(loc[-1]), _known(loc), n=1)
         hint = f" Did you mean {near[0]}?" if near else " Remove it."
-        return f"there is no setting {place}.{hint}"
-    return f"{place}: {first['msg'].removeprefix('Value error, ')}."
+        return f"{where}: there is no setting {place}.{hint}"
+    for kind, words in _TO_WRITE.items():
+        if first["type"].startswith(kind):
+            return f"{where}: {place} {words.format(**first.get('ctx', {}))}."
+    words = first["msg"].removeprefix("Value error, ")
+    between = " " if words.startswith("must") else ": "
+    return f"{where}: {place}{between}{words[:1].lower()}{words[1:]}."
+
+
+def _variable(loc: tuple[int | str, ...]) -> str:
+    return "AICORE_" + "__".join(str(part).upper() for part in loc)
+
+
+def _is_in(given: Any, loc: tuple[int | str, ...]) -> bool:
+    for part in loc:
+        if not isinstance(given, Mapping) or part not in given:
+            return False
+        given = given[part]
+    return True
 
 
 def _known(loc: tuple[int | str, ...]) -> list[str]:
