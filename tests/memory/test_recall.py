@@ -9,7 +9,7 @@ from typing import Any, Literal
 import anyio
 import pytest
 
-from aicore.errors import ConfigError, NotOpenError, ProviderUnavailable
+from aicore.errors import NotOpenError, ProviderUnavailable
 from aicore.memory.port import KNOWLEDGE, Entry, EntryKind, Found, Namespace, Source
 from aicore.memory.recall import Recall, RecallLimits
 from aicore.memory.showing import show
@@ -233,7 +233,8 @@ async def test_an_embedder_that_is_down_is_logged_once_and_words_go_on(
     places: Places, caplog: pytest.LogCaptureFixture
 ) -> None:
     meanings = Meanings()
-    recall = Recall(places.store, places.vectors, meanings)
+    limits = RecallLimits(rest_s=0)
+    recall = Recall(places.store, places.vectors, meanings, limits=limits)
     await places.add(recall, entry("f1", "My dog is old."))
     meanings.error = ProviderUnavailable("down")
     with caplog.at_level(logging.WARNING):
@@ -260,10 +261,10 @@ async def test_a_store_that_cannot_be_read_is_the_callers_to_handle(tmp_path: Pa
         await ids(Recall(SQLiteMemory(tmp_path / "memory.db")), "dog")
 
 
-async def test_an_embedder_of_another_length_is_an_error(places: Places) -> None:
+async def test_an_embedder_of_another_length_leaves_the_words(places: Places) -> None:
     await places.vectors.put(ANN, {"f1": (1, 0, 0)})
-    with pytest.raises(ConfigError):
-        await ids(Recall(places.store, places.vectors, Meanings()), "dog")
+    await places.store.add(ANN, [entry("f1", "My dog is old.")])
+    assert await ids(Recall(places.store, places.vectors, Meanings()), "dog") == ["f1"]
 
 
 async def test_sensitive_texts_do_not_go_to_a_managed_embedder(places: Places) -> None:

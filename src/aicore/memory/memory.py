@@ -161,6 +161,7 @@ class Memory:
             with anyio.fail_after(_RECALL_S):
                 subject = await self._subject(conversation)
                 own = None if subject is None else Namespace(self.business, subject)
+                facts = [] if own is None else await self._facts(own)
                 found = await self._places.recall.find(
                     [business] if own is None else [own, business],
                     text[:_LOOKED_FOR_CHARS],
@@ -168,7 +169,6 @@ class Memory:
                     data_classes=data_classes,
                     leave_out=in_view,
                 )
-                facts = [] if own is None else await self._facts(own)
         except (AicoreError, TimeoutError) as error:
             code = error.code if isinstance(error, AicoreError) else "timeout"
             _log.warning("not_recalled error=<%s> | the turn goes on without", code)

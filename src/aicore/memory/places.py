@@ -75,10 +75,17 @@ class Places:
         """Delete entries for good. Returns how many there were."""
         if self.vectors is not None:
             await self.vectors.remove(namespace, ids)
-        return await self.store.forget(namespace, ids)
+        count = await self.store.forget(namespace, ids)
+        if self.vectors is not None:
+            # Somebody may have made some while the entries were there yet.
+            await self.vectors.remove(namespace, ids)
+        return count
 
     async def erase(self, namespace: Namespace) -> int:
         """Delete a namespace for good. Returns how many entries there were."""
         if self.vectors is not None:
             await self.vectors.erase(namespace)
-        return await self.store.erase(namespace)
+        count = await self.store.erase(namespace)
+        if self.vectors is not None:
+            await self.vectors.erase(namespace)
+        return count

@@ -6,36 +6,28 @@ weighed was measured, see docs/memory-recall.md.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-import anyio
-
-from aicore.errors import AicoreError, TemporaryError
+from aicore.memory.meaning import Meaning
 from aicore.memory.port import (
     Embedder,
     Entry,
     Found,
     MemoryStore,
     Namespace,
-    Near,
     Query,
     Source,
     VectorIndex,
 )
-from aicore.memory.sensitive import data_class_of
 from aicore.memory.showing import show
 from aicore.memory.words import words_of
 from aicore.records import DataClass
 
 __all__ = ["Recall", "RecallLimits", "show"]
 
-_log = logging.getLogger(__name__)
-
-_AT_ONCE = 32
 _LOOKED_FOR = 20_000  # characters of a question
 _DAY_MS = 86_400_000
 
@@ -59,7 +51,8 @@ class RecallLimits:
 
     `candidates`: how many entries of each namespace are looked at, by words and by meaning, where
     there are vectors.
-    `embed_s`: how long a query's vector is waited for; recall goes by words alone then.
+    `embed_s`: how long a query's vector, and what is near it, are waited for; recall goes by words
+    alone then. `rest_s`: how long it does so after a failure, before it asks again.
     `stands_out`: an entry that has none of the looked-for words is told when its vector is so many
     standard deviations nearer than the mean of those looked at, of fewer than 50 in proportion; 0
     tells all that are nearer than the mean. There is always a nearest one, and no similarity
@@ -69,6 +62,7 @@ class RecallLimits:
 
     candidates: int = 100
     embed_s: float = 2.0
+    rest_s: float = 45.0
     stands_out: float = 1.6
 
 
@@ -88,10 +82,10 @@ class Recall:
         limits: RecallLimits = RecallLimits(),  # frozen
     ) -> None:
         self._store = store
-        self._vectors = vectors
-        self._embedder = embedder
         self._limits = limits
-        self._is_down = False
+        self._meaning: Meaning | None = None
+        if vectors is not None and embedder is not None:
+            self._meaning = Meaning(store, vectors, embedder, rest_s=limits.rest_s)
 
     async def find(
         self,
@@ -106,20 +100,32 @@ class Recall:
         """Give the entries of these namespaces that answer a text best, best first, at most `k`.
 
         Only such as hold at `now_ms`, are of `data_classes` (None: all), and whose source is not
-        left out. An embedder or index that is down is logged once; words are enough then.
+        left out. An embedder or index that is down is logged once and not asked for a while; words
+        are enough then.
 
-        Raises: StoreBusy, StoreError of the store; ConfigError of the embedder or the index.
+        Raises: StoreBusy, StoreError of the store.
         """
         text = text[:_LOOKED_FOR]
-        vector = await self._embed_query(text)
         words = frozenset(words_of(text))
-        count = 3 * k if vector is None else max(self._limits.candidates, k)
+        meaning = self._meaning
+        if meaning is not None and not meaning.may_ask(text):
+            meaning = None
+        limits = self._limits
+        count = 3 * k if meaning is None else max(limits.candidates, k)
         query = Query(text=text, k=count, at_ms=now_ms, data_classes=data_classes)
+        # Words first: what they find is there whatever becomes of the vectors.
+        by_words = [
+            await self._by_words(namespace, query, leave_out, k) for namespace in namespaces
+        ]
+        all_near: Mapping[Namespace, Mapping[str, float]] = {}
+        if meaning is not None:
+            all_near = await meaning.near(
+                namespaces, text, limits.candidates, within_s=limits.embed_s
+            )
         ranked: list[Found] = []
-        for namespace in namespaces:
-            by_words = await self._by_words(namespace, query, leave_out, k)
-            near = await self._nearest(namespace, vector)
-            found = await self._with_near(namespace, by_words, near)
+        for namespace, said in zip(namespaces, by_words, strict=True):
+            near = all_near.get(namespace, {})
+            found = await self._with_near(namespace, said, near)
             allowed = {
                 id_: one
                 for id_, one in found.items()
@@ -137,47 +143,12 @@ class Recall:
 
         Without an index or an embedder nothing is done.
 
+        A text that the embedder refuses is passed over.
+
         Raises: StoreBusy, StoreError; ProviderUnavailable, CredentialError, ConfigError.
         """
-        embedder, vectors = self._embedder, self._vectors
-        if embedder is None or vectors is None:
-            return
-        wanted = {
-            entry.id: entry
-            for entry in entries
-            if not self._leaves() or entry.data_class != "sensitive"
-        }
-        missing = sorted(await vectors.missing(namespace, wanted)) if wanted else []
-        for start in range(0, len(missing), _AT_ONCE):
-            ids = missing[start : start + _AT_ONCE]
-            made = await embedder.embed([wanted[id_].text for id_ in ids])
-            await vectors.put(namespace, dict(zip(ids, made, strict=True)))
-            # Somebody may have had them forgotten meanwhile.
-            gone = set(ids) - set(await self._store.get(namespace, ids))
-            if gone:
-                await vectors.remove(namespace, gone)
-
-    def _leaves(self) -> bool:
-        """Whether texts or their vectors come into managed hands."""
-        return any(
-            place is not None and place.locality == "managed"
-            for place in (self._embedder, self._vectors)
-        )
-
-    async def _embed_query(self, text: str) -> Sequence[float] | None:
-        embedder = self._embedder
-        if embedder is None or self._vectors is None or not text.strip():
-            return None
-        if self._leaves() and data_class_of(text) == "sensitive":
-            return None
-        try:
-            with anyio.fail_after(self._limits.embed_s):
-                [vector] = await embedder.embed([text])
-        except (TemporaryError, TimeoutError) as error:
-            self._went_down(error)
-            return None
-        self._is_down = False
-        return vector
+        if self._meaning is not None:
+            await self._meaning.embed_missing(namespace, entries)
 
     async def _by_words(
         self, namespace: Namespace, query: Query, leave_out: Callable[[Source], bool], k: int
@@ -189,26 +160,6 @@ class Recall:
             if left >= k or len(found) < query.k:
                 return found
             query = replace(query, k=4 * query.k)
-
-    async def _nearest(
-        self, namespace: Namespace, vector: Sequence[float] | None
-    ) -> dict[str, float]:
-        if self._vectors is None or vector is None:
-            return {}
-        try:
-            near: Sequence[Near] = await self._vectors.nearest(
-                namespace, vector, self._limits.candidates
-            )
-        except TemporaryError as error:
-            self._went_down(error)
-            return {}
-        return {one.id: one.similarity for one in near}
-
-    def _went_down(self, error: Exception) -> None:
-        if not self._is_down:
-            code = error.code if isinstance(error, AicoreError) else "timeout"
-            _log.warning("recall_by_words_only error=<%s> | the embedder or index is down", code)
-        self._is_down = True
 
     async def _with_near(
         self, namespace: Namespace, found: Sequence[Found], near: Mapping[str, float]
