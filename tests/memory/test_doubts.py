@@ -88,6 +88,12 @@ def test_what_speaks_of_no_change_of_the_writers_makes_nothing_doubtful(text: st
     assert doubted(text, facts_stated(text)) == []
 
 
+def test_the_day_of_an_appointment_is_no_wish_for_all_days() -> None:
+    text = "Le mercredi ne va plus à cause du judo, passons au samedi matin."
+
+    assert [one.topic for one in doubted(text, facts_stated(text))] == ["appointment"]
+
+
 def test_what_is_understood_is_not_doubtful() -> None:
     text = "My number has changed, it is 07700 900123 now."
 

@@ -81,6 +81,12 @@ _MOVES = words_in(
     annule cambiar cambiarla cambiarlo aplazar mover cancelar anular posponer passons
     """
 )
+# The day of an appointment is no wish for all days; an e-mail address is no house.
+_NEARER: Mapping[str, frozenset[str]] = {
+    "preference: time of day": frozenset({"appointment", "appointment wanted"}),
+    "preference: day": frozenset({"appointment", "appointment wanted"}),
+    "address": frozenset({"email"}),
+}
 _MOVES_ALONE = words_in("umgezogen déménagé mudé mudado mudamos")
 _VALUES: Mapping[str, re.Pattern[str]] = {
     "phone": re.compile(PHONE),
@@ -117,6 +123,10 @@ def doubted(
                 found[topic] = Candidate(
                     topic=topic, value=quoted, data_class=data_class_of(quoted), is_doubt=True
                 )
+    met = found.keys() | known
+    for topic, nearer in _NEARER.items():
+        if not met.isdisjoint(nearer):
+            found.pop(topic, None)
     return list(found.values())
 
 
