@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -89,18 +90,23 @@ def _best(events: Sequence[Event], wanted: Sequence[str]) -> list[str]:
     }
     said = [one for event in events for one in _said(event, calls)]
     hits = []
-    counts = dict.fromkeys(wanted, 0)
+    whole: Counter[str] = Counter()
+    somewhere: Counter[str] = Counter()
     for one in said:
-        words = _words_in(one.text, wanted)
-        for word in words:
-            counts[word] += 1
-        if words:
+        if words := _words_in(one.text, wanted):
             hits.append((one, words))
-    weights = {word: math.log(1 + len(said) / (1 + count)) for word, count in counts.items()}
+            somewhere.update(words)
+            whole.update(word for word in words if words[word])
+    rare = {word: math.log(1 + len(said) / (1 + whole[word])) for word in wanted}
+    beginnings = {word: math.log(1 + len(said) / (1 + somewhere[word])) / 2 for word in wanted}
+
+    def weights(words: Mapping[str, bool]) -> dict[str, float]:
+        return {word: (rare if words[word] else beginnings)[word] for word in words}
+
     # The newest of equals first: what was said last holds.
-    hits.sort(key=lambda hit: (sum(weights[word] for word in hit[1]), hit[0].at_ms), reverse=True)
+    hits.sort(key=lambda hit: (sum(weights(hit[1]).values()), hit[0].at_ms), reverse=True)
     return [
-        _shown(one, max(words, key=lambda word: weights[word])) for one, words in hits[:_MOST_FOUND]
+        _shown(one, max(words, key=weights(words).__getitem__)) for one, words in hits[:_MOST_FOUND]
     ]
 
 
@@ -132,27 +138,45 @@ def _slices(text: str) -> Iterator[tuple[int, str, str]]:
         start += _SLICE
 
 
-def _words_in(text: str, wanted: Sequence[str]) -> list[str]:
-    missing = list(wanted)
+def _words_in(text: str, wanted: Sequence[str]) -> dict[str, bool]:
+    """The words that stand in a text, and whether each is a whole word there, not part of one."""
+    found: dict[str, bool] = {}
     for _, plain, _ in _slices(text):
-        missing = [word for word in missing if word not in plain]
-        if not missing:
+        for word in wanted:
+            if not found.get(word) and word in plain:
+                found[word] = _whole(plain, word) >= 0
+        if len(found) == len(wanted) and all(found.values()):
             break
-    return [word for word in wanted if word not in missing]
+    return {word: found[word] for word in wanted if word in found}
+
+
+def _whole(plain: str, word: str) -> int:
+    """Where a word stands that is not part of a longer one, -1 if nowhere."""
+    if _UNSPACED.fullmatch(word):
+        return plain.find(word)
+    match = re.search(rf"(?<![^\W_]){word}(?![^\W_])", plain)
+    return match.start() if match else -1
 
 
 def _place(text: str, word: str) -> int:
     """Where a word stands that was found by its plain form, in which letters may be more."""
+    first: int | None = None
     for start, plain, part in _slices(text):
-        at = plain.find(word)
+        if (at := _whole(plain, word)) >= 0:
+            return start + _unfolded(part, at)
+        if first is None and (at := plain.find(word)) >= 0:
+            first = start + _unfolded(part, at)
+    return first or 0
+
+
+def _unfolded(part: str, at: int) -> int:
+    """The place in a text of one in its plain form."""
+    if part.isascii():
+        return at
+    for offset, sign in enumerate(part):
+        at -= len(_plain(sign))
         if at < 0:
-            continue
-        if part.isascii():
-            return start + at
-        for offset, sign in enumerate(part):
-            at -= len(_plain(sign))
-            if at < 0:
-                return start + offset
+            return offset
     return 0
 
 
