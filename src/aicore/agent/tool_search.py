@@ -31,6 +31,8 @@ _LONGEST_SENTENCE = 160
 _SENTENCE = re.compile(r".*?[.!?](?=\s|\Z)|.+", re.DOTALL)
 _DEEPEST = 64
 
+_OWN = "this program"
+"""Whose tools plain functions are: they come from no server."""
 _CUT = " [cut]"
 _MORE = "parameters: too long to show here; find_tools with this exact name as query shows them"
 
@@ -99,7 +101,7 @@ class ToolSearch:
             self._tools, self._index = tools, ToolIndex(tools)
         found = self._index.search(query, _MOST_FOUND)
         if not found:
-            servers = ", ".join(sorted({tool.server for tool in tools}))
+            servers = ", ".join(sorted({tool.server or _OWN for tool in tools}))
             return _mistake(f"No tool fits. Try other words. There are tools of: {servers}.")
         return ToolResult(text=_result(found, _beside(found, tools)))
 
@@ -181,7 +183,7 @@ def _beside(found: Sequence[Tool], tools: Sequence[Tool]) -> list[str]:
     shown = {tool.name for tool in found}
     others = {server: [name for name in names[server] if name not in shown] for server in servers}
     return [
-        f"Also of {server}, to be looked for by name: {_listed(rest)}"
+        f"Also of {server or _OWN}, to be looked for by name: {_listed(rest)}"
         for server, rest in others.items()
         if rest
     ]
