@@ -12,7 +12,7 @@ import pytest
 from aicore import Agent, Principal, TextDelta, tool
 from aicore.errors import ProviderUnavailable
 from aicore.log import MemoryLog
-from aicore.log.events import Body, MessageReceived, ReplySent
+from aicore.log.events import Body, Event, MessageReceived, ReplySent
 from aicore.log.port import Claim, Received
 from aicore.models import ScriptedProvider
 from aicore.models.port import Completion, Request
@@ -181,6 +181,30 @@ async def test_a_turn_that_cannot_be_resumed_now_stays_open_for_later() -> None:
             assert second[0].reply is not None
             assert second[0].reply.text == "Here I am."
             assert await log.open_turns() == []
+
+
+class PoisonedLog(MemoryLog):
+    """One conversation in it cannot be read: damaged, or written by a version with a fault."""
+
+    async def read(self, conversation: ConversationId, after: int = 0) -> Sequence[Event]:
+        if conversation == "poisoned":
+            raise RecursionError
+        return await super().read(conversation, after)
+
+
+async def test_a_conversation_that_cannot_be_read_keeps_no_other_from_being_resumed() -> None:
+    log = PoisonedLog()
+    async with log:
+        names = ("poisoned", *(f"web:{number}" for number in range(30)))
+        for name in names:
+            message = MessageReceived(text="hello", principal=PRINCIPAL)
+            await log.receive(ConversationId(name), message)
+        provider = ScriptedProvider(["Here."] * 30)
+        async with Agent(provider=provider, log=log, resume_on_enter=False) as agent:
+            resumed = await agent.resume()
+        left = [one.conversation for one in await log.open_turns()]
+    assert len(resumed) == 30
+    assert left == ["poisoned"]
 
 
 async def test_entering_resumes_what_was_left_open() -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 from collections.abc import Sequence
 
 import anyio.lowlevel
 import pytest
-from tests.agent.long_talks import SMALL, TALK, Answer, Model, events, summaries
+from tests.agent.long_talks import SMALL, TALK, Answer, Model, events, settle, summaries
 
 from aicore import Agent, tool
+from aicore.agent.loading import needed_from
+from aicore.agent.searching import search_conversation
 from aicore.agent.session import Session
 from aicore.errors import ProviderUnavailable
 from aicore.log import MemoryLog
 from aicore.log.events import (
+    Body,
     Event,
     MessageReceived,
     ModelReplied,
@@ -235,6 +240,89 @@ async def test_a_turn_that_fails_twice_and_is_tried_twice_is_answered_once() -> 
                 await agent.send("hi", conversation=TALK, message_id="m")
         assert (await agent.send("hi", conversation=TALK, message_id="m")).text == "At last."
         assert len(await events(log, ReplySent)) == 1
+
+
+async def test_a_failed_turn_that_is_forgotten_is_read_back_by_whoever_takes_it_up() -> None:
+    """Kept in memory without its message; another agent takes it up, and is cut off."""
+    log, is_down = MemoryLog(), True
+    shown: list[str] = []
+
+    def answer(request: Request) -> Answer:
+        shown.append(request.tail[-1].text)
+        return ProviderUnavailable("down") if is_down else f"To: {request.tail[-1].text} " * 5
+
+    async with log, Agent(provider=Model(answer), log=log, context=SMALL) as agent:
+        with pytest.raises(ProviderUnavailable):
+            await agent.send("Book me in", conversation=TALK, message_id="m1")
+        is_down = False
+        for number in range(40):
+            await agent.send(f"A question about this and that {number}", conversation=TALK)
+            await settle()
+        assert await summaries(log)
+        claim = await log.claim(CONVERSATION)
+        await log.release(await log.append(claim, 1, [TurnRetried()]))
+        shown.clear()
+        await agent.send("And now?", conversation=TALK)
+        assert shown == ["Book me in", "And now?"]
+        again = await agent.send("Book me in", conversation=TALK, message_id="m1")
+    assert again.text.startswith("To: Book me in")
+
+
+def test_a_message_that_failed_is_forgotten_when_it_has_left_the_view() -> None:
+    bodies: list[tuple[int, Body]] = []
+    for turn in (1, 3, 5):
+        bodies.append((turn, MessageReceived(text=f"message {turn}", principal=CUSTOMER)))
+        bodies.append((turn, TurnFailed(code="x", message="")))
+    history = [Event(seq, turn, 0, body) for seq, (turn, body) in enumerate(bodies, 1)]
+    history.append(Event(7, 0, 0, Summarized(text="", covers_seq=4, carries=(3,))))
+    kept, read = Session(CONVERSATION), Session(CONVERSATION)
+    for event in history:
+        kept.apply([event])
+    read.apply([*history, Event(8, 1, 0, TurnRetried())])
+    assert [kept.transcript.awaits(turn) for turn in (1, 3, 5)] == [False, True, True]
+    assert read.transcript.awaits(1)
+    assert list(read.turns) == [1]
+
+
+def test_a_summary_of_everything_leaves_nothing_to_be_read() -> None:
+    assert needed_from([Event(9, 0, 0, Summarized(text="", covers_seq=8))]) == 9
+
+
+async def found_in(text: str, words: str) -> str:
+    """What a search finds in a message that has left the view."""
+    log, session = MemoryLog(), Session(CONVERSATION)
+    async with log:
+        await log.receive(CONVERSATION, MessageReceived(text=text, principal=CUSTOMER))
+        session.apply([Event(2, 0, 0, Summarized(text="", covers_seq=1))])
+        return (await search_conversation(log, session, {"words": words})).text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Guten Tag, ich habe Fragen. " * 40 + "Frau Müller: QX-7781.", "Müller"),
+        ("ﬁ" * 400 + " plain " * 100 + "needle QX-7781", "needle"),
+        ("ß" * 500 + " x " * 50 + "needle QX-7781" + " y" * 400, "needle"),
+        ("e\u0301" * 30_000 + " needle QX-7781 " + "é" * 30_000, "needle"),
+        ("a" * 19_997 + " needle QX-7781", "needle"),
+    ],
+    ids=["accents", "ligatures", "sharp s", "in pieces", "between slices"],
+)
+async def test_a_search_shows_the_place_that_it_found(text: str, words: str) -> None:
+    assert "QX-7781" in await found_in(text, words)
+
+
+async def test_a_search_in_a_message_of_ten_megabytes_takes_little_time_and_memory() -> None:
+    """Each of these signs is eighteen in its plain form."""
+    tracemalloc.start()
+    started = time.process_time()
+    text = await found_in("needle " + "\ufdfa" * 3_300_000, "needle tuesday")
+    taken_s = time.process_time() - started
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "needle" in text
+    assert taken_s < 10, "traced, which takes several times as long"
+    assert peak < 60_000_000
 
 
 def test_a_session_says_what_of_a_conversation_is_in_view() -> None:

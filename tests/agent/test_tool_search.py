@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from aicore import Agent, tool
 from aicore.agent.context import ContextLimits
 from aicore.agent.tool_index import ToolIndex
-from aicore.agent.tool_search import meant
-from aicore.errors import ConfigError
+from aicore.agent.tool_search import ToolSearch, meant
+from aicore.errors import ConfigError, ModelError
 from aicore.log import MemoryLog
 from aicore.log.events import ApprovalRequested, ModelReplied, ToolFinished, ToolStarted
 from aicore.models import ScriptedProvider
@@ -209,3 +210,86 @@ def test_a_threshold_below_nothing_is_refused() -> None:
     with pytest.raises(ConfigError):
         ContextLimits(most_tools=-1)
     assert ContextLimits(most_tools=None).most_tools is None
+
+
+DEEP = ['{"what":' * 3000 + "1" + "}" * 3000, '{"a":' + "[" * 900 + "]" * 900 + "}", "[" * 1200]
+
+
+@pytest.mark.parametrize(
+    "arguments", [*DEEP, '{"what": NaN}', '{"what": -Infinity}', '{"a":1e999}']
+)
+async def test_arguments_that_are_no_sane_json_are_a_mistake_now_and_when_read_again(
+    arguments: str,
+) -> None:
+    log = MemoryLog()
+    async with log:
+        script = [through("look_1", arguments), "Sorry.", "Still here."]
+        async with Agent(provider=ScriptedProvider(script), tools=numbered(60), log=log) as agent:
+            reply = await agent.send("x", conversation=TALK)
+            assert reply.calls[0].result is not None
+            assert (reply.calls[0].call.name, reply.calls[0].result.outcome) == (
+                "call_tool",
+                "none",
+            )
+            assert (await agent.send("y", conversation=TALK)).text == "Still here."
+        again = ScriptedProvider(["Here, too."])
+        async with Agent(provider=again, tools=numbered(60), log=log) as agent:
+            assert (await agent.send("z", conversation=TALK)).text == "Here, too."
+
+
+async def test_what_a_text_means_does_not_depend_on_who_asks() -> None:
+    """The same at every depth of the stack: a conversation is read again from another one."""
+    call = ToolCall("a", "call_tool", {"name": "look", "arguments": '{"a":' * 63 + "1" + "}" * 63})
+
+    def at(depth: int) -> ToolCall:
+        return meant(call) if depth == 0 else at(depth - 1)
+
+    assert meant(call).name == "look"
+    assert at(700) == meant(call)
+
+
+async def test_a_call_that_is_nested_without_end_fails_its_turn_and_no_other() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    provider = ScriptedProvider([asks("look_1", deep), "Here."])
+    async with Agent(provider=provider, tools=numbered(3)) as agent:
+        with pytest.raises(ModelError):
+            await agent.send("x", conversation=TALK)
+        assert (await agent.send("y", conversation=TALK)).text == "Here."
+
+
+def bulky(count: int) -> list[Tool]:
+    field = {"type": "string", "description": "d" * 200}
+    return [
+        Tool(
+            name=f"invoice_{number}",
+            description="Sends an invoice. " + "More of it. " * 300,
+            parameters={"type": "object", "properties": {f"p{n}": field for n in range(18)}},
+            server="bills",
+            remote_name=f"invoice_{number}",
+        )
+        for number in range(count)
+    ]
+
+
+def test_a_result_has_an_end_however_long_the_definitions() -> None:
+    tools = bulky(50)
+    result = ToolSearch(40).find(tools, {"query": "invoice"}).text
+    assert len(result) <= 8_000
+    found = [line for line in result.splitlines() if line.startswith("## ")]
+    assert len(found) == 5
+    assert result.count("parameters: {") == 1
+    assert result.count("\nSends an invoice.\n") == 4
+
+
+def test_what_was_only_named_is_shown_whole_when_its_name_is_asked_for() -> None:
+    result = ToolSearch(40).find(bulky(50), {"query": "invoice_37"}).text
+    assert result.startswith("## invoice_37\n")
+    assert "p17" in result.partition("\n## ")[0]
+    assert len(result) <= 8_000
+
+
+def test_five_of_the_usual_size_are_all_shown_whole() -> None:
+    small = [replace(one, description="Sends.", parameters={}) for one in bulky(50)]
+    assert ToolSearch(40).find(small, {"query": "invoice"}).text.count("parameters: {}") == 5
