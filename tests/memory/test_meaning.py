@@ -9,6 +9,7 @@ from typing import Literal, Self
 import anyio
 import pytest
 
+from aicore import Agent, Principal
 from aicore.errors import (
     ConfigError,
     ContextOverflow,
@@ -18,13 +19,15 @@ from aicore.errors import (
     ProviderUnavailable,
     StoreError,
 )
+from aicore.log import MemoryLog
 from aicore.memory.memory import Memory
 from aicore.memory.places import Places
-from aicore.memory.port import Entry, Namespace, Near, Source
+from aicore.memory.port import KNOWLEDGE, Entry, Namespace, Near, Source
 from aicore.memory.recall import Recall, RecallLimits
 from aicore.memory.sqlite import SQLiteMemory
 from aicore.memory.sqlite_vectors import SQLiteVectors
-from aicore.records import Conversation, ConversationId, Principal
+from aicore.models import ScriptedProvider
+from aicore.records import Conversation, ConversationId
 
 ANN = Namespace("main", "customer:ann")
 NOW_MS = 1_790_000_000_000
@@ -210,3 +213,26 @@ async def test_a_vector_made_while_its_entry_is_deleted_goes_as_well(
         await store.add(ANN, [entry("e1", "A secret")])
         await (places.erase(ANN) if is_all else places.forget(ANN, ["e1"]))
         assert list(await vectors.nearest(ANN, [1.0] * 5, 9)) == []
+
+
+async def test_nobody_who_learns_or_reads_documents_waits_for_an_embedder(tmp_path: Path) -> None:
+    embedder = Embedder(hangs=True)
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "price.md").write_text("A haircut is 40 EUR.", encoding="utf-8")
+    vectors = Vectors(tmp_path / "v.db", model="letters")
+    memory = Memory(SQLiteMemory(tmp_path / "m.db"), vectors=vectors, embedder=embedder)
+    memory.know([docs])
+    provider = ScriptedProvider(["Ok."])
+    async with MemoryLog() as log, Agent(provider=provider, log=log, memory=memory) as agent:
+        await agent.send(
+            "My number is 0151 1234567.",
+            conversation="web:1",
+            principal=Principal("customer", "ann"),
+        )
+        with anyio.fail_after(15):
+            while len(await memory.subjects()) < 2:
+                await anyio.lowlevel.checkpoint()
+            (docs / "price.md").write_text("A haircut is 60 EUR.", encoding="utf-8")
+            while not any("60" in one.text for one in await memory.entries(KNOWLEDGE)):
+                await anyio.lowlevel.checkpoint()

@@ -79,7 +79,7 @@ class Learner:
 
         What waits for its neighbours does not count.
         """
-        while self._is_behind or not self._backlog.is_idle:
+        while self._is_behind or not self._backlog.is_idle or not self._places.owed.is_idle:
             self._backlog.hurry()
             await self._backlog.wait_for_change()
 
@@ -99,6 +99,7 @@ class Learner:
                 group.start_soon(self._work)
             if self._places.vectors is not None:
                 group.start_soon(self._embed_rest)
+                group.start_soon(self._places.embed_owed, self._backlog.wake)
             failures = 0
             while True:
                 self._fell_behind = anyio.Event()
@@ -207,7 +208,7 @@ class Learner:
                     talk.conversation, heard.said, candidates, self._now_ms(), is_told=is_told
                 )
                 new = await take_in(self._places.store, namespace, facts)
-                await self._places.embed(namespace, new)
+                self._places.embed_later(namespace, new)
                 kept.append((namespace, new))
         return kept
 
@@ -223,7 +224,7 @@ class Learner:
             at_last = mark if namespace == last else None
             made_of = talk.made_of(namespace.subject, entries) if entries else ()
             await self._places.store.add(namespace, entries, at_last, made_of=made_of)
-            await self._places.embed(namespace, entries)
+            self._places.embed_later(namespace, entries)
         course.kept += said
         course.episodes, course.written = {}, course.seq
 

@@ -33,6 +33,7 @@ _DEADLINE_S = 120.0
 _RACY_MS = 2000
 _PAGE = 1000
 _TRIES = 50
+_EMBEDDED_AT_ONCE = 500
 _REST_PER_SCAN = 50
 
 
@@ -109,6 +110,11 @@ class Knowledge:
         started; ProviderUnavailable, CredentialError, ConfigError of an embedder, when all else
         is done.
         """
+        done = await self._take_in(settled_s)
+        await self._embed()
+        return done
+
+    async def _take_in(self, settled_s: float) -> Refreshed:
         async with self._lock:
             started = monotonic()
             scan = await anyio.to_thread.run_sync(self._folders.scan)
@@ -118,7 +124,6 @@ class Knowledge:
             tally = _Tally()
             if changed or gone or not self._is_compared:
                 await self._compare(scan, changed, tally)
-            await self._embed()
             problems = self._problems(scan)
         unchanged = self._count - tally.added
         return Refreshed(
@@ -129,13 +134,33 @@ class Knowledge:
         """Whether a folder is one of these. Looks at the disk."""
         return self._folders.has(folder)
 
-    async def watch(self, every_s: float) -> NoReturn:
-        """Refresh now and every `every_s` seconds or more, for ever; logs what came of it."""
+    async def watch(self, every_s: float) -> None:
+        """Refresh now and every `every_s` seconds or more, for ever; logs what came of it.
+
+        Vectors are made beside it: an embedder that is slow or hangs keeps no old price alive.
+        """
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._embed_for_ever, every_s)
+            await self._refresh_for_ever(every_s)
+
+    async def _embed_for_ever(self, every_s: float) -> NoReturn:
+        failed = ""
+        while True:
+            try:
+                await self._embed()
+                failed = ""
+            except AicoreError as error:
+                if error.code != failed:
+                    _log.warning("passages_not_embedded error=<%s> | %s", error.code, error)
+                failed = error.code
+            await anyio.sleep(every_s)
+
+    async def _refresh_for_ever(self, every_s: float) -> NoReturn:
         told: set[Problem] = set()
         failed = ""
         while True:
             try:
-                done = await self.refresh(settled_s=min(every_s, 1.0))
+                done = await self._take_in(min(every_s, 1.0))
             except AicoreError as error:
                 if error.code != failed:  # once, not at every look
                     _log.warning("knowledge_refresh_failed error=<%s> | %s", error.code, error)
@@ -279,9 +304,15 @@ class Knowledge:
         )
 
     async def _embed(self) -> None:
-        if self._unembedded:
-            await self._places.recall.embed_missing(self._namespace, self._unembedded)
-        self._unembedded = []
+        pending, self._unembedded = self._unembedded, []
+        try:
+            for start in range(0, len(pending), _EMBEDDED_AT_ONCE):
+                ids = [one.id for one in pending[start : start + _EMBEDDED_AT_ONCE]]
+                there = await self._store.get(self._namespace, ids)
+                await self._places.recall.embed_missing(self._namespace, list(there.values()))
+        except BaseException:
+            self._unembedded = [*pending, *self._unembedded]
+            raise
 
     def _problems(self, scan: Scan) -> Sequence[Problem]:
         found = list(scan.problems.items())
