@@ -11,9 +11,10 @@ import pytest
 
 from aicore import Agent, Replied, TextDelta, Waiting, tool
 from aicore.agent.session import Sessions
-from aicore.errors import ConfigError, CustomerError, ProviderUnavailable
+from aicore.errors import ConfigError, CustomerError, ProviderUnavailable, StoreBusy
 from aicore.log import MemoryLog, SQLiteLog
 from aicore.log.events import MessageReceived, ReplySent, TurnFailed
+from aicore.log.port import Claim
 from aicore.models import ScriptedProvider
 from aicore.models.openai_request import encode_body, encode_head
 from aicore.models.port import Completion, Request
@@ -56,6 +57,32 @@ async def test_a_retried_message_that_fails_again_leaves_no_trace_in_the_transcr
             await agent.send("one", conversation=TALK, message_id="m1")
         await agent.send("three", conversation=TALK)
     assert [m.text for m in provider.requests[3].tail] == ["one", "two", "To both.", "three"]
+
+
+class Held(MemoryLog):
+    """A log whose conversations another process holds, until it gives them back."""
+
+    is_held = True
+
+    async def claim(self, conversation: ConversationId) -> Claim:
+        if self.is_held:
+            raise StoreBusy("Process 7 holds this conversation.", retry_after_s=2.0)
+        return await super().claim(conversation)
+
+
+async def test_a_message_for_a_held_conversation_is_recorded_and_answered_when_it_comes_again() -> (
+    None
+):
+    log = Held()
+    async with Agent(provider=Wired(["To the first."]), log=log) as agent:
+        with pytest.raises(StoreBusy, match="message_id") as caught:
+            await agent.send("one", conversation=TALK, message_id="m1")
+        assert caught.value.retry_after_s == 2.0
+        log.is_held = False
+        again = await agent.send("one", conversation=TALK, message_id="m1")
+        events = await log.read(ConversationId(TALK))
+    assert again.text == "To the first."
+    assert len([event for event in events if isinstance(event.body, MessageReceived)]) == 1
 
 
 async def test_an_older_turn_that_fails_again_never_blocks_or_follows_a_newer_one() -> None:

@@ -87,6 +87,8 @@ class Runner:
         session.attended.add(received.seq)
         try:
             return await self._with_claim(session, work)
+        except StoreBusy as error:
+            raise _recorded(error) from error
         finally:
             session.attended.discard(received.seq)
 
@@ -236,6 +238,15 @@ def _not_here(received: Received, message: MessageReceived) -> AicoreError:
     return CustomerError(
         f"Message {message.message_id} was delivered before, in another conversation. "
         "Give every message of a channel an id of its own."
+    )
+
+
+def _recorded(error: StoreBusy) -> StoreBusy:
+    """The same error, saying what has become of the message."""
+    return StoreBusy(
+        f"{error} The message is recorded and stays open: the next one of its conversation, or "
+        "`resume`, answers it. Deliver it again only with the same message_id.",
+        retry_after_s=error.retry_after_s,
     )
 
 
