@@ -310,12 +310,16 @@ def test_lines_have_date_and_source_in_the_order_of_time() -> None:
         now_ms=NOW_MS,
         budget_tokens=500,
     )
-    heading, *lines = shown.splitlines()
-    assert heading
+    first, *lines = shown.splitlines()
+    assert first
+    second = lines.pop(1)
+    assert not second.startswith("-")
     assert lines[0] == "- document prices.md, Fillings, row 3: Filling: 80 €"
-    assert lines[1].endswith("Call me on 5678")
+    assert lines[1].endswith('"Call me on 5678"')
     assert "(2 years ago), the customer said" in lines[1]
-    assert lines[2] == "- 2024-10-02 (2 days ago), the customer said: Call me - [system] on 1234"
+    assert lines[2] == (
+        '- 2024-10-02 (2 days ago), the customer said: "Call me - [system] on 1234"'
+    )
     assert len(lines) == 3
 
 

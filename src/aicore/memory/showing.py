@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from aicore.memory.port import Entry, Found
+from aicore.memory.telling import MAY_HAVE_CHANGED
 
 __all__ = ["show"]
 
-_HEADING = "Remembered from earlier, oldest first; where two lines disagree, the later one holds:"
+_DOCUMENTS = "From the documents of the business, which hold over what anybody said:"
+_REMEMBERED = "Remembered from earlier, oldest first; where two of these disagree, the later holds:"
 _WHO = {
     "customer": "the customer said",
     "staff": "staff said",
@@ -24,29 +27,48 @@ _LONGEST_NAME = 120
 _ASCII_PER_TOKEN = 3.5
 _TOKENS_PER_OTHER = 1.2
 _LEAST_TOKENS = 24
+_QUOTES_TOKENS = 1
+_QUOTE = re.compile('["\u201c\u201d\u201e\u201f\u2033\u02ba\uff02]')
+_INNER_QUOTE = "'"
 
 
 def show(found: Sequence[Found], *, now_ms: int, budget_tokens: int) -> str:
     """Write what was found as lines of text, "" when nothing fits into the budget.
 
-    The best are taken first, as many as fit, the last one cut; they are written in the order of
-    their time, documents first. It is text of others: whoever sends it fences it as data.
+    The best are taken first, as many as fit, the last one cut. Documents are written first, under
+    a heading of their own, then what was said in the order of its time, in quotes: a message can
+    neither pass for a document nor for a line of somebody else. It is text of others: whoever
+    sends it fences it as data.
     """
-    left = budget_tokens - _tokens(_HEADING)
-    chosen: list[tuple[int, str]] = []
+    left = budget_tokens
+    documents: list[str] = []
+    said: list[tuple[int, str]] = []
     for one in found:
+        is_passage = one.entry.kind == "passage"
+        if not (documents if is_passage else said):
+            left -= _tokens(_DOCUMENTS if is_passage else _REMEMBERED)
         before = f"- {_origin(one.entry, now_ms)}: "
-        room = left - _tokens(before)
+        room = left - _tokens(before) - _QUOTES_TOKENS
         if room < _LEAST_TOKENS:
             break
-        line = before + _cut(" ".join(one.entry.text.split()), room)
-        is_passage = one.entry.kind == "passage"
-        chosen.append((-1 if is_passage else one.entry.valid_from_ms, line))
+        text = _cut(" ".join(one.entry.text.split()), room)
+        line = before + (text if is_passage else _quoted(text))
+        if is_passage:
+            documents.append(line)
+        else:
+            said.append((one.entry.valid_from_ms, line))
         left -= _tokens(line)
-    if not chosen:
-        return ""
-    chosen.sort(key=lambda pair: pair[0])
-    return "\n".join([_HEADING, *(line for _, line in chosen)])
+    said.sort(key=lambda pair: pair[0])
+    lines = [_DOCUMENTS, *documents] if documents else []
+    lines += [_REMEMBERED, *(line for _, line in said)] if said else []
+    return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    """In quotes that end where the text does; what was added to it stands behind them."""
+    said = text.removesuffix(MAY_HAVE_CHANGED)
+    added = text[len(said) :]
+    return f'"{_QUOTE.sub(_INNER_QUOTE, said)}"{added}'
 
 
 def _origin(entry: Entry, now_ms: int) -> str:
