@@ -47,6 +47,8 @@ _OVERDUE = 2.0
 """So many times too long, a conversation is not left to the background any more."""
 _SURELY = 1.5
 """An estimate that is over by this much is right about it being too long."""
+_MARGIN = 0.8
+"""A guess of what a provider reads is so much of what it refused."""
 _HOPELESS = 0.01
 """What is less of a request than this does not make it fit by going: the message is too long."""
 _OUTPUT_TOKENS = 1_000
@@ -166,7 +168,8 @@ class Compaction:
         """Learn from an answer what the provider can read, and how far estimates are off."""
         if session.guessed_context is not None:
             was_read = int(estimate * session.scale)
-            session.guessed_context = max(session.guessed_context, was_read)
+            if was_read > session.guessed_context:
+                session.guessed_context = int(was_read / _MARGIN)
         if not usage.is_reported or usage.input_tokens <= 0:
             return
         scale = usage.input_tokens / estimate
@@ -199,7 +202,8 @@ class Compaction:
             left = context - (used - history) - self._unfinished(session)
             room = min(room, max(left, _SMALLEST_TOKENS))
         cut = self._cut(session, room, self._limits.keep_turns, is_too_long=is_too_long)
-        if cut is None or not (is_too_long or self._is_worth_it(session, cut, room)):
+        is_told = told is not None and used > told
+        if cut is None or not (is_told or self._is_worth_it(session, cut, room)):
             return False
         await self._at_once(session, journal, cut, room)
         return True
@@ -207,7 +211,7 @@ class Compaction:
     async def after_overflow(self, session: Session, journal: Journal, request: Request) -> bool:
         """Compact at once because the provider said "too long"; False if nothing can go."""
         used = self._used(session, request, estimate_request(session, request))
-        session.guessed_context = min(session.guessed_context or used, int(used * 0.8))
+        session.guessed_context = min(session.guessed_context or used, int(used * _MARGIN))
         room = min(self._room(session, request.prefix), self._history(session) // 2)
         cut = self._cut(session, max(room, _SMALLEST_TOKENS), 1, is_too_long=True)
         if cut is None or cut.tokens * session.scale < _HOPELESS * used:

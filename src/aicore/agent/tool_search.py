@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aicore.agent.tool_index import ToolIndex
-from aicore.models.wire_json import parse_json, to_json_text
 from aicore.records import Tool, ToolCall, ToolResult
 
 __all__ = ["CALL_TOOL", "FIND_TOOLS", "ToolSearch", "is_too_deep", "malformed", "meant"]
@@ -115,6 +114,9 @@ def meant(call: ToolCall) -> ToolCall:
         return call
     name, arguments = call.arguments.get("name"), call.arguments.get("arguments", {})
     if isinstance(arguments, str):  # some models write them as JSON in a text
+        # Here: it loads a parser that few agents need.
+        from aicore.models.wire_json import parse_json, to_json_text
+
         try:
             arguments = parse_json(arguments)
             if is_too_deep(arguments):
