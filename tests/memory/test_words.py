@@ -22,6 +22,15 @@ from aicore.memory.words import MOST_CHARACTERS, storable, words_of, words_of_da
         ("Rechnung", "Rechnungen"),
         ("réservation", "reservations"),
         ("cita", "citas"),
+        ("día", "días"),
+        ("Haus", "Hause", "Hauses"),
+        ("Kurs", "Kurse", "Kursen", "Kurses"),
+        *[
+            (word, f"{word}s")
+            for word in ("dog", "cat", "car", "key", "van", "bag", "pet", "fee", "day", "bed")
+        ],
+        *[(word, f"{word}es") for word in ("tax", "bus", "box")],
+        *[(word, f"{word}s") for word in ("case", "size", "rose", "price", "house", "taxi")],
         ("Tuesday", "Dienstag", "mardi", "martes", "tuesdays"),
         ("March", "März", "mars", "marzo"),
         ("straße", "STRASSE"),

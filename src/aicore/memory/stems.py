@@ -8,12 +8,17 @@ a little more than Porter's English stemmer, see docs/memory-recall.md.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 __all__ = ["MONTHS", "stem"]
 
 _LETTERS = 6
 _SHORTEST = 4
+# "dogs", "fees" and "días", but neither "Haus", "Glas" nor "loss". What the rule takes wrongly,
+# such as "Kurs", it takes in all its forms.
+_SHORT_PLURAL = re.compile("..[^aius]s|.[aeiou]as")
+_SHORT_PLURAL_IN_ES = re.compile("..xes|buses|gases")  # "cases" and "sizes" have an e of their own
 # fmt: off
 _ENDINGS = (  # the longest first
     "ings", "ing", "ies", "ied", "ers", "ern", "ed", "es", "en", "er", "em", "ly", "as", "os",
@@ -67,7 +72,10 @@ def stem(word: str) -> str:
     known = _CALENDAR.get(word) or _CALENDAR.get(word.removesuffix("s"))
     if known is not None:
         return known
+    if _SHORT_PLURAL_IN_ES.fullmatch(word):
+        return word[:-2]
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST:
-            return word[: -len(ending)][:_LETTERS]
-    return word[:_LETTERS]
+            word = word[: -len(ending)]
+            break
+    return word[:-1] if _SHORT_PLURAL.fullmatch(word) else word[:_LETTERS]
