@@ -126,7 +126,8 @@ class _Desk:
             count += await self._memory.forget(subject, mine)
         self._say(
             f"Deleted {count} entries with their words and vectors: facts with the messages they "
-            "come from, messages with the facts in them. They are not learned again."
+            "come from and all that repeats them, messages with the facts in them. "
+            "They are not learned again."
         )
         self._say(
             "The log still has the messages, and their conversations show them. `aicore memory "

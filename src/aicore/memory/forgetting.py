@@ -25,8 +25,9 @@ Message = tuple[ConversationId, int, int]
 async def forget_entries(places: Places, namespace: Namespace, ids: Collection[str]) -> int:
     """Delete entries for good, with the messages they come from. Returns how many entries.
 
-    With a fact goes its message, also one that is yet to be learned; with a message all of its
-    pieces and the facts in it. What staff said of a customer goes from the memories of both;
+    With a fact goes its message, also one that is yet to be learned, and whatever else was said to
+    or by its subject that has its value; with a message all of its pieces and the facts in it.
+    What staff said of a customer goes from the memories of both;
     finding it there reads the facts of everybody.
     Raises: StoreBusy, StoreError; what was asked for is there yet, so do it again.
     """
@@ -46,9 +47,15 @@ async def forget_entries(places: Places, namespace: Namespace, ids: Collection[s
             going = {entry.id for entry in await _all(places.store, other, kind) if goes(entry)}
             if going:
                 count += await places.forget(other, going)
+    facts = [entry for entry in chosen if entry.kind == "fact"]
+    mine = await _all(places.store, namespace) if messages or facts else ()
+    messages |= {
+        message
+        for entry in mine
+        if entry.kind == "episode" and says_again(entry, facts) and (message := _message(entry))
+    }
     going = {*ids, *(episode_id(*message) for message in messages)}
-    if messages:
-        going |= {entry.id for entry in await _all(places.store, namespace) if goes(entry)}
+    going |= {entry.id for entry in mine if goes(entry)}
     return count + await places.forget(namespace, going)
 
 

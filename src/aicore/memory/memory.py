@@ -299,9 +299,9 @@ class Memory:
     async def forget(self, subject: str, ids: Sequence[str]) -> int:
         """Delete entries for good: they are not learned again. Returns how many.
 
-        With a fact goes the message it comes from, which would tell it again, and with a message
-        the facts in it. What others say of it, and the conversation in the log, stay; see
-        `forget_all`.
+        With a fact go the message it comes from and what else was said that has its value, such as
+        a reply that repeats it, which would tell it again; with a message the facts in it. What
+        others say of it, and the conversation in the log, stay; see `forget_all`.
         """
         return await forget_entries(self._places, Namespace(self.business, subject), set(ids))
 
