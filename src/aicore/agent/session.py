@@ -343,9 +343,8 @@ class Journal:
                 await self._reread()
         self._is_at_rest = type(bodies[-1]) in CLOSING
         now_ms = int(time.time() * 1000)
-        self._session.apply(
-            [Event(before + n, turn, now_ms, body) for n, body in enumerate(bodies, 1)]
-        )
+        for seq, body in enumerate(bodies, before + 1):
+            self._session.apply((Event(seq, turn, now_ms, body),))
 
     async def release(self) -> None:
         """Let other processes have the conversation; an event that ended a turn did so already."""

@@ -124,7 +124,7 @@ class _Turn:
         parts.limits.check(rounds=turn.rounds, usage=turn.usage or Usage())
         completion = await self._answer()
         calls = self._session.unique_calls(completion.calls, turn)
-        if any(is_too_deep(call.arguments) for call in calls):
+        if calls and any(is_too_deep(call.arguments) for call in calls):
             raise ModelError("The model called a tool with arguments that are nested too deeply.")
         was_cut = completion.finish == "length"
         if not (completion.text or calls) and (was_cut or not (turn.said or turn.calls)):
