@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from aicore.config import ServerSettings, Settings
+
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 TEST = re.compile(r"\btests/[\w/.-]*\w(?:::\w+)?")
 LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)\s#]+)")
@@ -30,6 +32,31 @@ def python_blocks(page: Path) -> Iterator[tuple[str, str]]:
     for match in FENCE.finditer(text):
         if match[1] in {"py", "python"}:
             yield f"{page.name}:{text[: match.start()].count(chr(10)) + 1}", match[2]
+
+
+def test_every_setting_is_in_the_page_about_configuration(repository: Path) -> None:
+    text = (repository / "docs" / "configuration.md").read_text(encoding="utf-8")
+    sections = {
+        name: field.default_factory()  # type: ignore[call-arg,misc]
+        for name, field in Settings.model_fields.items()
+        if field.default_factory not in (None, dict)
+    }
+    missing = [
+        f"{name}.{setting}"
+        for name, section in [*sections.items(), ("servers", ServerSettings(local="a:b"))]
+        for setting in type(section).model_fields
+        if not re.search(rf"\b{setting}\b", _part_of(text, name))
+    ]
+
+    assert missing == []
+    assert [name for name in Settings.model_fields if name not in text] == []
+
+
+def _part_of(text: str, section: str) -> str:
+    """The lines of a section in the example, and all that is said behind it."""
+    _, _, lines = text.partition(f"[{section}")
+    toml, fence, behind = lines.partition("```")
+    return re.split(rf"^\[(?!{section})", toml, maxsplit=1, flags=re.MULTILINE)[0] + fence + behind
 
 
 def test_tests_named_as_proof_exist(repository: Path, pages: Sequence[Path]) -> None:
