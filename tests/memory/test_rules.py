@@ -146,6 +146,13 @@ Am 3. Mai schrieb Lakeside Dental:\\nMeine E-Mail ist praxis@example.com\
 """.splitlines()
 
 
+NO_NAMES = [
+    *("Why?", "Ann?", "Yes", "Nope", "Hello", "Stop", "Cancel", "Spam", "Never Mind", "Ok"),
+    *("Anonymous", "I Refuse", "Nein", "Keine Ahnung", "Egal", "Oui", "Aucune Idée", "Sí", "Nadie"),
+    *("ann", "next week", "Table 4", "Send Me The Menu", "I'm busy", "It's Monday"),
+]
+
+
 @pytest.mark.parametrize(("text", "topic", "value"), STATED)
 def test_what_is_plainly_stated_is_a_fact(text: str, topic: str, value: str) -> None:
     found = facts_stated(text)
@@ -212,6 +219,50 @@ def test_an_answer_alone_is_a_fact_where_it_was_asked_for(
     assert [one.topic for one in facts_stated(answer, (asked,))] == [topic]
     assert facts_stated(answer) == []
     assert facts_stated(answer, ("What is your sister's e-mail, number and name?",)) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "value"),
+    [
+        ("What's your name?", "It's Ann Miller.", "Ann Miller"),
+        ("Wie heißen Sie?", "Ich bin Anna Schmidt", "Anna Schmidt"),
+        ("¿Cuál es su nombre?", "Ana García", "Ana García"),
+        ("¿Cuál es su teléfono?", "612 345 678", "612345678"),
+        ("Quel est votre numéro de téléphone ?", "06 12 34 56 78", "0612345678"),
+        ("Which number can we reach you on?", "0151 2345678", "01512345678"),
+    ],
+)
+def test_an_answer_is_a_fact_where_the_customers_own_was_asked_for(
+    asked: str, answer: str, value: str
+) -> None:
+    assert [one.value for one in facts_stated(answer, (asked,))] == [value]
+
+
+@pytest.mark.parametrize("answer", NO_NAMES)
+def test_an_answer_that_may_be_any_word_is_no_name(answer: str) -> None:
+    for asked in ("What's your name?", "Wie heißen Sie?", "¿Cuál es su nombre?"):
+        assert facts_stated(answer, (asked,)) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ("What is your order number?", "448812001"),
+        ("Wie ist Ihre Kundennummer?", "448812001"),
+        ("Which number is on the parcel?", "448812001"),
+        ("What is your mother's phone number?", "0151 2345678"),
+        ("Whom do we call in an emergency, what is your phone number there?", "0151 2345678"),
+        ("What is the electrician's phone number?", "0151 2345678"),
+        ("Wie ist ihre Telefonnummer?", "0151 2345678"),
+        ("Does Ben pay, and at what e-mail?", "ben@example.com"),
+        ("Who gets the voucher? Is it your name?", "Lea Weber"),
+        ("What's your dog's name?", "Max"),
+    ],
+)
+def test_what_was_asked_for_of_somebody_or_something_else_is_no_contact(
+    asked: str, answer: str
+) -> None:
+    assert facts_stated(answer, (asked,)) == []
 
 
 def test_a_message_that_repeats_the_assistant_states_nothing() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aicore.memory.candidates import Candidate
-from aicore.memory.rules_contact import contacts_answered, contacts_stated
+from aicore.memory.rules_answers import contacts_answered
+from aicore.memory.rules_contact import contacts_stated
 from aicore.memory.rules_habits import habits
 from aicore.memory.rules_slots import shaped
 from aicore.memory.rules_stated import appointment_told, stated

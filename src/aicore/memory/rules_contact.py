@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Set
 
 from aicore.memory.candidates import Candidate
-from aicore.memory.rules_people import OTHERS, is_of_others
+from aicore.memory.rules_people import is_of_others
 from aicore.memory.rules_values import EMAIL, PHONE, phone_of
 from aicore.memory.rules_words import words_in
 from aicore.memory.sentences import Sentence
 
-__all__ = ["contacts_answered", "contacts_stated", "name_in"]
+__all__ = ["contacts_stated", "name_in"]
 
 _MINE = (
     r"(?:my|meine|mein|mon|ma|mi)(?:\s+(?:new|current|private|neue|neuer|nouveau|nouvelle|nuevo|"
@@ -45,12 +45,6 @@ _MAIL_LEAD = rf"(?:\b{_MINE}\s+{_MAIL_WORD}{_IS}|\b{_REACH})"
 _PHONE_LEAD = rf"(?:\b{_MINE}\s+{_PHONE_WORD}{_IS}|\b{_REACH})"
 _MAIL_STATED = re.compile(_MAIL_LEAD + EMAIL, re.IGNORECASE)
 _PHONE_STATED = re.compile(_PHONE_LEAD + PHONE, re.IGNORECASE)
-_MAIL_ONLY = re.compile(
-    rf"(?:(?:it'?s|it is|sure|yes|ja|oui|sí|das ist|c'est|es)[ ,:.!]{{0,3}})?{EMAIL}", re.I
-)
-_PHONE_ONLY = re.compile(
-    rf"(?:(?:it'?s|it is|sure|yes|ja|oui|sí|das ist|c'est|es)[ ,:.!]{{0,3}})?{PHONE}", re.I
-)
 _END = re.compile(
     r"no longer|any ?more|not .*\bvalid|doesn't work|nicht mehr|keine .* mehr|n'est plus|ne .* plus"
     r"|ya no|dejó de",
@@ -61,18 +55,6 @@ _MY_MAIL = re.compile(rf"\b(?:{_MINE}|my old)\s+{_MAIL_WORD}", re.IGNORECASE)
 _PART = re.compile(r"[,;]\s")
 _ANY_EMAIL = re.compile(EMAIL)
 _ANY_PHONE = re.compile(PHONE)
-_ASKED = {
-    "email": re.compile(r"\b(?:e-?mail|mail|courriel|correo)", re.IGNORECASE),
-    "phone": re.compile(
-        r"\b(?:phone|number|mobile|telefon|nummer|handy|téléphone|numéro|teléfono|número|móvil)",
-        re.IGNORECASE,
-    ),
-    "name": re.compile(
-        r"\b(?:your (?:full )?name|(?:ihr|dein)(?:en)? (?:vollständige[rn]? )?name|"
-        r"hei(?:ß|ss)en sie|hei(?:ß|ss)t du|(?:votre|ton) nom|(?:su|tu) nombre|se llama|te llamas)",
-        re.IGNORECASE,
-    ),
-}
 _LETTERS = r"[^\W\d_](?:[^\W\d_]|['.-](?=[^\W\d_]))*"
 _NAME_WORD = rf"(?:(?:Dr|Prof|Mr|Mrs|Ms)\.|{_LETTERS})"
 _NAME = rf"(?P<name>{_NAME_WORD}(?:\s+{_NAME_WORD}){{0,4}})"
@@ -159,8 +141,6 @@ _NO_PLACE = re.compile(
 )
 
 
-_ANSWER_CHARS = 200
-_AROUND = " \t\n.,;:!'\"<>-"
 # Most sentences have none of these, which spares the patterns.
 _DIGIT = re.compile(r"\d")
 _NAMING = words_in(
@@ -194,23 +174,6 @@ def contacts_stated(sentence: Sentence) -> Iterator[Candidate]:
         yield from _addressed(text)
     if not words.isdisjoint(_LIVING) and (match := _ADDRESS.search(text)):
         yield from _placed(match["address"])
-
-
-def contacts_answered(text: str, asked: str) -> Iterator[Candidate]:
-    """What a message of nothing but a contact detail gives, if it was `asked` for just before."""
-    question = asked[asked.rstrip().rfind(".", 0, -1) + 1 :] if asked.rstrip().endswith("?") else ""
-    # "Ihre" is yours, "ihre" is hers.
-    alone = text.strip(_AROUND) if len(text) <= _ANSWER_CHARS else ""
-    if not question or not alone or OTHERS.search(question.replace("Ihre", "")):
-        return
-    if _ASKED["email"].search(question) and (match := _MAIL_ONLY.fullmatch(alone)):
-        yield Candidate(topic="email", value=match["email"].lower())
-    elif _ASKED["phone"].search(question) and (match := _PHONE_ONLY.fullmatch(alone)):
-        yield from _numbered(match["phone"])
-    elif _ASKED["name"].search(question) and len(text.split()) <= 4:
-        name = name_in(text.strip(" .!"), is_strict=True)
-        if name and len(name.split()) == len(text.split()):
-            yield Candidate(topic="name", value=name)
 
 
 def name_in(words: str, *, is_strict: bool = False) -> str | None:
