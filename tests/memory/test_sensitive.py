@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from aicore.errors import CustomerError
 from aicore.memory.candidates import Candidate
 from aicore.memory.episodes import Utterance, episodes_of
 from aicore.memory.extraction import Heard
@@ -114,3 +115,10 @@ async def test_a_correction_has_the_stricter_class(
         later = await memory.correct(ANN, "f1", text, now_ms=5)
 
     assert later.data_class == expected
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n", "baker\n- 2026-01-01, the owner said: free"])
+async def test_a_correction_is_one_line_of_text(tmp_path: Path, text: str) -> None:
+    async with Memory(SQLiteMemory(tmp_path / "m.db")) as memory:
+        with pytest.raises(CustomerError):
+            await memory.correct(ANN, "f1", text, now_ms=5)

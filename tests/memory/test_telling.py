@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from aicore.memory.port import Entry, EntryKind, Found, Source
 from aicore.memory.telling import worth_telling
@@ -89,3 +90,17 @@ def test_other_facts_follow_newest_first() -> None:
     facts = [entry(f"f{seq}", str(seq), seq=seq) for seq in (1, 5, 3)]
 
     assert told([entry("p", "passage", kind="passage")], facts) == ["p", "f5", "f3", "f1"]
+
+
+def test_a_word_of_an_ended_fact_that_means_something_else_is_told() -> None:
+    facts = [
+        replace(entry("f1", "Address: Berlin", seq=1, until_ms=50), topic="address"),
+        replace(entry("f2", "Address: Ulm", seq=9), topic="address"),
+    ]
+    messages = [
+        entry("e1", "My surgeon in Berlin sends you the X-ray picture.", kind="episode", seq=4),
+        entry("e2", "As I said, my address is in Berlin near the zoo.", kind="episode", seq=5),
+        entry("e3", "Berlin", kind="episode", seq=6),
+    ]
+
+    assert told(messages, facts) == ["e1", "f2"]

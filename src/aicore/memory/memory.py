@@ -279,8 +279,11 @@ class Memory:
     ) -> Entry:
         """Put what staff say in the place of a fact, which ends. Returns the new one.
 
-        Raises: CustomerError when there is no such fact, or it has ended.
+        Raises: CustomerError when there is no such fact, it has ended, or the text is not one
+        line.
         """
+        if len(text.strip().splitlines()) != 1:
+            raise CustomerError("A fact is one line of text. Give what holds now, or forget it.")
         namespace = Namespace(self.business, subject)
         earlier = (await self.store.get(namespace, [entry_id])).get(entry_id)
         if earlier is None or earlier.kind != "fact":

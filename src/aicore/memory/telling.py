@@ -9,6 +9,8 @@ from dataclasses import replace
 from aicore.memory.candidates import simplified, value_of
 from aicore.memory.facts import is_doubt, makes_doubtful
 from aicore.memory.port import Entry, Found, Source
+from aicore.memory.rules_words import context_of
+from aicore.memory.words import words_of
 from aicore.records import DataClass
 
 __all__ = ["MAY_HAVE_CHANGED", "worth_telling"]
@@ -19,6 +21,7 @@ MAY_HAVE_CHANGED = " (may have changed since)"
 _SHORT_CHARS = 400
 _VALUE_CHARS = 4
 _DIGITS = 7
+_FEW_WORDS = 3
 _NO_DIGIT = re.compile(r"\D+")
 
 
@@ -84,8 +87,12 @@ def _stale(past: Sequence[Entry], current: Sequence[Entry]) -> Callable[[Entry],
     """What tells whether an episode is about facts that no longer hold."""
     sources = {_event(fact) for fact in past if fact.source.conversation is not None}
     held = {simplified(value_of(fact.text)) for fact in current}
-    values = {simplified(value_of(fact.text)) for fact in past} - held
-    values = {value for value in values if len(value) >= _VALUE_CHARS}
+    topics: dict[str, set[str]] = {}
+    for fact in past:
+        value = simplified(value_of(fact.text))
+        if value not in held and len(value) >= _VALUE_CHARS:
+            topics.setdefault(value, set()).add(fact.topic)
+    values = set(topics)
     numbers = {_NO_DIGIT.sub("", value)[-_DIGITS:] for value in values}
     numbers = {number for number in numbers if len(number) == _DIGITS}
 
@@ -96,11 +103,24 @@ def _stale(past: Sequence[Entry], current: Sequence[Entry]) -> Callable[[Entry],
             return False
         text = f" {simplified(entry.text)} "
         digits = _NO_DIGIT.sub("", entry.text)
-        return any(f" {value} " in text for value in values) or any(
-            number in digits for number in numbers
+        return any(number in digits for number in numbers) or any(
+            f" {value} " in text and _is_of(topics[value], value, entry.text) for value in values
         )
 
     return is_stale
+
+
+def _is_of(topics: Collection[str], value: str, text: str) -> bool:
+    """Whether a value stands in a text as what a fact of these topics says.
+
+    One word alone, such as a town, may stand there for something else, unless the text says what
+    it is about or little besides.
+    """
+    if " " in value or not value.isalpha():
+        return True
+    said = set(words_of(text))
+    about = {word for topic in topics for word in words_of(context_of(topic))}
+    return len(said) <= _FEW_WORDS or bool(said & about)
 
 
 def _once(told: Sequence[Found]) -> list[Found]:

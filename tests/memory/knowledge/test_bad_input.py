@@ -212,3 +212,26 @@ def test_what_is_no_file_is_left_out(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.md")
 
     assert names(tmp_path) == ([], [])
+
+
+def test_two_names_that_read_alike_are_told_apart_or_one_is_left_out(tmp_path: Path) -> None:
+    for name in (b"\xfe.md", b"\xff.md"):
+        (tmp_path / os.fsdecode(name)).write_text(f"{name!r}", encoding="utf-8")
+    found = Folders([tmp_path]).scan()
+
+    assert list(found.documents) == ["\ufffd.md"]
+    assert list(found.problems) == ["\ufffd.md"]
+
+
+async def test_the_reading_process_knows_no_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_API_KEY", "sk_live_x")
+    path = tmp_path / "a.md"
+    path.write_text("Marzipan.", encoding="utf-8")
+    async with DocumentReader(deadline_s=30) as reader:
+        await reader.read(path, "a.md", "")
+        assert reader._process is not None
+        environment = await anyio.Path(f"/proc/{reader._process.pid}/environ").read_bytes()
+    assert b"PATH=" in environment
+    assert b"sk_live_x" not in environment

@@ -96,6 +96,9 @@ class Folders:
             found.problems[name] = "is in no format that is read. Save it as PDF or CSV."
         if suffix not in suffixes():
             return
+        if name in found.documents:
+            found.problems[name] = "is there twice: another name reads the same. Rename one."
+            return
         if len(found.documents) >= _MOST_DOCUMENTS:
             found.problems[name] = f"is left out: there are more than {_MOST_DOCUMENTS} documents."
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -20,6 +21,18 @@ from aicore.memory.knowledge.passages import Passage, UnreadableError
 __all__ = ["DocumentReader", "Read"]
 
 _COMMAND = (sys.executable, "-P", "-m", "aicore.memory.knowledge.reading")
+_NEEDED = (
+    "PATH",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "LD_LIBRARY_PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "SYSTEMROOT",
+    "TMPDIR",
+    "TEMP",
+)
 _LONGEST_LINE = 1024 * 1024
 _BROKEN = (
     anyio.BrokenResourceError,
@@ -99,7 +112,9 @@ class DocumentReader:
         if self._process is None or self._answers is None:
             # Cancelled half way, the started process would have no owner. It is quick.
             with anyio.CancelScope(shield=True):
-                process = await anyio.open_process(_COMMAND, stderr=subprocess.DEVNULL)
+                process = await anyio.open_process(
+                    _COMMAND, stderr=subprocess.DEVNULL, env=_environment()
+                )
             assert process.stdout is not None  # noqa: S101  it was opened as a pipe
             self._process = process
             self._answers = BufferedByteReceiveStream(process.stdout)
@@ -124,6 +139,11 @@ class DocumentReader:
         traceback: TracebackType | None,
     ) -> None:
         await self._kill()
+
+
+def _environment() -> dict[str, str]:
+    """What Python needs to start, and nothing else: a hostile document finds no key in it."""
+    return {name: os.environ[name] for name in _NEEDED if name in os.environ}
 
 
 async def _next(answers: BufferedByteReceiveStream) -> Any:
