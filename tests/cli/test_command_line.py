@@ -106,6 +106,34 @@ def test_doctor_names_each_part_that_fails_and_exits_1(tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("settings", "part", "word"),
+    [
+        ("[memory]\npath = 'm.db'\nextract = 'model'\n", "agent", "extract"),
+        ("[context]\nsummary = 'model'\n", "agent", "summary"),
+        ("[telemetry]\nexporter = 'otlp'\n", "agent", "endpoint"),
+        ("[agent]\ninstructions_file = 'gone.md'\n", "agent", "gone.md"),
+        ("[memory]\npath = 'm.db'\nknowledge = ['gone']\n", "memory", "gone"),
+        (
+            "[memory]\npath = 'm.db'\nvectors = 'rows'\n"
+            "embedder = { base_url = 'http://127.0.0.1:9/v1', model = 'm' }\n",
+            "memory",
+            "127.0.0.1:9",
+        ),
+    ],
+)
+def test_doctor_passes_nothing_that_an_agent_would_refuse_or_miss(
+    tmp_path: Path, aicore_here: Any, settings: str, part: str, word: str
+) -> None:
+    written(tmp_path, f"{settings}[provider]\nkind = 'flows'\nfile = 'ok.yaml'\n")
+    (tmp_path / "ok.yaml").write_text(FLOW)
+    done = aicore_here(tmp_path, "doctor")
+    assert done.returncode == 1, done.stdout
+    (failed,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert failed.startswith(f"FAIL  {part}: ")
+    assert word in failed
+
+
 def test_doctor_plays_the_tests_of_a_flow_file(tmp_path: Path, aicore_here: Any) -> None:
     written(tmp_path, "[provider]\nkind = 'flows'\nfile = 'ok.yaml'\n")
     right = FLOW + "    tests:\n      - {say: [hello], replies: [Hello]}\n"

@@ -308,7 +308,7 @@ def test_without_a_memory_it_says_what_to_write(tmp_path: Path) -> None:
 def test_doctor_opens_the_memory(shop: Path) -> None:
     done = aicore_elsewhere(shop, "doctor")
 
-    assert re.search(r"ok\s+memory: 2 ", done.stdout)
+    assert re.search(r"ok\s+memory: .*memory\.db, 2 ", done.stdout)
 
 
 @pytest.mark.parametrize("kind", ["flows", "openai-compatible"])

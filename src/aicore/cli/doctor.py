@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
 
-from aicore.agent.build import build_log, build_memory, build_provider, build_server
+from aicore.agent.build import build_agent, build_log, build_memory, build_provider, build_server
 from aicore.agent.choose import choose_provider
 from aicore.cli.screen import Screen
-from aicore.config import Settings, load
+from aicore.config import MemorySettings, Settings, load
 from aicore.dispatch.dispatcher import CallFailed, Dispatcher
 from aicore.errors import AicoreError
 from aicore.log.registry import file_of
@@ -52,21 +52,35 @@ async def _examine(config: Path) -> int:
         ("flows", _check_flows),
         ("servers", _check_servers),
     ]
-    failures = 0
+    failed: list[str] = []
     for name, check in parts:
         try:
             findings = await check(settings)
         except AicoreError as error:
             findings = [f"FAIL {error}"]
-        for finding in findings:
-            is_failure = finding.startswith("FAIL ")
-            failures += is_failure
-            text = finding.removeprefix("FAIL ")
-            screen.line(
-                f"{'FAIL ' if is_failure else 'ok   '} {name}: {text}",
-                style="red" if is_failure else "",
-            )
-    return 1 if failures else 0
+        failed += _told(screen, name, findings)
+    try:
+        chosen = await choose_provider(settings)
+        build_agent(config, provider=chosen.provider)
+    except AicoreError as error:
+        # What no part above has looked at, so that this passes nothing that `aicore chat` refuses.
+        if str(error) not in failed:
+            failed += _told(screen, "agent", [f"FAIL {error}"])
+    return 1 if failed else 0
+
+
+def _told(screen: Screen, name: str, findings: Sequence[str]) -> list[str]:
+    """Show what was found of a part. Returns the failures."""
+    failed = []
+    for finding in findings:
+        is_failure = finding.startswith("FAIL ")
+        text = finding.removeprefix("FAIL ")
+        failed += [text] if is_failure else []
+        screen.line(
+            f"{'FAIL ' if is_failure else 'ok   '} {name}: {text}",
+            style="red" if is_failure else "",
+        )
+    return failed
 
 
 async def _check_log(settings: Settings) -> list[str]:
@@ -81,8 +95,21 @@ async def _check_log(settings: Settings) -> list[str]:
         return [f"{path} will be created"]
     async with build_log(settings) as log:
         open_turns = await log.open_turns()
-    where = path or (url or "").partition(":")[0]
-    return [f"{where}, {len(open_turns)} open turns"]
+    return [f"{path or _place(url or '')}, {len(open_turns)} open turns"]
+
+
+def _place(url: str) -> str:
+    """Where a store is, without user, password or option."""
+    scheme = url.partition(":")[0].lower()
+    if scheme.startswith("postgres"):
+        from aicore.databases.postgres_errors import describe
+
+        return f"PostgreSQL at {describe(url)}"
+    if scheme == "memory":
+        return "kept in memory"
+    from aicore.log.redis_server import split_url
+
+    return split_url(url)[1]
 
 
 async def _check_memory(settings: Settings) -> list[str]:
@@ -91,14 +118,35 @@ async def _check_memory(settings: Settings) -> list[str]:
     if memory is None:
         return []
     told = [_FLOWS_DO_NOT_READ] if _is_flows(settings) else []
-    path = settings.memory.path
+    told += [
+        f"FAIL the folder {folder} of memory.knowledge is missing. Create it, or correct its name."
+        for folder in settings.memory.knowledge
+        if not folder.is_dir()
+    ]
+    told += await _check_embedder(settings.memory)
+    url = settings.memory.url
+    path = settings.memory.path if url is None else file_of(url)
     if path is not None and not path.exists():
         if not path.parent.is_dir():
             return [f"FAIL {path.parent} is not a folder; create it.", *told]
         return [f"{path} will be created", *told]
     async with memory:
         subjects = await memory.subjects()
-    return [f"{len(subjects)} whom something is remembered of", *told]
+    return [f"{path or _place(url or '')}, {len(subjects)} whom something is remembered of", *told]
+
+
+async def _check_embedder(settings: MemorySettings) -> list[str]:
+    """Ask for one vector: a memory whose embedder is down goes on without, and nobody would see."""
+    if settings.embedder is None:
+        return []
+    from aicore.memory.registry import open_embedder
+
+    try:
+        async with open_embedder(settings.embedder) as embedder:
+            [numbers] = await embedder.embed(["Hello"])
+    except AicoreError as error:
+        return [f"FAIL the embedder: {error}"]
+    return [f"the embedder {settings.embedder.model} gives vectors of {len(numbers)} numbers"]
 
 
 def _is_flows(settings: Settings) -> bool:

@@ -19,7 +19,7 @@ from aicore.models.settings import key_from_environment
 if TYPE_CHECKING:
     from aicore.models.port import Provider
 
-__all__ = ["open_memory"]
+__all__ = ["open_embedder", "open_memory"]
 
 # What a url begins with, and vectors before the colon: "module:class".
 _STORES = {
@@ -45,7 +45,7 @@ def open_memory(
     """
     if settings.path is None and settings.url is None:
         return None
-    embedder = None if settings.embedder is None else _embedder(settings.embedder)
+    embedder = None if settings.embedder is None else open_embedder(settings.embedder)
     extraction = None
     if settings.extract == "model":
         if provider is None:
@@ -101,7 +101,11 @@ def _vectors(settings: MemorySettings, embedder: Embedder) -> VectorIndex:
     return vectors
 
 
-def _embedder(settings: EmbedderSettings) -> Embedder:
+def open_embedder(settings: EmbedderSettings) -> Embedder:
+    """Make the embedder that a configuration names, for the caller to enter.
+
+    Raises: ConfigError.
+    """
     from aicore.models.embeddings import OpenAICompatibleEmbedder
 
     return OpenAICompatibleEmbedder(

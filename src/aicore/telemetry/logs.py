@@ -14,6 +14,9 @@ from aicore.telemetry.port import CURRENT_TURN
 
 __all__ = ["JsonLines", "TextLines", "TurnFilter", "write_logs"]
 
+_TOLD_BY_US = ("psycopg",)
+"""Libraries that warn of what is an error of ours anyway: psycopg's pool, of each attempt."""
+
 LogForm = Literal["text", "json"]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -78,3 +81,5 @@ def write_logs(form: LogForm) -> None:
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     handler.addFilter(TurnFilter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    for name in _TOLD_BY_US:
+        logging.getLogger(name).setLevel(logging.ERROR)
