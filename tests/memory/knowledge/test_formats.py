@@ -189,6 +189,22 @@ def test_pages_under_their_headings(read: Read) -> None:
         "<style>.off{display:none}</style><p class='off'>secret</p>",
         "<style>@media all{ #x > b {visibility:hidden} }</style><p id=x><b>secret</b></p>",
         '<textarea>secret</textarea><input value="secret">',
+        "<style>@charset 'utf-8'; .off{display:none}</style><p class=off>secret</p>",
+        "<style>@import url(x.css);.off{display:none}</style><p class=off>secret</p>",
+        "<style><!-- .off{display:none} --></style><p class=off>secret</p>",
+        "<style>.off, a::before, p:-moz-y{display:none}</style><p class=off>secret</p>",
+        '<p style="font-size:0.1px">secret</p>',
+        '<p style="opacity:.01">secret</p>',
+        '<p style="color:rgba(0, 0, 0, 0)">secret</p>',
+        '<p style="color:#ffffff00">secret</p>',
+        '<p style="color:#fefefe">secret</p>',
+        '<p style="color:hsl(0,0%,100%)">secret</p>',
+        '<font color="white">secret</font>',
+        '<p style="transform:scale(0, 0)">secret</p>',
+        '<p style="position:absolute;left:-99em">secret</p>',
+        r'<p style="d\69splay:none">secret</p>',
+        '<div style="background:white"><p style="color:white">secret</p></div>',
+        "<noframes>secret</noframes>",
         "<svg><text>secret</text></svg>",
         "<p>a\U000e0073\U000e0065\U000e0063</p>",
     ],
@@ -212,10 +228,66 @@ def test_what_a_page_hides_is_left_out(read: Read, markup: str) -> None:
         "<details><summary>More</summary>seen</details>",
         "<form><p>seen</p></form>",
         "<style>.x::before{display:none} .y[{display:none}</style><p>seen</p>",
+        "<style>@media print{.menu{display:none}}</style><p class=menu>seen</p>",
+        '<p style="color:#00f">seen</p>',
+        '<p style="color:rgba(0,0,0,.8)">seen</p>',
+        '<p style="opacity:.9;font-size:.9em">seen</p>',
     ],
 )
 def test_what_a_page_shows_is_taken(read: Read, markup: str) -> None:
     assert "seen" in "".join(read("a.html", markup).texts)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (
+            "<tr><th>Cat</th><th>Item</th><th>Price</th></tr>"
+            "<tr><td rowspan=2>Hair</td><td>cut</td><td>40</td></tr>"
+            "<tr><td>wash</td><td>9</td></tr><tr><td>Nails</td><td>all</td><td>7</td></tr>",
+            [
+                "Cat: Hair; Item: cut; Price: 40",
+                "Cat: Hair; Item: wash; Price: 9",
+                "Cat: Nails; Item: all; Price: 7",
+            ],
+        ),
+        (
+            "<tr><th>Item</th><th>Child</th><th>Adult</th></tr>"
+            "<tr><td>Cut</td><td colspan=2>40</td></tr>"
+            "<tr><td colspan=2>Colour</td><td>90</td></tr>",
+            ["Item: Cut; Child, Adult: 40", "Item, Child: Colour; Adult: 90"],
+        ),
+        (
+            "<tr><th>Item<th>Price<tr><td>Cut<td>40<tr><td>Wash<td>9",
+            ["Item: Cut; Price: 40", "Item: Wash; Price: 9"],
+        ),
+        (
+            "<thead><tr><th>Item<th>Price<tbody><tr><td>Cut<td>40",
+            ["Item: Cut; Price: 40"],
+        ),
+        (
+            "<tr><th rowspan=2>Item</th><th colspan=2>Price</th></tr>"
+            "<tr><th>Child</th><th>Adult</th></tr><tr><td>Cut</td><td>20</td><td>40</td></tr>",
+            ["Item: Cut; Price Child: 20; Price Adult: 40"],
+        ),
+        (
+            "<tr><th>Item</th><th>Price</th></tr><tr><td colspan=x>Cut</td>"
+            "<td rowspan=99999999999>40</td></tr><tr><td>Wash</td></tr>",
+            ["Item: Cut; Price: 40", "Item: Wash; Price: 40"],
+        ),
+    ],
+)
+def test_a_cell_stands_under_the_names_that_a_visitor_sees(
+    read: Read, rows: str, expected: list[str]
+) -> None:
+    assert read("a.html", f"<table>{rows}</table>").texts == expected
+
+
+def test_a_table_without_end_tags_and_many_rows(read: Read) -> None:
+    rows = "".join(f"<tr><td>thing {number}<td>{number}" for number in range(4000))
+    found = read("a.html", f"<table><tr><th>name<th>price{rows}</table>")
+
+    assert found.texts[-1] == "name: thing 3999; price: 3999"
 
 
 def test_a_table_that_only_places_things_is_read_as_text(read: Read) -> None:

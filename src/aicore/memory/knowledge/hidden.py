@@ -13,18 +13,34 @@ __all__ = ["take_out_hidden"]
 _NEVER_SHOWN = """
     script style noscript template head iframe object embed svg canvas audio video nav select
     datalist input textarea button dialog title meta link math
+    noframes
 """
 _HIDING = re.compile(
     r"display:none|visibility:(?:hidden|collapse)|content-visibility:hidden"
-    r"|(?:^|;)opacity:0?\.?0+(?:%|;|!|$)|(?:^|;)font-size:(?:0*\.?0+[a-z%]*|1p[xt])(?:;|!|$)"
-    r"|text-indent:-\d{3,}|(?:left|right|top|bottom|margin-left|margin-top):-\d{3,}"
-    r"|(?:^|;)color:transparent|clip:rect\((?:0|1px)|clip-path:inset\((?:50|100)%"
-    r"|transform:scale\(0\)|(?:^|;)(?:max-)?(?:height|width):0(?:px)?(?:;|!|$)"
+    r"|(?:^|;)opacity:(?:0*\.0\d*|0*\.?0+%?)(?:;|!|$)"
+    r"|(?:^|;)font-size:(?:0*\.?0+[a-z%]*|0*\.\d+p[xt]|0*\.[01]\d*r?em|1p[xt])(?:;|!|$)"
+    r"|text-indent:-\d{3,}"
+    r"|(?:left|right|top|bottom|margin-left|margin-top):-(?:\d{3,}|\d{2,}(?:r?em|vw|vh))"
+    r"|(?:^|;)color:(?:transparent|#[0-9a-f]{6}00|#[0-9a-f]{3}0(?![0-9a-f])"
+    r"|(?:rgb|hsl)a?\([^)]*/0*\.?0*%?\)|(?:rgb|hsl)a\((?:[^),]*,){3}0*\.?0*%?\))"
+    r"|clip:rect\((?:0|1px)|clip-path:inset\((?:50|100)%"
+    r"|transform:[^;]*scale(?:3d|x|y)?\(0*\.?0*[,)]"
+    r"|(?:^|;)(?:max-)?(?:height|width):0(?:px)?(?:;|!|$)"
 )
-_WHITE = re.compile(r"(?:^|;)color:(?:white|#fff(?:fff)?|rgb\(255,255,255\))(?:;|!|$)")
-_BACKGROUND = re.compile(r"background(?:-color|-image)?:")
+_WHITE_COLOR = r"(?:white|#fff|(?:#(?:f[b-f]){3})|rgb\((?:25[0-5],?){3}\)|hsl\([^)]*,100%\))"
+_WHITE = re.compile(rf"(?:^|;)color:{_WHITE_COLOR}(?:;|!|$)")
+_BACKGROUND = re.compile(
+    rf"background(?:-color|-image)?:(?!(?:{_WHITE_COLOR}|none|transparent)(?:;|!|$))"
+)
 _NO_MATTER = re.compile(r"/\*.*?\*/|\s+", re.DOTALL)
+_ESCAPE = re.compile(r"\\([0-9a-f]{1,6})\s?")
 _RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
+_NO_RULE = re.compile(
+    r"<!--|-->|/\*.*?\*/|@(?:charset|import|namespace)[^;{}]*;"
+    r"|@media\s+print\s*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}",
+    re.DOTALL | re.IGNORECASE,
+)
+_COMMA = re.compile(r",(?![^()\[\]]*[)\]])")
 _MOST_RULES = 500
 _MOST_SELECTOR_CHARACTERS = 500
 
@@ -49,6 +65,8 @@ def _is_hidden(tag: Tag) -> bool:
     if tag.has_attr("hidden") or tag.get("aria-hidden") == "true":
         return True
     style = _plain(tag)
+    if tag.name == "font" and tag.has_attr("color"):
+        style = f"{style};color:{_squeezed(str(tag['color']))}"
     if not style:
         return False
     if _HIDING.search(style):
@@ -62,16 +80,19 @@ def _plain(tag: Tag) -> str:
 
 
 def _squeezed(style: str) -> str:
-    return _NO_MATTER.sub("", style.lower())
+    plain = _ESCAPE.sub(lambda found: chr(min(int(found[1], 16), 0xFFFF)), style.lower())
+    return _NO_MATTER.sub("", plain)
 
 
 def _hiding_selectors(soup: BeautifulSoup) -> Iterator[str]:
-    rules = (rule for style in soup.find_all("style") for rule in _RULE.findall(style.get_text()))
+    sheets = (_NO_RULE.sub(" ", style.get_text()) for style in soup.find_all("style"))
+    rules = (rule for sheet in sheets for rule in _RULE.findall(sheet))
     for number, (selector, declarations) in enumerate(rules):
         if number >= _MOST_RULES:
             return
         if len(selector) <= _MOST_SELECTOR_CHARACTERS and _HIDING.search(_squeezed(declarations)):
-            yield selector.strip()
+            # One by one: browsers drop a whole list for a part that they do not know, we do not.
+            yield from (one.strip() for one in _COMMA.split(selector))
 
 
 def _selected(soup: BeautifulSoup, selector: str) -> list[Tag]:

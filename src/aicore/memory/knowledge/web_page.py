@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
 from bs4.element import CData, NavigableString, PageElement
 
 from aicore.memory.knowledge.decoding import decoded
 from aicore.memory.knowledge.hidden import take_out_hidden
 from aicore.memory.knowledge.passages import Block, Contents, tidied
 from aicore.memory.knowledge.table import row_text
+from aicore.memory.knowledge.web_table import Page, rows_of
 
 __all__ = ["read_markup", "read_web_page"]
 
@@ -29,7 +30,7 @@ def read_web_page(data: bytes) -> Contents:
 
 def read_markup(markup: str) -> Contents:
     """Read markup that is decoded already."""
-    soup = BeautifulSoup(markup, "html.parser")
+    soup = Page(markup, "html.parser")
     title = soup.title.get_text() if soup.title else ""
     take_out_hidden(soup)
     walk = _Walk()
@@ -102,17 +103,12 @@ class _Walk:
         return True
 
     def _took_table(self, table: Tag) -> bool:
-        rows = [row for row in table.find_all("tr") if row.find_parent("table") is table]
-        cells = [row.find_all(("th", "td"), recursive=False) for row in rows]
-        if table.find("table") is not None or max(map(len, cells), default=0) < 2:
-            return False  # it only places things on the page
+        rows = rows_of(table)
+        if rows is None:
+            return False
         self._end_block()
-        names: list[str] = []
-        for number, row in enumerate(cells, start=1):
-            texts = [tidied(cell.get_text(" ")).replace("\n", " ") for cell in row]
-            if number == 1 and all(cell.name == "th" for cell in row):
-                names = texts
-                continue
+        for number, parts in rows:
+            names, texts = [name for name, _ in parts], [text for _, text in parts]
             self._add_row(row_text(names, texts), f"row {number}")
         return True
 
