@@ -47,6 +47,8 @@ def test_paths_are_relative_to_the_file_and_here_is_its_folder(tmp_path: Path) -
         ("sqlite:///talk.db", "sqlite:///{here}/talk.db"),
         ("sqlite:////var/talk.db", "sqlite:////var/talk.db"),
         ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+        ("postgres//127.0.0.1/shop", "postgres//127.0.0.1/shop"),
+        ("data//talk.db", "{here}/data/talk.db"),
     ],
 )
 def test_a_logs_url_is_relative_to_the_file_where_it_means_one(

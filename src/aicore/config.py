@@ -10,6 +10,7 @@ arguments of a server `{here}` stands for the file's folder.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
@@ -46,6 +47,9 @@ __all__ = [
     "TelemetrySettings",
     "load",
 ]
+
+
+_WITHOUT_COLON = re.compile("(sqlite|postgres|postgresql|rediss?|valkeys?|unix)//")
 
 
 class _Section(BaseModel):
@@ -386,7 +390,9 @@ def _placed_url(url: str | None, folder: Path) -> str | None:
     scheme, found, rest = url.partition(":///")
     if found and scheme == "sqlite" and rest:
         return f"sqlite:///{folder / Path(rest).expanduser()}"
-    return url if ":" in url else str(folder / Path(url).expanduser())
+    # What only lacks the colon of a url is not taken for a file in the folder; it is refused later.
+    is_url = ":" in url or _WITHOUT_COLON.match(url) is not None
+    return url if is_url else str(folder / Path(url).expanduser())
 
 
 def _placed(server: ServerSettings, folder: Path) -> ServerSettings:

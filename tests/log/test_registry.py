@@ -58,6 +58,8 @@ def test_what_means_a_file_is_known(url: str, path: str | None) -> None:
         ("sqlit:///secret.db", "sqlite"),
         ("valky://:secret@127.0.0.1", "valkey"),
         ("mongodb://ann:secret@127.0.0.1", "Known are"),
+        ("postgres//ann:secret@127.0.0.1/shop", "postgres://"),
+        ("redis//secret", "redis://"),
         ("sqlite://secret.db", "sqlite:///"),
         ("sqlite:///", "sqlite:///"),
         ("", "sqlite:///"),

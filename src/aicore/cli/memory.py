@@ -82,7 +82,8 @@ class _Desk:
         for one in subjects:
             entries = await self._memory.entries(one)
             facts = sum(entry.kind == "fact" and entry.valid_to_ms is None for entry in entries)
-            self._say(f"{one}  {len(entries)} entries, {facts} facts that hold")
+            hold = "1 fact that holds" if facts == 1 else f"{facts} facts that hold"
+            self._say(f"{one}  {len(entries)} {_entries(len(entries))}, {hold}")
         if not subjects:
             self._say("Nothing is remembered yet.")
         return 0
@@ -170,7 +171,9 @@ class _Desk:
     async def _found(self, entry_id: str) -> tuple[str, Entry]:
         found = await self._memory.find(entry_id)
         if found is None:
-            raise ConfigError(f"There is no entry {entry_id}. `aicore memory list` names them.")
+            raise ConfigError(
+                f"There is no entry {entry_id}. `aicore memory list --subject WHO` names them."
+            )
         return found
 
     async def _chain(self, subject: str, entry: Entry) -> list[Entry]:
@@ -194,6 +197,10 @@ class _Desk:
 
     def _say(self, text: str) -> None:
         self._screen.line("".join(char if char.isprintable() else " " for char in text))
+
+
+def _entries(count: int) -> str:
+    return "entry" if count == 1 else "entries"
 
 
 def _line(entry: Entry) -> str:

@@ -204,7 +204,7 @@ class Postgres:
     ) -> T:
         with translated(self._where):
             connection = await self._take(pool)
-        with anyio.CancelScope(shield=True), translated(self._where):
+        with anyio.CancelScope(shield=True), translated(self._where, may_write=True):
             try:
                 with anyio.fail_after(_ANSWER_S):
                     return await work(connection)

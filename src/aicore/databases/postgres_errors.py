@@ -84,20 +84,21 @@ _SENTENCES: tuple[tuple[str, type[AicoreError], str], ...] = (
 
 
 @contextmanager
-def translated(where: str) -> Iterator[None]:
+def translated(where: str, *, may_write: bool = False) -> Iterator[None]:
     """Raise what `translate` gives for errors of the block."""
     import psycopg
 
     try:
         yield
     except (psycopg.Error, OSError, UnicodeEncodeError) as exc:
-        raise translate(exc, where) from exc
+        raise translate(exc, where, may_write=may_write) from exc
 
 
-def translate(exc: Exception, where: str) -> Exception:
+def translate(exc: Exception, where: str, *, may_write: bool = False) -> Exception:
     """Give the error to raise for one of psycopg's; those of this program come back as they are.
 
-    `where` names the database without secrets, as in "the log at db.example.com/shop".
+    `where` names the database without secrets, as in "the log at db.example.com/shop". With
+    `may_write` something may have been sent that is done or not when the connection is lost.
     """
     import psycopg
     from psycopg_pool import PoolClosed, PoolTimeout
@@ -114,13 +115,13 @@ def translate(exc: Exception, where: str) -> Exception:
             "Try again."
         )
     if isinstance(exc, OSError):
-        return _of_sentence("", where)
+        return _of_sentence("", where, may_write)
     if not isinstance(exc, psycopg.Error):
         return exc
     if exc.sqlstate is not None:
         return _of_state(exc.sqlstate, exc, where)
     if isinstance(exc, (psycopg.OperationalError, psycopg.InterfaceError)):
-        return _of_sentence(str(exc), where)
+        return _of_sentence(str(exc), where, may_write)
     return StoreError(f"The {where} cannot be used: {type(exc).__name__}.")
 
 
@@ -140,7 +141,7 @@ def _of_state(state: str, exc: Any, where: str) -> Exception:
     return StoreError(f"The {where} cannot be used. PostgreSQL says: {said}.")
 
 
-def _of_sentence(said: str, where: str) -> Exception:
+def _of_sentence(said: str, where: str, may_write: bool) -> Exception:
     _, is_refused, reason = said.partition("FATAL:")
     if is_refused:
         for words, kind, remedy in _SENTENCES:
@@ -149,9 +150,10 @@ def _of_sentence(said: str, where: str) -> Exception:
                 return _busy(message) if kind is StoreBusy else kind(message)
     if "no password supplied" in said:
         return CredentialError(f"The {where} cannot be used. {_REMEDIES['28']}")
+    unknown = "; what was under way may or may not have been done" if may_write else ""
     return _busy(
-        f"The {where} cannot be reached. Start the server, or correct the address in the url; "
-        "what was under way may or may not have been done."
+        f"The {where} cannot be reached. Start the server, or correct the address in the url"
+        f"{unknown}."
     )
 
 

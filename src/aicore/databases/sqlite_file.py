@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -139,11 +140,14 @@ def _check_known(connection: sqlite3.Connection, file: SQLiteFile) -> None:
         # empty has no mark either.
         application_id = _application_id(connection)
         if application_id != file.schema.application_id and (application_id or tables):
-            raise StoreError(
-                f"{file.path} belongs to another program. "
-                f"Name another file for the {file.schema.what}."
-            )
+            ours = _OURS.get(application_id)
+            whose = f"is aicore's {ours}" if ours else "belongs to another program"
+            raise StoreError(f"{file.path} {whose}. Name another file for the {file.schema.what}.")
     _check_version(connection, file)
+
+
+_OURS = {0x6169_6C67: "log", 0x6169_6D65: "memory", 0x6169_7665: "vectors"}
+"""What the marks of our own files stand for, so that one in another's place is named."""
 
 
 def _application_id(connection: sqlite3.Connection) -> int:
@@ -217,10 +221,24 @@ _REMEDIES = {
     sqlite3.SQLITE_READONLY: "The file or its folder is read-only. Allow writing to both.",
     sqlite3.SQLITE_CANTOPEN: "It cannot be opened. Check the rights of the file and its folder.",
     sqlite3.SQLITE_PERM: "It cannot be opened. Check the rights of the file and its folder.",
-    sqlite3.SQLITE_NOTADB: "It is not a SQLite database, or damaged. Restore a backup.",
+    sqlite3.SQLITE_NOTADB: (
+        "It is not a SQLite database, or damaged. Name another file, or restore a backup."
+    ),
     sqlite3.SQLITE_CORRUPT: "It is damaged. Restore a backup, or recover it with sqlite3 .recover.",
     sqlite3.SQLITE_IOERR: "Its disk cannot be read or written. Check the disk.",
 }
+
+
+# What SQLite says of a full disk where it cannot make the files beside the database.
+_MAYBE_FULL = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}
+_LEAST_FREE = 65_536
+
+
+def _is_full(file: SQLiteFile) -> bool:
+    try:
+        return shutil.disk_usage(file.path.parent).free < _LEAST_FREE
+    except OSError:
+        return False
 
 
 def _meaning(exc: Exception, file: SQLiteFile) -> Exception:
@@ -237,5 +255,7 @@ def _meaning(exc: Exception, file: SQLiteFile) -> Exception:
             f"The {file} is held by another process. Try again.",
             retry_after_s=1.0,
         )
+    if code in _MAYBE_FULL and _is_full(file):
+        code = sqlite3.SQLITE_FULL
     remedy = _REMEDIES.get(code, f"SQLite says: {exc}.")
     return StoreError(f"The {file} cannot be used. {remedy}")

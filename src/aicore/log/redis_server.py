@@ -235,11 +235,13 @@ class RedisServer:
         if isinstance(exc, UnicodeEncodeError):
             return CustomerError("A conversation or message id is not valid Unicode text.")
         if isinstance(exc, self._errors.AuthenticationError):
-            return CredentialError(f"{self.name} refused the user or the password of the url.")
+            return CredentialError(
+                f"{self.name} refused the user or the password of the url. Check both."
+            )
         if self._is_passing(exc):
             return StoreBusy(
-                f"{self.name} does not answer: it is down, is starting, or is failing over. "
-                "Nothing written is lost; try again when it is up.",
+                f"{self.name} cannot be reached. Start the server, or correct the address in the "
+                "url; nothing written is lost.",
                 retry_after_s=1.0,
             )
         return _refusal(exc, self.name, self._errors)
@@ -267,6 +269,11 @@ def _refusal(exc: Exception, name: str, errors: Any) -> AicoreError:
         )
     if isinstance(exc, errors.OutOfMemoryError):
         return StoreError(f"{name} has reached its maxmemory. Give it more; nothing was written.")
+    if "DB index" in text:
+        return ConfigError(
+            f"{name} has no database of this number. End the url in a smaller one; most servers "
+            "have 0 to 15."
+        )
     if text.startswith("MISCONF"):
         return StoreError(
             f"{name} cannot write to its disk and takes no writes. Free space or repair the disk; "

@@ -69,10 +69,20 @@ def _scheme(url: str) -> str | None:
     """What a url begins with; None for a path. Raises: ConfigError for one that nobody knows."""
     match = _SCHEME.match(url)
     if match is None:
+        _check_colon(url)
         return None
     scheme = match[1].lower()
     if scheme not in _KNOWN:
         near = difflib.get_close_matches(scheme, _KNOWN, n=1, cutoff=0.4)
-        hint = f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(_KNOWN)}."
-        raise ConfigError(f"There is no log of the kind {scheme!r}. {hint}")
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ConfigError(
+            f"There is no log of the kind {scheme!r}. Known are {', '.join(_KNOWN)}.{hint}"
+        )
     return scheme
+
+
+def _check_colon(path: str) -> None:
+    """Refuse what would be a file called "postgres//...", in a folder nobody meant."""
+    scheme, slashes, _ = path.partition("//")
+    if slashes and scheme.lower() in _KNOWN:
+        raise ConfigError(f"The url of a log begins with {scheme}://, with a colon.")

@@ -287,7 +287,9 @@ class Memory:
         namespace = Namespace(self.business, subject)
         earlier = (await self.store.get(namespace, [entry_id])).get(entry_id)
         if earlier is None or earlier.kind != "fact":
-            raise CustomerError(f"{entry_id} is no fact of {subject}; see `aicore memory list`.")
+            raise CustomerError(
+                f"{entry_id} is no fact of {subject}; see `aicore memory list --subject {subject}`."
+            )
         label = earlier.text.partition(": ")[0]
         said = text if text.startswith(f"{label}: ") else f"{label}: {text}"
         later = await correct(self.store, namespace, earlier, said, by=by, now_ms=now_ms)

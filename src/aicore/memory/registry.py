@@ -129,8 +129,10 @@ def _known(name: str, targets: Mapping[str, str], setting: str) -> str:
     target = targets.get(name)
     if target is None:
         near = difflib.get_close_matches(name, targets, n=1, cutoff=0.4)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known are: {', '.join(targets)}."
-        raise ConfigError(f"{setting} does not begin with a known name. {hint}")
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(
+            f"{setting} does not begin with a known name. Known are {', '.join(targets)}.{hint}"
+        )
     return target
 
 
