@@ -192,6 +192,17 @@ async def test_a_search_for_nothing_finds_nothing_and_says_so(query: Any) -> Non
     assert reply.calls[0].result.is_error
 
 
+async def test_plain_functions_are_named_as_this_programs() -> None:
+    script = [asks("find_tools", {"query": query}) for query in ("zebra", "shelf 7")]
+    provider = ScriptedProvider([*script, "Sorry."])
+    log = MemoryLog()
+    async with Agent(provider=provider, tools=numbered(41), log=log) as agent:
+        await agent.send("x", conversation=TALK)
+    none, some = await bodies(log, ToolFinished)
+    assert "this program" in none.text
+    assert "Also of this program" in some.text
+
+
 def test_a_call_of_any_other_tool_means_itself() -> None:
     call = ToolCall("a", "look", {"name": "x", "arguments": {}})
     assert meant(call) is call

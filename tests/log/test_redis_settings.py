@@ -379,3 +379,9 @@ async def test_a_server_that_misses_its_replicas_takes_no_events(valkey: Any, sa
                 await log.receive(SHOP, say())
             server.ask("CONFIG", "SET", "min-replicas-to-write", 0)
             assert (await log.receive(SHOP, say())).seq == 1
+
+
+async def test_a_database_that_the_server_does_not_have_is_named(valkey: Any) -> None:
+    with pytest.raises(StoreError, match="no database of this number"):
+        async with RedisLog(f"{valkey.url.rpartition('/')[0]}/99999"):
+            pass

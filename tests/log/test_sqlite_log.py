@@ -21,6 +21,7 @@ from aicore.errors import AicoreError, ConfigError, CustomerError, StoreBusy, St
 from aicore.log import SQLiteLog
 from aicore.log.events import MessageReceived, ReplySent
 from aicore.log.sqlite_schema import SCHEMA
+from aicore.memory.sqlite import SQLiteMemory
 from aicore.records import ConversationId, Principal
 
 SHOP = ConversationId("web:1")
@@ -106,6 +107,14 @@ def _newer(path: Path) -> None:
         connection.execute("CREATE TABLE event (id)")
         connection.execute(f"PRAGMA application_id = {SCHEMA.application_id}")
         connection.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
+
+
+async def test_the_memorys_file_in_the_logs_place_is_named_as_that(path: Path) -> None:
+    async with SQLiteMemory(path):
+        pass
+    with pytest.raises(StoreError, match="is aicore's memory"):
+        async with SQLiteLog(path):
+            pass
 
 
 @pytest.mark.parametrize(

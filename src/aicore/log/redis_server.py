@@ -270,7 +270,7 @@ def _refusal(exc: Exception, name: str, errors: Any) -> AicoreError:
     if isinstance(exc, errors.OutOfMemoryError):
         return StoreError(f"{name} has reached its maxmemory. Give it more; nothing was written.")
     if "DB index" in text:
-        return ConfigError(
+        return StoreError(
             f"{name} has no database of this number. End the url in a smaller one; most servers "
             "have 0 to 15."
         )
