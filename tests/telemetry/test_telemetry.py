@@ -458,3 +458,14 @@ anyio.run(main)
 assert "opentelemetry.sdk" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_what_a_databases_pool_warns_of_is_told_by_us_alone() -> None:
+    """In a process of its own, whose logging is changed."""
+    program = (
+        "import logging; from aicore.telemetry.logs import write_logs; write_logs('text'); "
+        "logging.getLogger('psycopg.pool').warning('error connecting'); "
+        "logging.getLogger('elsewhere').warning('heard')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stderr.decode().split() == ["elsewhere", "heard"]

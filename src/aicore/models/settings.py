@@ -74,7 +74,9 @@ def _first(exc: ValidationError, section: type[Section]) -> str:
     first = exc.errors(include_input=False, include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
-        return f"{place}: {first['msg']}."
+        words = first["msg"].removeprefix("Value error, ")
+        is_missing = first["type"] == "missing"
+        return f"{place} is missing." if is_missing else f"{place}: {words[:1].lower()}{words[1:]}."
     known = section.model_fields if len(first["loc"]) == 1 else _fields_within(first["loc"][0])
     near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(known)}."
