@@ -27,6 +27,7 @@ thrombo trombo leuk[aä]m leuc[eé]m lymphom metasta lupus psoria neurode
 mental(?:\s+health|\s+ill|ly\s+ill) down-?\s?synd surgeon operated\s+on hearing\s+aid hörgerät
 schwerhör deaf\b gehörlos blind\b(?!\s+date) epileps ulcer hernia bandscheib hexenschuss gallstone
 fibromyal endometr osteopor gicht\b gout\b gastri reflux bluter\b hemophil hämophil arrhythm
+oncolog onkolog oncólog oncólog gynae gynä gynéco gineco urolog neurolog cardiolog
 palliativ hospiz hospice kur\s+nach betäubung narkose anästhes anesthes anaesthes anesthés
 """
 _FAITH = r"""
