@@ -12,6 +12,7 @@ from aicore.memory.candidates import Candidate
 from aicore.memory.rules_answers import contacts_answered
 from aicore.memory.rules_contact import contacts_stated
 from aicore.memory.rules_habits import habits
+from aicore.memory.rules_refusals import is_invented
 from aicore.memory.rules_slots import shaped
 from aicore.memory.rules_stated import appointment_told, stated
 from aicore.memory.rules_wishes import wished
@@ -30,6 +31,8 @@ def facts_stated(text: str, said_before: Sequence[str] = ()) -> list[Candidate]:
     """
     found = list(contacts_answered(text, said_before[-1])) if said_before else []
     for whole in statements(text, tuple(said_before)):
+        if is_invented(whole.text, whole.words):
+            continue
         found += shaped(whole)
         found += contacts_stated(whole)
         for sentence in affirmed(whole):

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Set
 
 from aicore.memory.candidates import Candidate
 from aicore.memory.rules_people import is_of_others
-from aicore.memory.rules_values import EMAIL, PHONE, phone_of
+from aicore.memory.rules_refusals import is_for_now, is_no_call
+from aicore.memory.rules_values import EMAIL, PHONE, WEEKDAYS, phone_of
 from aicore.memory.rules_words import words_in
 from aicore.memory.sentences import Sentence
 
@@ -71,7 +72,10 @@ _NAME_STATED = re.compile(
 _CALL_ME = re.compile(
     r"\b(?:(?:please )?(?:call|address) me(?: as)?|i go by|nennen sie mich|nenn mich|"
     r"sprechen sie mich (?:bitte )?"
-    r"mit|appelez-moi|appelle-moi|ll[áa]meme|llámame|díganme)\s+(?:bitte |please )?" + _NAME,
+    r"mit|appelez-moi|appelle-moi|ll[áa]meme|llámame|díganme)\s+(?:bitte |please )?(?!"
+    + WEEKDAYS
+    + r"\b)"
+    + _NAME,
     re.IGNORECASE,
 )
 _TITLES = {"ms", "mr", "mrs", "miss", "mx", "dr", "doctor", "prof", "professor", "herr", "frau"}
@@ -99,6 +103,8 @@ before as soon asap by my your it this that about again is was nicht falsch auf 
 richtig bitte morgen heute später zurück an ab unter dem der die das mit so wie nur pas sur et
 mais demain plus tard quand dès ce cet cette y pero mañana luego cuando en el lo con no ne thanks
 danke merci gracias ein eine une un una anders different private known used
+sie euch dich uns willkommen à a nouveau reviens nobody nadie niemand personne maybe crazy loco loca
+verrückt spinner fou folle
 """
 _NO_NAMES = frozenset(_NO_NAME_WORDS.split())
 _ADDRESS = re.compile(
@@ -136,11 +142,13 @@ _CUT = re.compile(
 _NO_PLACE = re.compile(
     r"^(?:the|a|an|my|your|another|different|wrong|below|above|next|near|here|there|same|correct|"
     r"fear|"
-    r"peace|hope|meiner|meinem|einer|einem|der|dem|falsch|la même|una|un|casa)\b",
+    r"peace|hope|meiner|meinem|einer|einem|der|dem|falsch|la même|una|un|casa|jeans|babia|gedanken|"
+    r"zukunft|angst|plan \w|style|luxury|" + WEEKDAYS + r")\b",
     re.IGNORECASE,
 )
 
 
+_FOR_OTHERS = re.compile(r"^\W*(?:please )?tell (?:my|him|her|them)\b", re.IGNORECASE)
 # Most sentences have none of these, which spares the patterns.
 _DIGIT = re.compile(r"\d")
 _NAMING = words_in(
@@ -172,7 +180,9 @@ def contacts_stated(sentence: Sentence) -> Iterator[Candidate]:
             yield Candidate(topic="name", value=name)
     if not words.isdisjoint(_CALLING):
         yield from _addressed(text)
-    if not words.isdisjoint(_LIVING) and (match := _ADDRESS.search(text)):
+    if words.isdisjoint(_LIVING) or _FOR_OTHERS.search(text):
+        return
+    if match := _ADDRESS.search(text):
         yield from _placed(match["address"])
 
 
@@ -202,7 +212,9 @@ def name_in(words: str, *, is_strict: bool = False) -> str | None:
 
 
 def _addressed(text: str) -> Iterator[Candidate]:
-    if (match := _CALL_ME.search(text)) and (name := name_in(match["name"], is_strict=True)):
+    match = _CALL_ME.search(text)
+    name = name_in(match["name"], is_strict=True) if match else None
+    if match and name and not is_no_call(text[match.start("name") + len(name) :]):
         yield Candidate(topic="preference: form of address", value=name)
 
 
@@ -214,6 +226,8 @@ def _reached(text: str) -> Iterator[Candidate]:
 
 
 def _placed(written: str) -> Iterator[Candidate]:
+    if is_for_now(written):
+        return
     place = _CUT.sub("", written.strip()).strip(" ,.")
     has_capital = re.search(r"(?:^|\s)[A-ZÀ-ÞŁŚŻ]", place) is not None
     if place and has_capital and not _NO_PLACE.match(place) and len(place.split()) <= 14:

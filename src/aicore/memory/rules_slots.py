@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from aicore.memory.candidates import Candidate
+from aicore.memory.rules_refusals import is_for_now
 from aicore.memory.rules_values import DATE, EMAIL, PHONE, phone_of
 from aicore.memory.rules_words import DENIED, PLAIN, words_in
 from aicore.memory.sentences import Sentence
@@ -253,7 +254,7 @@ def _placed(text: str) -> Iterator[Candidate]:
         if ":" not in said and _IS.isdisjoint(_WORD.findall(said)):
             return
         place = _PLACE.match(text, start)
-        if place is None:
+        if place is None or is_for_now(place[0]):
             return
         led = _head_words(text, place, _PLACES)
         value = _PLACE_ENDS.split(place[0], maxsplit=1)[0].strip(" ,.")

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from aicore.memory.candidates import Candidate, simplified
+from aicore.memory.rules_people import OTHERS
+from aicore.memory.rules_refusals import HAS_NOT, IS_NOT, is_no_substance, is_no_wish, is_no_work
 from aicore.memory.rules_values import DATE
 from aicore.memory.rules_words import words_in
 from aicore.memory.sensitive import data_class_of
@@ -32,6 +34,12 @@ _NO_LONGER = re.compile(
     r"\b(?:i(?:'m| am) no longer|i(?:'m| am) not(?=.*\bany ?more)|ich bin nicht mehr|"
     r"ich bin kein\w*(?=.*\bmehr)|je ne suis plus|ya no (?:soy|estoy))\s+"
     r"(?:an? |eine? |une? |una? )?",
+    _I,
+)
+_AND_ME = re.compile(OTHERS.pattern + r"\s+(?:and|und|et|y)\s*$", _I)
+_FEARED = re.compile(
+    r"\b(?:afraid (?:that )?i(?:'m| am)\b|i fear|ich fürchte|ich befürchte|je crains|j'ai peur|"
+    r"me temo)\b",
     _I,
 )
 _AND = re.compile(r"\s*(?:,|/|\band\b|\bund\b|\bet\b|\by\b|\boder\b|\bor\b|&)\s*", _I)
@@ -151,6 +159,10 @@ _TO_ME = (
     r"(?:por favor )?(?:escríbame|respóndame|hábleme|responda|escriba) en|i only speak|"
     r"ich spreche nur|je ne parle que|solo hablo)\s+"
 )
+_NOT_WANTED = (
+    r"(?!\s+(?:on the (?:invoice|bill|label)|letters|when|if|am meer|"
+    r"at the (?:sea|beach)))"
+)
 _BIRTHDAY = re.compile(
     r"\b(?:my birthday is(?: on)?(?: the)?|i was born on(?: the)?|my date of birth is|"
     r"mein geburtstag ist(?: am| der)?|"
@@ -170,10 +182,10 @@ _PARTNER = r"(?P<partner>husband|wife|mann|frau|ehemann|ehefrau|mari|femme|marid
 _ONE = rf"(?:{_PETS}|{_CHILDREN}|{_PARTNER})"
 _CALLED = re.compile(
     rf"\b(?:my|our|meine?|unsere?|mon|ma|notre|mi|nuestr[oa])\s+(?:\w+\s+)?{_ONE}(?:'s name is|"
-    rf" is called| is named|\s+hei(?:ß|ss)t|\s+s'appelle|\s+se llama)\s+{_NAME}"
+    rf" is called| is named|\s+hei(?:ß|ss)t|\s+s'appelle|\s+se llama)\s+{_NAME}(?![\w'-]| by\b)"
     r"|\b(?:i have|we have|ich habe|wir haben|j'ai|tengo)\s+(?:an?|eine?n?|"
     rf"une?)\s+(?:\w+\s+)?{_ONE.replace('?P<', '?P<has_')}\s+(?:called|named|namens|nommée?|"
-    rf"appelée?|llamad[oa]|que se llama)\s+{_NAME.replace('?P<', '?P<has_')}",
+    rf"appelée?|llamad[oa]|que se llama)\s+{_NAME.replace('?P<', '?P<has_')}(?! by\b)",
     _I,
 )
 _KINDS = {"pet": "pet", "child": "child", "partner": "partner"}
@@ -258,7 +270,8 @@ def stated(sentence: Sentence) -> Iterator[Candidate]:
         yield from _birthday(text)
     if not words.isdisjoint(_WORKING) and (match := _WORK.search(text)):
         work = _TRAILING.sub("", match["work"]).strip()
-        yield Candidate(topic="work", value=work, data_class=data_class_of(work))
+        if not is_no_work(work):
+            yield Candidate(topic="work", value=work, data_class=data_class_of(work))
     if not words.isdisjoint(_MEETING) and (match := _MINE_IS.search(text)):
         yield _appointment(match["when"])
 
@@ -291,6 +304,8 @@ def _allergies(text: str) -> Iterator[Candidate]:
     match = _ALLERGY.search(text)
     if match is None or is_denial(text[: match.start()].replace("ya no", "")):
         return
+    if _AND_ME.search(text[: match.start()]):
+        return
     is_end = is_denial(match["not"] or "") or text[: match.start()].lower().endswith("ya no ")
     listed = next(filter(None, (match[n] for n in ("what", "to", "kind", "allergie", "alergia"))))
     listed = _TRAILING.sub("", listed)
@@ -299,7 +314,8 @@ def _allergies(text: str) -> Iterator[Candidate]:
     for one in _AND.split(_ALSO.sub(r"\1", listed) if is_list else listed.partition(",")[0]):
         what = _ARTICLE.sub("", one.strip()).strip()
         is_short = len(what.split()) <= (2 if is_list else 4)
-        if 2 < len(what) <= 40 and is_short and not _VAGUE.match(what) and not _CLAUSE.match(what):
+        is_other = _VAGUE.match(what) or _CLAUSE.match(what) or is_no_substance(what)
+        if 2 < len(what) <= 40 and is_short and not is_other:
             yield Candidate(
                 topic=f"allergy: {simplified(what)}",
                 value=what,
@@ -310,6 +326,8 @@ def _allergies(text: str) -> Iterator[Candidate]:
 
 def _conditions(text: str) -> Iterator[Candidate]:
     is_end = _NO_LONGER.search(text) is not None
+    if _FEARED.search(text):
+        return
     if not is_end and not _OF_ME.search(text):
         return
     lead = _NO_LONGER.pattern if is_end else _AM
@@ -319,18 +337,19 @@ def _conditions(text: str) -> Iterator[Candidate]:
         return match is not None and (is_end or not is_denial(text[: match.end()]))
 
     for value, pattern in _DIETS.items():
-        if states(lead, pattern, r"(?!\s+(?:restaurant|food|dish|menu))"):
+        if states(lead, pattern, IS_NOT):
             yield Candidate(topic="diet", value=value, is_end=is_end)
     for values, before in ((_HEALTH_AM, lead), (_HEALTH_HAVE, _HAVE)):
         for value, pattern in values.items():
-            if states(before, pattern) and not (is_end and values is _HEALTH_HAVE):
+            after = IS_NOT if values is _HEALTH_AM else HAS_NOT
+            if states(before, pattern, after) and not (is_end and values is _HEALTH_HAVE):
                 yield Candidate(
                     topic=f"health: {value}", value=value, data_class="sensitive", is_end=is_end
                 )
 
 
 def _preferences(text: str) -> Iterator[Candidate]:
-    if not _WANTED.search(text):
+    if not _WANTED.search(text) or is_no_wish(text):
         return
     kinds = (
         ("time of day", _DAYTIMES, f"{_PREFER}{_WITH}"),
@@ -341,7 +360,7 @@ def _preferences(text: str) -> Iterator[Candidate]:
         found = {
             match.end(): value
             for value, pattern in values.items()
-            if (match := re.search(rf"{before}(?:{pattern})(?!\w)", text, _I))
+            if (match := re.search(rf"{before}(?:{pattern})(?![\w-]){_NOT_WANTED}", text, _I))
         }
         if found:
             # What comes first is preferred over what comes after it.

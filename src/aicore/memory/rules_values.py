@@ -28,12 +28,15 @@ WEEKDAYS = (
     r"|samstag|sonnabend|sonntag)s?|(?:lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche)s?|lunes"
     r"|martes|mi[ée]rcoles|jueves|viernes|s[áa]bados?|domingos?)"
 )
+_DAY = re.compile(r"(?:19|20)\d\d-\d\d-\d\d")
 
 
 def phone_of(written: str) -> str | None:
     """A number in E.164 where it has its country, else as it was written."""
     import phonenumbers  # slow to load: only where somebody gives a number
 
+    if _DAY.fullmatch(written.strip()):
+        return None
     plain = re.sub(r"[^\d+]", "", re.sub(r"^00", "+", re.sub(r"\(0\)", "", written)))
     if not 6 <= len(plain.lstrip("+")) <= 15:
         return None

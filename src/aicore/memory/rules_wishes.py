@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from aicore.memory.candidates import Candidate
 from aicore.memory.rules_people import is_of_others
+from aicore.memory.rules_refusals import is_no_wish
 from aicore.memory.rules_values import DATE, WEEKDAYS
 from aicore.memory.rules_words import words_in
 from aicore.memory.sentences import Sentence
@@ -237,7 +238,8 @@ def _preferred(text: str, words: frozenset[str]) -> Iterator[Candidate]:
     if not wishes and not limits:
         return
     onlys = [at for at in limits if listed[at] in _ONLY]
-    yield from _timed(listed, wishes, onlys if not words.isdisjoint(_SERVED) else [])
+    if not is_no_wish(text):
+        yield from _timed(listed, wishes, onlys if not words.isdisjoint(_SERVED) else [])
     if not words.isdisjoint(_PAY):
         pays = [at for at, word in enumerate(listed) if word in _PAY]
         if value := _nearest(listed, pays, _METHODS.get):
