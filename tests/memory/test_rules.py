@@ -276,6 +276,23 @@ def test_staff_tell_of_the_customers_appointment() -> None:
 
     assert found.value == "on Tuesday at 10"
     assert facts_told("Is your appointment on Tuesday at 10?") == []
+    assert facts_told("Tell Ben: your appointment is on Tuesday at 10.") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("My appointment is on Tuesday, for my chemotherapy.", "on Tuesday"),
+        ("My appointment is on Friday at 9 with Dr. Hall, psychiatry.", "on Friday at 9"),
+        ("Ich habe einen Termin am Montag zur Chemotherapie.", "am Montag"),
+    ],
+)
+def test_what_an_appointment_is_for_is_left_out_and_still_makes_it_sensitive(
+    text: str, value: str
+) -> None:
+    (found,) = facts_stated(text)
+
+    assert (found.value, found.data_class) == (value, "sensitive")
 
 
 @pytest.mark.parametrize(

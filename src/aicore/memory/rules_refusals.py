@@ -17,6 +17,7 @@ __all__ = [
     "is_for_now",
     "is_invented",
     "is_no_call",
+    "is_no_meeting",
     "is_no_substance",
     "is_no_wish",
     "is_no_work",
@@ -72,6 +73,15 @@ IS_NOT = (
 _NO_CALL = re.compile(
     r"\s+(?:is|was|ist|war|est|es|au téléphone|am telefon|al teléfono|"
     r"on the phone|by phone)\b",
+    re.IGNORECASE,
+)
+# With somebody whom the business is not, or one that is off.
+_NO_MEETING = re.compile(
+    r"\b(?:with (?:my|our|a|an|the|another)|beim|(?:bei|mit) (?:dem|der|einem|einer|mein\w+)|"
+    r"vor gericht|(?:chez|avec) (?:le|la|un|une|mon|ma|mes)|(?:chez|avec) l'\w|"
+    r"con (?:el|la|un|una|mi)|en el (?:ayuntamiento|juzgado)|"
+    r"ausgefallen|fällt aus|abgesagt|verschoben|cancel+ed|called off|postponed|annulée?|reportée?|"
+    r"cancelad[oa]|anulad[oa]|aplazad[oa])\b|,? (?:oder|right|correct|non|no|n'est-ce pas)\W*$",
     re.IGNORECASE,
 )
 _NO_WISH = re.compile(
@@ -132,6 +142,11 @@ def is_no_call(rest: str) -> bool:
 def is_for_now(place: str) -> bool:
     """Whether an address is one only for a while."""
     return _FOR_NOW.search(place) is not None
+
+
+def is_no_meeting(text: str) -> bool:
+    """Whether an appointment is one with somebody else, or is off."""
+    return _NO_MEETING.search(text) is not None
 
 
 def is_no_wish(text: str) -> bool:

@@ -7,8 +7,15 @@ from collections.abc import Iterator, Mapping
 
 from aicore.memory.candidates import Candidate, simplified
 from aicore.memory.rules_people import OTHERS
-from aicore.memory.rules_refusals import HAS_NOT, IS_NOT, is_no_substance, is_no_wish, is_no_work
-from aicore.memory.rules_values import DATE
+from aicore.memory.rules_refusals import (
+    HAS_NOT,
+    IS_NOT,
+    is_no_meeting,
+    is_no_substance,
+    is_no_wish,
+    is_no_work,
+)
+from aicore.memory.rules_values import DATE, WEEKDAYS
 from aicore.memory.rules_words import words_in
 from aicore.memory.sensitive import data_class_of
 from aicore.memory.sentences import Sentence, is_denial
@@ -200,7 +207,7 @@ _WHEN = (
     r"(?:nächsten? |kommenden? )?(?:montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag)"
     r"|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|miércoles|jueves|"
     rf"viernes|sábado|domingo|tomorrow|morgen|demain|mañana|{DATE.replace('?P<date>', '?:')})"
-    r"[^\n.;!]{0,60})"
+    r"(?:[^\n.;!]|(?<=\d)\.){0,60})"
 )
 _MINE_IS = re.compile(
     r"\b(?:(?:my|our|mein|mon|ma|mi)(?: next| nächster| prochain| prochaine|"
@@ -248,6 +255,33 @@ _BEING_BORN = words_in(
     """
 )
 _WORKING = words_in("work working arbeite travaille trabajo")
+_TIME_LINKS = words_in(
+    """
+    on at in to from until till and of the by around about for am um von bis und den der gegen für
+    le à a de du la vers au pour et el las los del hasta y desde para
+    """
+)
+_TIME_WORDS = _TIME_LINKS | words_in(
+    """
+    one two three four five six seven eight nine ten eleven twelve a.m p.m
+    eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf
+    deux trois quatre cinq sept huit neuf dix onze
+    dos tres cuatro cinco seis siete ocho nueve diez once doce
+    this next coming tomorrow noon midday midnight o'clock half past quarter pm h sharp morning
+    afternoon evening january february march april may june july august september october november
+    december jan feb mar apr jun jul aug sep sept oct nov dec
+    diesen nächsten kommenden nächster morgen heute uhr halb viertel vor nach früh vormittag mittag
+    nachmittag abend januar februar märz mai juni juli oktober dezember
+    prochain demain midi matin soir après-midi heures heure et demie quart janvier février mars
+    avril juin juillet août septembre octobre novembre décembre
+    próximo mañana mediodía tarde noche media cuarto por enero febrero marzo abril mayo junio julio
+    agosto septiembre octubre noviembre diciembre
+    """
+)
+_DAY = re.compile(WEEKDAYS, _I)
+_PASSED_ON = re.compile(
+    r"^\W*(?:please |bitte )?(?:tell|remind|let|sag\w*|dites?|dis|dile|dígale)\b[^:]{0,40}:", _I
+)
 _MEETING = words_in("appointment booking reservation termin rendez cita reserva")
 _OF_ME = re.compile(rf"{_AM}|{_HAVE}", _I)
 _WANTED = re.compile(rf"{_PREFER}|{_TO_ME}", _I)
@@ -268,23 +302,44 @@ def stated(sentence: Sentence) -> Iterator[Candidate]:
         yield from _family(text)
     if not words.isdisjoint(_BEING_BORN):
         yield from _birthday(text)
-    if not words.isdisjoint(_WORKING) and (match := _WORK.search(text)):
-        work = _TRAILING.sub("", match["work"]).strip()
-        if not is_no_work(work):
-            yield Candidate(topic="work", value=work, data_class=data_class_of(work))
-    if not words.isdisjoint(_MEETING) and (match := _MINE_IS.search(text)):
-        yield _appointment(match["when"])
+    if not words.isdisjoint(_WORKING):
+        yield from _working(text)
+    if not words.isdisjoint(_MEETING) and not is_no_meeting(text):
+        yield from _met(_MINE_IS, text)
 
 
 def appointment_told(sentence: Sentence) -> Iterator[Candidate]:
     """An appointment of the customer's that staff name: "your appointment is on ..."."""
-    if not sentence.is_denial and (match := _YOURS_IS.search(sentence.text)):
-        yield _appointment(match["when"])
+    if not sentence.is_denial and not _PASSED_ON.search(sentence.text):
+        yield from _met(_YOURS_IS, sentence.text)
 
 
-def _appointment(when: str) -> Candidate:
-    value = _TRAILING.sub("", when).strip(" ,")
-    return Candidate(topic=f"appointment: {simplified(value)}", value=value)
+def _working(text: str) -> Iterator[Candidate]:
+    match = _WORK.search(text)
+    work = _TRAILING.sub("", match["work"]).strip() if match else ""
+    if work and not is_no_work(work):
+        yield Candidate(topic="work", value=work, data_class=data_class_of(work))
+
+
+def _met(pattern: re.Pattern[str], text: str) -> Iterator[Candidate]:
+    if match := pattern.search(text):
+        yield _appointment(match["when"], text)
+
+
+def _appointment(when: str, text: str) -> Candidate:
+    """When it is, without what it is for; how careful to be goes by the whole sentence."""
+    kept: list[str] = []
+    for word in when.split():
+        plain = word.lower().strip(".,")
+        if not (plain[:1].isdigit() or plain in _TIME_WORDS or _DAY.fullmatch(plain)):
+            break
+        kept.append(word)
+    while kept and kept[-1].lower().strip(".,") in _TIME_LINKS:
+        kept.pop()
+    value = " ".join(kept).strip(" ,.")
+    return Candidate(
+        topic=f"appointment: {simplified(value)}", value=value, data_class=data_class_of(text)
+    )
 
 
 def _birthday(text: str) -> Iterator[Candidate]:
