@@ -12,8 +12,7 @@ from aicore.memory.rules_values import WEEKDAYS
 from aicore.memory.rules_words import words_in
 
 __all__ = [
-    "HAS_NOT",
-    "IS_NOT",
+    "has_not",
     "is_for_now",
     "is_invented",
     "is_no_call",
@@ -21,6 +20,7 @@ __all__ = [
     "is_no_substance",
     "is_no_wish",
     "is_no_work",
+    "is_not",
 ]
 
 _INVENTING = words_in(
@@ -58,17 +58,19 @@ _RELATED = (
     r"familie|dans (?:la|ma|notre) famille|en (?:la|mi|nuestra) familia|for sale|zu verkaufen|"
     r"à vendre|en venta|from my|on my (?:mother|father|mum|mom|dad)\w*"
 )
-HAS_NOT = rf"(?!\s+(?:{_MEDICINES}|{_RELATED}|nie|niemals|never|jamais|nunca|no|nicht|pas)\b)"
-"""A lookahead after an illness: what is had is something else, or by somebody else."""
-
-IS_NOT = (
-    r"(?!\s+(?:restaurant|food|dish|dishes|menu|chef|caf[eé]|shop|owner|recipes?|curious|friendly|"
+# After an illness: what is had is something else, or by somebody else.
+_HAS_NOT = re.compile(
+    rf"\s+(?:{_MEDICINES}|{_RELATED}|nie|niemals|never|jamais|nunca|no|nicht|pas)\b", re.IGNORECASE
+)
+# After what somebody says to be: not quite, not always, or something else.
+_IS_NOT = re.compile(
+    r"\s+(?:restaurant|food|dish|dishes|menu|chef|caf[eé]|shop|owner|recipes?|curious|friendly|"
     r"options?|at heart|only on|on \w+days?|nur|sometimes|manchmal|parfois|a veces|solo|sólo|"
     r"seulement|only in|until|unless)\b"
     r"|\s+with (?:\w+ )?(?:anticipation|ideas?|meaning|hope|expectation|excitement)"
-    r"|\s+d[e'] ?(?:ideas|esperanza|sens|idées)|[\w -]{0,30}\b(?:for sale)\b)"
+    r"|\s+d[e'] ?(?:ideas|esperanza|sens|idées)|[\w -]{0,30}\b(?:for sale)\b",
+    re.IGNORECASE,
 )
-"""A lookahead after what somebody says to be: not quite, not always, or something else."""
 
 _NO_CALL = re.compile(
     r"\s+(?:is|was|ist|war|est|es|au téléphone|am telefon|al teléfono|"
@@ -127,6 +129,16 @@ _FOR_NOW = re.compile(
     r"temporalmente)\b",
     re.IGNORECASE,
 )
+
+
+def has_not(text: str, end: int) -> bool:
+    """Whether what follows an illness that somebody "has" makes it none of theirs."""
+    return _HAS_NOT.match(text, end) is not None
+
+
+def is_not(text: str, end: int) -> bool:
+    """Whether what follows "I am ..." takes it back, or makes it a part of something else."""
+    return _IS_NOT.match(text, end) is not None
 
 
 def is_invented(text: str, words: Set[str]) -> bool:

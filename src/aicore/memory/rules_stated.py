@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from aicore.memory.candidates import Candidate, simplified
 from aicore.memory.rules_people import OTHERS
 from aicore.memory.rules_refusals import (
-    HAS_NOT,
-    IS_NOT,
+    has_not,
     is_no_meeting,
     is_no_substance,
     is_no_wish,
     is_no_work,
+    is_not,
 )
 from aicore.memory.rules_values import DATE, WEEKDAYS
 from aicore.memory.rules_words import words_in
@@ -43,6 +43,7 @@ _NO_LONGER = re.compile(
     r"(?:an? |eine? |une? |una? )?",
     _I,
 )
+_JOINED = (" and", " und", " et", " y")
 _AND_ME = re.compile(OTHERS.pattern + r"\s+(?:and|und|et|y)\s*$", _I)
 _FEARED = re.compile(
     r"\b(?:afraid (?:that )?i(?:'m| am)\b|i fear|ich fürchte|ich befürchte|je crains|j'ai peur|"
@@ -166,9 +167,8 @@ _TO_ME = (
     r"(?:por favor )?(?:escríbame|respóndame|hábleme|responda|escriba) en|i only speak|"
     r"ich spreche nur|je ne parle que|solo hablo)\s+"
 )
-_NOT_WANTED = (
-    r"(?!\s+(?:on the (?:invoice|bill|label)|letters|when|if|am meer|"
-    r"at the (?:sea|beach)))"
+_NOT_WANTED = re.compile(
+    r"\s+(?:on the (?:invoice|bill|label)|letters|when|if|am meer|at the (?:sea|beach))\b", _I
 )
 _BIRTHDAY = re.compile(
     r"\b(?:my birthday is(?: on)?(?: the)?|i was born on(?: the)?|my date of birth is|"
@@ -304,7 +304,7 @@ def stated(sentence: Sentence) -> Iterator[Candidate]:
         yield from _birthday(text)
     if not words.isdisjoint(_WORKING):
         yield from _working(text)
-    if not words.isdisjoint(_MEETING) and not is_no_meeting(text):
+    if not words.isdisjoint(_MEETING):
         yield from _met(_MINE_IS, text)
 
 
@@ -322,7 +322,8 @@ def _working(text: str) -> Iterator[Candidate]:
 
 
 def _met(pattern: re.Pattern[str], text: str) -> Iterator[Candidate]:
-    if match := pattern.search(text):
+    match = pattern.search(text)
+    if match and (pattern is _YOURS_IS or not is_no_meeting(text)):
         yield _appointment(match["when"], text)
 
 
@@ -359,7 +360,8 @@ def _allergies(text: str) -> Iterator[Candidate]:
     match = _ALLERGY.search(text)
     if match is None or is_denial(text[: match.start()].replace("ya no", "")):
         return
-    if _AND_ME.search(text[: match.start()]):
+    before = text[: match.start()].lower().rstrip()
+    if before.endswith(_JOINED) and _AND_ME.search(before):
         return
     is_end = is_denial(match["not"] or "") or text[: match.start()].lower().endswith("ya no ")
     listed = next(filter(None, (match[n] for n in ("what", "to", "kind", "allergie", "alergia"))))
@@ -381,23 +383,22 @@ def _allergies(text: str) -> Iterator[Candidate]:
 
 def _conditions(text: str) -> Iterator[Candidate]:
     is_end = _NO_LONGER.search(text) is not None
-    if _FEARED.search(text):
-        return
-    if not is_end and not _OF_ME.search(text):
+    if (not is_end and not _OF_ME.search(text)) or _FEARED.search(text):
         return
     lead = _NO_LONGER.pattern if is_end else _AM
 
-    def states(before: str, pattern: str, after: str = "") -> bool:
-        match = re.search(rf"{before}(?:{pattern})(?![\w-]){after}", text, _I)
-        return match is not None and (is_end or not is_denial(text[: match.end()]))
+    def states(before: str, pattern: str, is_other: Callable[[str, int], bool] = is_not) -> bool:
+        match = re.search(rf"{before}(?:{pattern})(?![\w-])", text, _I)
+        if match is None or is_other(text, match.end()):
+            return False
+        return is_end or not is_denial(text[: match.end()])
 
     for value, pattern in _DIETS.items():
-        if states(lead, pattern, IS_NOT):
+        if states(lead, pattern):
             yield Candidate(topic="diet", value=value, is_end=is_end)
-    for values, before in ((_HEALTH_AM, lead), (_HEALTH_HAVE, _HAVE)):
+    for values, before, is_other in ((_HEALTH_AM, lead, is_not), (_HEALTH_HAVE, _HAVE, has_not)):
         for value, pattern in values.items():
-            after = IS_NOT if values is _HEALTH_AM else HAS_NOT
-            if states(before, pattern, after) and not (is_end and values is _HEALTH_HAVE):
+            if states(before, pattern, is_other) and not (is_end and values is _HEALTH_HAVE):
                 yield Candidate(
                     topic=f"health: {value}", value=value, data_class="sensitive", is_end=is_end
                 )
@@ -415,7 +416,8 @@ def _preferences(text: str) -> Iterator[Candidate]:
         found = {
             match.end(): value
             for value, pattern in values.items()
-            if (match := re.search(rf"{before}(?:{pattern})(?![\w-]){_NOT_WANTED}", text, _I))
+            if (match := re.search(rf"{before}(?:{pattern})(?![\w-])", text, _I))
+            and not _NOT_WANTED.match(text, match.end())
         }
         if found:
             # What comes first is preferred over what comes after it.
