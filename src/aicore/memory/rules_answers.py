@@ -87,12 +87,15 @@ def contacts_answered(text: str, asked: str) -> Iterator[Candidate]:
     if not question or len(text) > _ANSWER_CHARS or question.count("?") > 1:
         return
     alone = text.strip(_AROUND)
-    if _is_asked(_OWN_MAIL, question) and (match := _MAIL_ONLY.fullmatch(alone)):
-        yield Candidate(topic="email", value=match["email"].lower())
-    elif _is_asked(_OWN_PHONE, question) and (match := _PHONE_ONLY.fullmatch(alone)):
-        if number := phone_of(match["phone"]):
+    if "@" in alone:
+        match = _MAIL_ONLY.fullmatch(alone)
+        if match and _is_asked(_OWN_MAIL, question):
+            yield Candidate(topic="email", value=match["email"].lower())
+    elif match := _PHONE_ONLY.fullmatch(alone):
+        number = phone_of(match["phone"]) if _is_asked(_OWN_PHONE, question) else None
+        if number:
             yield Candidate(topic="phone", value=number)
-    elif _is_asked(_OWN_NAME, question) and (name := _name_alone(text)):
+    elif (name := _name_alone(text)) and _is_asked(_OWN_NAME, question):
         yield Candidate(topic="name", value=name)
 
 
