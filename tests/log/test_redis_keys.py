@@ -127,7 +127,7 @@ async def test_a_unix_socket_will_do(valkey: Any, say: Say) -> None:
 
 
 async def test_a_database_that_the_server_does_not_have_is_refused(valkey: Any) -> None:
-    with pytest.raises(StoreError, match="index"):
+    with pytest.raises(StoreError, match="database"):
         async with RedisLog(valkey.url.removesuffix("0") + "99999"):
             pass
 
