@@ -329,8 +329,7 @@ class _Open:
     ) -> None:
         self.server = server
         self.news = News(server, keys.news, partial(read, server))
-        self._process = this_process()
-        self.owner = str(self._process)
+        self.owner = str(this_process())
         self.held: set[ConversationId] = set()
         self.calls = 0
         self.at_rest = anyio.Event()
