@@ -38,7 +38,7 @@ DAY_MS = 86_400_000
 BUSINESS = "shop"
 DEPTHS = (1, 5, 10)
 BUDGET_TOKENS = 600
-_ALL: tuple[DataClass, ...] = ("public", "internal", "personal", "sensitive")
+_ALL: tuple[DataClass, ...] = ("public", "internal", "personal", "special")
 
 
 @dataclass

@@ -37,8 +37,8 @@ OperationKey = NewType("OperationKey", str)
 Role = Literal["user", "assistant", "tool"]
 PrincipalKind = Literal["customer", "staff", "owner", "system"]
 Outcome = Literal["done", "none", "unknown"]
-DataClass = Literal["public", "internal", "personal", "sensitive"]
-"""How far a text may go, from the least to the most careful. Health, money and faith: sensitive."""
+DataClass = Literal["public", "internal", "personal", "special"]
+"""How far a text may go, from the least to the most careful. Health, money and faith: special."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,11 +107,11 @@ async def test_of_others_nothing_is_told_and_of_the_business_to_everybody(tmp_pa
 @pytest.mark.parametrize(
     ("locality", "is_told"), [("managed", False), ("local", True), ("in_process", True)]
 )
-async def test_what_is_sensitive_is_never_sent_to_a_managed_provider(
+async def test_what_is_special_is_never_sent_to_a_managed_provider(
     tmp_path: Path, locality: str, is_told: bool
 ) -> None:
     path = tmp_path / "m.db"
-    allergy = fact("f1", "Allergy: penicillin", topic="allergy", data_class="sensitive")
+    allergy = fact("f1", "Allergy: penicillin", topic="allergy", data_class="special")
     await keep(path, str(ANN), allergy, fact("f2", "Name: Ann", topic="name"))
     capabilities = Capabilities(locality=locality)  # type: ignore[arg-type]
     provider = ScriptedProvider(["Hello."], capabilities=capabilities)

@@ -6,8 +6,10 @@ A row is a function of the test's `request`, which gives other fixtures, and a f
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -72,20 +74,23 @@ def _table_holder(request: pytest.FixtureRequest, server: Any, url: str) -> Call
         changed = _marks(folder).items() - empty.items()
         for path, mark in changed:
             if path not in read or read[path][0] != mark:
-                read[path] = (mark, path.read_bytes())
-        return any(text.encode() in read[path][1] for path, _ in changed)
+                with suppress(FileNotFoundError):
+                    read[path] = (mark, path.read_bytes())
+        return any(text.encode() in read[path][1] for path, _ in changed if path in read)
 
     return holds
 
 
 def _marks(folder: Path) -> dict[Path, tuple[int, ...]]:
     """What changes of a file when it is written to."""
-    files = [path for path in folder.iterdir() if path.is_file()]
-    stats = [path.stat() for path in files]
-    return {
-        path: (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        for path, stat in zip(files, stats, strict=True)
-    }
+    marks = {}
+    for path in folder.iterdir():
+        # The server throws files away at any time, such as its cache of the catalog.
+        with suppress(FileNotFoundError):
+            stat = path.stat()
+            if S_ISREG(stat.st_mode):
+                marks[path] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    return marks
 
 
 def _postgres(request: pytest.FixtureRequest, folder: Path) -> Memories:

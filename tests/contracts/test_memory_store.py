@@ -232,7 +232,7 @@ async def test_kinds_and_data_classes_limit_what_is_found(memories: Any) -> None
         await store.add(
             ANN,
             [
-                entry("f", "tea", data_class="sensitive"),
+                entry("f", "tea", data_class="special"),
                 entry("e", "tea", kind="episode", data_class="internal"),
                 entry("p", "tea", kind="passage", data_class="public"),
             ],
@@ -241,7 +241,7 @@ async def test_kinds_and_data_classes_limit_what_is_found(memories: Any) -> None
         assert sorted(await found(store, "tea", kinds={"episode", "passage"})) == ["e", "p"]
         assert await found(store, "tea", kinds=[]) == []
         assert await found(store, "tea", data_classes=["public"]) == ["p"]
-        assert sorted(await found(store, "tea", data_classes={"internal", "sensitive"})) == [
+        assert sorted(await found(store, "tea", data_classes={"internal", "special"})) == [
             "e",
             "f",
         ]

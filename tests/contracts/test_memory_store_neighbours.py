@@ -79,13 +79,13 @@ async def test_it_is_as_if_it_had_never_been_said(memories: Any) -> None:
             assert await found(store, word) == [(one.entry.id, one.score) for one in there]
 
 
-async def test_what_is_not_beside_it_any_more_is_as_sensitive_as_it_was(memories: Any) -> None:
+async def test_what_is_not_beside_it_any_more_is_as_special_as_it_was(memories: Any) -> None:
     said = [(1, "I am here"), (2, "A quokka"), (3, "I have diabetes"), (4, "Bye")]
     async with memories.make() as store:
         entries = thread(said)
         await store.add(ANN, entries)
         await store.forget(ANN, [entries[1].id])
-        # What follows it is sensitive as well, and may have it in its context.
+        # What follows it is special as well, and may have it in its context.
         there = [id_ for id_, _ in await found(store, "diabetes")]
         assert there == [entries[2].id, entries[3].id]
 

@@ -85,7 +85,7 @@ class Axes:
         return None
 
 
-async def test_no_vector_of_what_is_sensitive_is_sent_though_it_was_made_here(
+async def test_no_vector_of_what_is_special_is_sent_though_it_was_made_here(
     pinecone_stub: Any, tmp_path: Path
 ) -> None:
     entries = [
@@ -98,7 +98,7 @@ async def test_no_vector_of_what_is_sensitive_is_sent_though_it_was_made_here(
             data_class=data_class,
             valid_from_ms=0,
         )
-        for data_class in ("personal", "sensitive")
+        for data_class in ("personal", "special")
     ]
     async with SQLiteMemory(tmp_path / "m.db") as store, opened(pinecone_stub) as index:
         await store.add(ANN, entries)

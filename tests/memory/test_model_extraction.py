@@ -105,7 +105,7 @@ async def test_the_class_of_a_fact_is_that_of_topic_quote_and_value() -> None:
     reply = facts(proposed("my asthma and sailing", topic="hobby: sailing"))
     (found,) = await own(reply, "my asthma and sailing go well together")
 
-    assert [one.data_class for one in found if one.topic == "hobby: sailing"] == ["sensitive"]
+    assert [one.data_class for one in found if one.topic == "hobby: sailing"] == ["special"]
 
 
 @pytest.mark.parametrize("reply", ["no JSON", "[]", '{"facts": "many"}', '{"facts": null}', "{}"])
@@ -123,17 +123,17 @@ async def test_a_fenced_answer_is_read_and_few_facts_of_it_are_taken() -> None:
     assert len(found) == 8
 
 
-async def test_what_is_about_health_is_sensitive_whatever_the_model_says() -> None:
+async def test_what_is_about_health_is_special_whatever_the_model_says() -> None:
     reply = facts(
-        proposed("my heart stumbles", topic="health: heart", sensitive=False) | {"value": "heart"},
+        proposed("my heart stumbles", topic="health: heart", special=False) | {"value": "heart"},
         proposed("my asthma spray", topic="plan: spray") | {"value": "spray"},
     )
     (found,) = await own(reply, "my heart stumbles and I need my asthma spray")
 
-    assert {one.data_class for one in found} == {"sensitive"}
+    assert {one.data_class for one in found} == {"special"}
 
 
-async def test_sensitive_messages_are_never_sent_to_a_managed_provider() -> None:
+async def test_special_messages_are_never_sent_to_a_managed_provider() -> None:
     asked: list[str] = []
 
     def answer(request: Request) -> str:

@@ -173,9 +173,9 @@ async def test_only_what_holds_now_and_may_be_told_is_found(places: Places) -> N
         entry("now", "The dog is called Biscuit."),
         entry("ended", "The dog is called Rex.", end_ms=NOW_MS),
         entry("later", "The dog is called Ada.", age_days=-3),
-        entry("sensitive", "The dog has a rash.", data_class="sensitive"),
+        entry("special", "The dog has a rash.", data_class="special"),
     )
-    assert sorted(await ids(recall, "dog")) == ["now", "sensitive"]
+    assert sorted(await ids(recall, "dog")) == ["now", "special"]
     assert await ids(recall, "spaniel", data_classes=["personal"]) == ["now"]
 
 
@@ -267,10 +267,10 @@ async def test_an_embedder_of_another_length_leaves_the_words(places: Places) ->
     assert await ids(Recall(places.store, places.vectors, Meanings()), "dog") == ["f1"]
 
 
-async def test_sensitive_texts_do_not_go_to_a_managed_embedder(places: Places) -> None:
+async def test_special_texts_do_not_go_to_a_managed_embedder(places: Places) -> None:
     meanings = Meanings("managed")
     recall = Recall(places.store, places.vectors, meanings)
-    secret = entry("secret", "I am diabetic.", data_class="sensitive")
+    secret = entry("secret", "I am diabetic.", data_class="special")
     await places.add(recall, secret, entry("f1", "My dog is old."))
     assert meanings.seen == ["My dog is old."]
     assert await ids(recall, "I am diabetic and have a dog") == ["secret", "f1"]

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from aicore.memory.rules import facts_stated, facts_told
-from aicore.memory.sensitive import data_class_of
+from aicore.trust.special import data_class_of
 
 STATED = [
     ("My name is Anna Schmidt.", "name", "Anna Schmidt"),
@@ -161,11 +161,11 @@ def test_what_is_plainly_stated_is_a_fact(text: str, topic: str, value: str) -> 
 
 
 @pytest.mark.parametrize(("text", "topic"), HEALTH)
-def test_health_is_sensitive(text: str, topic: str) -> None:
+def test_health_is_special(text: str, topic: str) -> None:
     (found,) = facts_stated(text)
 
-    assert (found.topic, found.data_class, found.is_end) == (topic, "sensitive", False)
-    assert data_class_of(text) == "sensitive"
+    assert (found.topic, found.data_class, found.is_end) == (topic, "special", False)
+    assert data_class_of(text) == "special"
 
 
 @pytest.mark.parametrize(("text", "topic"), ENDED)
@@ -292,7 +292,7 @@ def test_what_an_appointment_is_for_is_left_out_and_still_makes_it_sensitive(
 ) -> None:
     (found,) = facts_stated(text)
 
-    assert (found.value, found.data_class) == (value, "sensitive")
+    assert (found.value, found.data_class) == (value, "special")
 
 
 @pytest.mark.parametrize(
@@ -325,8 +325,8 @@ def test_no_message_takes_long(text: str) -> None:
         "y" * 300_000,
     ],
 )
-def test_money_and_faith_are_sensitive_and_so_is_what_is_too_long_to_tell(text: str) -> None:
-    assert data_class_of(text) == "sensitive"
+def test_money_and_faith_are_special_and_so_is_what_is_too_long_to_tell(text: str) -> None:
+    assert data_class_of(text) == "special"
 
 
 def test_a_phone_number_is_not_sensitive() -> None:

@@ -10,7 +10,7 @@ from aicore.memory.telling import worth_telling
 from aicore.records import ConversationId, DataClass
 
 NOW_MS = 10_000
-ALL: frozenset[DataClass] = frozenset({"public", "internal", "personal", "sensitive"})
+ALL: frozenset[DataClass] = frozenset({"public", "internal", "personal", "special"})
 
 
 def entry(
@@ -75,11 +75,11 @@ def test_words_that_an_ended_fact_shares_with_one_that_holds_are_told() -> None:
 
 
 def test_classes_and_what_is_in_view_are_left_out_whatever_found_them() -> None:
-    secret = entry("s", "Allergy: nuts", data_class="sensitive", seq=5)
+    secret = entry("s", "Allergy: nuts", data_class="special", seq=5)
     shown = entry("v", "Name: Ann", seq=6)
     message = entry("e", "hello", kind="episode", seq=7)
 
-    assert told([secret, shown, message], [secret, shown], data_classes=ALL - {"sensitive"}) == [
+    assert told([secret, shown, message], [secret, shown], data_classes=ALL - {"special"}) == [
         "v",
         "e",
     ]

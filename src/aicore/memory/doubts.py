@@ -14,8 +14,8 @@ from aicore.memory.candidates import Candidate
 from aicore.memory.rules_people import OTHERS
 from aicore.memory.rules_values import DATE, EMAIL, PHONE, WEEKDAYS
 from aicore.memory.rules_words import CHANGED, words_in
-from aicore.memory.sensitive import data_class_of
 from aicore.memory.sentences import is_supposed, said_sentences
+from aicore.trust.special import data_class_of
 
 __all__ = ["doubted"]
 

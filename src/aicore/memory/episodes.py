@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from aicore.log.events import Event, MessageReceived, ReplySent
 from aicore.memory.neighbours import REACH, context_at
 from aicore.memory.port import Entry, Source
-from aicore.memory.sensitive import data_class_of
 from aicore.records import ConversationId, DataClass, Principal
+from aicore.trust.special import data_class_of
 
 __all__ = [
     "Utterance",
@@ -107,14 +107,14 @@ def _id(letter: str, conversation: ConversationId, seq: int, at_ms: int, what: s
 def class_at(thread: Sequence[Utterance], place: int) -> DataClass:
     """The class of one utterance among those of its subject: that of what came before it as well.
 
-    An answer to a sensitive question, and a reply to the answer, need no word that says so.
+    An answer to a special question, and a reply to the answer, need no word that says so.
     """
     near = thread[max(place - REACH, 0) : place + 1]
-    return "sensitive" if any(_is_sensitive(one.text) for one in near) else "personal"
+    return "special" if any(_is_special(one.text) for one in near) else "personal"
 
 
-def _is_sensitive(text: str) -> bool:
-    return data_class_of(text) == "sensitive"
+def _is_special(text: str) -> bool:
+    return data_class_of(text) == "special"
 
 
 def episodes_of(

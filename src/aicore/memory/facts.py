@@ -14,8 +14,8 @@ from aicore.memory.candidates import DOUBT, END, Candidate, fact_text, is_same_v
 from aicore.memory.episodes import Utterance, entry_id
 from aicore.memory.port import Entry, MemoryStore, Namespace
 from aicore.memory.rules_words import context_of
-from aicore.memory.sensitive import data_class_of
 from aicore.records import ConversationId, DataClass
+from aicore.trust.special import data_class_of
 
 __all__ = ["correct", "facts_of", "is_doubt", "makes_doubtful", "take_in"]
 
@@ -70,8 +70,8 @@ def _class_of(candidate: Candidate) -> DataClass:
 
 
 def _stricter(one: DataClass, other: DataClass) -> DataClass:
-    """The class that is kept more carefully, of "personal" and "sensitive"."""
-    return "sensitive" if "sensitive" in (one, other) else one
+    """The class that is kept more carefully, of "personal" and "special"."""
+    return "special" if "special" in (one, other) else one
 
 
 async def take_in(store: MemoryStore, namespace: Namespace, facts: Sequence[Entry]) -> list[Entry]:

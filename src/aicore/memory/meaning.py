@@ -9,7 +9,7 @@ import anyio
 
 from aicore.errors import AicoreError, ModelError, ProviderUnavailable
 from aicore.memory.port import Embedder, Entry, MemoryStore, Namespace, VectorIndex
-from aicore.memory.sensitive import data_class_of
+from aicore.trust.special import data_class_of
 
 __all__ = ["Meaning"]
 
@@ -25,7 +25,7 @@ Similarities = Mapping[str, float]
 class Meaning:
     """Finds entries by the vector of a question, and makes the vectors of entries.
 
-    Nothing of sensitive texts is ever sent to a managed embedder or index.
+    Nothing of special texts is ever sent to a managed embedder or index.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Meaning:
         """Whether there is a vector to be had for a question now."""
         if not text.strip() or anyio.current_time() < self._rests_until_s:
             return False
-        return not self._leaves() or data_class_of(text) != "sensitive"
+        return not self._leaves() or data_class_of(text) != "special"
 
     async def near(
         self, namespaces: Sequence[Namespace], text: str, k: int, *, within_s: float
@@ -85,7 +85,7 @@ class Meaning:
         wanted = {
             entry.id: entry.text
             for entry in entries
-            if (not self._leaves() or entry.data_class != "sensitive")
+            if (not self._leaves() or entry.data_class != "special")
             and (namespace, entry.id) not in self._refused
         }
         missing = sorted(await self._vectors.missing(namespace, wanted)) if wanted else []

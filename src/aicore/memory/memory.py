@@ -45,7 +45,7 @@ __all__ = ["Forgotten", "Memory", "MemoryLimits"]
 _log = logging.getLogger(__name__)
 
 _FOR_MANAGED: frozenset[DataClass] = frozenset({"public", "internal", "personal"})
-_ALL: frozenset[DataClass] = _FOR_MANAGED | {"sensitive"}
+_ALL: frozenset[DataClass] = _FOR_MANAGED | {"special"}
 _FEW_FACTS = 200
 _RECALL_S = 3.0
 _OPEN_AGAIN_S = 5.0
@@ -149,7 +149,7 @@ class Memory:
         answers the text, then the facts that hold of who speaks, where they are few. Where staff
         speak in a conversation with a customer it is the customer's memory instead of theirs,
         and nobody's if there are several: what others told staff is not for this one. Nothing
-        sensitive for a model that is `managed`. What is `in_view` of the prompt is left out, and
+        special for a model that is `managed`. What is `in_view` of the prompt is left out, and
         so is `text` itself where it was said before.
         Never raises for a store or an embedder that is down, and takes seconds at most.
         """

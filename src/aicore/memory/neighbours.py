@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from aicore.errors import StoreBusy
 from aicore.memory.port import Entry
-from aicore.memory.sensitive import data_class_of
 from aicore.records import DataClass
+from aicore.trust.special import data_class_of
 
 __all__ = [
     "REACH",
@@ -44,7 +44,7 @@ def split_context(context: str) -> tuple[str, str]:
 def context_at(texts: Sequence[str], place: int, data_class: DataClass) -> str:
     """Make the context of the utterance at `place` among those of its thread.
 
-    What is sensitive in a neighbour stays out of the context of an entry that is not, by
+    What is special in a neighbour stays out of the context of an entry that is not, by
     `data_class`, which may be sent further.
     """
 
@@ -54,7 +54,7 @@ def context_at(texts: Sequence[str], place: int, data_class: DataClass) -> str:
             if 0 <= place + step < len(texts):
                 text = texts[place + step]
                 near = text[-_NEIGHBOUR_CHARS:] if step < 0 else text[:_NEIGHBOUR_CHARS]
-                if data_class == "sensitive" or data_class_of(near) != "sensitive":
+                if data_class == "special" or data_class_of(near) != "special":
                     found.append(near)
         return found
 

@@ -53,7 +53,7 @@ class PineconeVectors:
     shows a write some time after it took it: `put`, `remove` and `erase` wait up to `settle_s`
     for that. A namespace is called by a plain SHA-256 of business and subject: no phone number
     is sent, but who has the hash and knows the business can try numbers. Vectors tell something
-    of the texts they stand for, so what is sensitive is not embedded at all.
+    of the texts they stand for, so what is special is not embedded at all.
     """
 
     locality: Literal["in_process", "local", "managed"] = "managed"

@@ -69,7 +69,7 @@ class RecallLimits:
 class Recall:
     """Finds entries in a store by their words and, with an index and an embedder, by meaning.
 
-    It opens and closes nothing. Nothing of sensitive texts is ever sent to a managed embedder or
+    It opens and closes nothing. Nothing of special texts is ever sent to a managed embedder or
     index.
     """
 

@@ -172,7 +172,7 @@ def habits(sentence: Sentence) -> Iterator[Candidate]:
         if is_end or not sentence.is_denial:
             value = match["medicine"]
             topic = f"medication: {simplified(value)}"
-            yield Candidate(topic=topic, value=value, data_class="sensitive", is_end=is_end)
+            yield Candidate(topic=topic, value=value, data_class="special", is_end=is_end)
     if sentence.is_denial:
         return
     if not words.isdisjoint(_DRIVING) and (match := _DRIVES.search(text)):
@@ -187,7 +187,7 @@ def _food(text: str, *, is_denial: bool) -> Iterator[Candidate]:
     if match := _NOT_BORNE.search(text):
         if what := _food_in(match):
             topic = f"intolerance: {simplified(what)}"
-            yield Candidate(topic=topic, value=what, data_class="sensitive")
+            yield Candidate(topic=topic, value=what, data_class="special")
     elif match := _NOT_EATEN.search(text):
         if what := _food_in(match):
             no = {"de": "kein ", "fr": "pas de "}.get(match.lastgroup or "", "no ")
@@ -198,7 +198,7 @@ def _food(text: str, *, is_denial: bool) -> Iterator[Candidate]:
             yield Candidate(topic="diet", value=kind)
         else:
             # It tells of faith.
-            yield Candidate(topic=f"diet: {kind}", value=kind, data_class="sensitive")
+            yield Candidate(topic=f"diet: {kind}", value=kind, data_class="special")
 
 
 def _food_in(match: re.Match[str]) -> str | None:

@@ -17,8 +17,8 @@ from aicore.memory.rules_refusals import (
 )
 from aicore.memory.rules_values import DATE, WEEKDAYS
 from aicore.memory.rules_words import words_in
-from aicore.memory.sensitive import data_class_of
 from aicore.memory.sentences import Sentence, is_denial
+from aicore.trust.special import data_class_of
 
 __all__ = ["appointment_told", "stated"]
 
@@ -376,7 +376,7 @@ def _allergies(text: str) -> Iterator[Candidate]:
             yield Candidate(
                 topic=f"allergy: {simplified(what)}",
                 value=what,
-                data_class="sensitive",
+                data_class="special",
                 is_end=is_end,
             )
 
@@ -400,7 +400,7 @@ def _conditions(text: str) -> Iterator[Candidate]:
         for value, pattern in values.items():
             if states(before, pattern, is_other) and not (is_end and values is _HEALTH_HAVE):
                 yield Candidate(
-                    topic=f"health: {value}", value=value, data_class="sensitive", is_end=is_end
+                    topic=f"health: {value}", value=value, data_class="special", is_end=is_end
                 )
 
 

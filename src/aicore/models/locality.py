@@ -19,7 +19,7 @@ def is_own_host(host: str) -> bool:
     """Tell whether text sent to this host stays on a machine of the business.
 
     True for loopback, private and link-local addresses and for names that cannot be public.
-    When in doubt the answer is False, because sensitive data is routed by it.
+    When in doubt the answer is False, because special data is routed by it.
     """
     host = host.lower().rstrip(".")
     try:

@@ -1,4 +1,4 @@
-r"""How words begin that make a text sensitive: special categories, money, crime and secrets.
+r"""How words begin that make a text special: special categories, money, crime and secrets.
 
 In English, German, French and Spanish, one beside the other. Each begins with a letter; a space
 in it is written \s. Beginnings that common words share end with a word boundary.

@@ -1,6 +1,6 @@
-"""Which texts are sensitive: health, money, faith, secrets and their like, by the words in them.
+"""Which texts are special: health, money, faith, secrets and their like, by the words in them.
 
-It errs on the careful side: a text that is called sensitive without need is only kept from
+It errs on the careful side: a text that is called special without need is only kept from
 managed providers. It knows words of English, German, French and Spanish, no meaning.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from aicore.memory.sensitive_words import BEGINNINGS
 from aicore.records import DataClass
+from aicore.trust.special_words import BEGINNINGS
 
 __all__ = ["data_class_of"]
 
@@ -59,9 +59,9 @@ _KEPT_CHARS = 1_000
 
 
 def data_class_of(text: str) -> DataClass:
-    """How careful to be with what a person said: "sensitive", else "personal".
+    """How careful to be with what a person said: "special", else "personal".
 
-    A text too long to be looked at is sensitive. The classes of the last short ones are kept: what
+    A text too long to be looked at is special. The classes of the last short ones are kept: what
     was said is asked for again as what was said around others.
     """
     return _class_of(text) if len(text) > _KEPT_CHARS else _kept_class_of(text)
@@ -74,8 +74,8 @@ def _kept_class_of(text: str) -> DataClass:
 
 def _class_of(text: str) -> DataClass:
     if len(text) > _LOOKED_AT_CHARS or _WORDS.search(text) or _IBAN.search(text):
-        return "sensitive"
-    return "sensitive" if any(_is_card(one[0]) for one in _CARD.finditer(text)) else "personal"
+        return "special"
+    return "special" if any(_is_card(one[0]) for one in _CARD.finditer(text)) else "personal"
 
 
 def _is_card(number: str) -> bool:

@@ -1,4 +1,4 @@
-"""What is sensitive, by its words, by its neighbours, and in facts."""
+"""What is special, by its words, by its neighbours, and in facts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from aicore.memory.facts import facts_of
 from aicore.memory.memory import Memory
 from aicore.memory.model_extraction import ModelExtraction
 from aicore.memory.port import Entry, Namespace, Source
-from aicore.memory.sensitive import data_class_of
 from aicore.memory.sqlite import SQLiteMemory
 from aicore.models import Capabilities, ScriptedProvider
 from aicore.records import ConversationId
+from aicore.trust.special import data_class_of
 
 TALK = ConversationId("web:1")
 ANN = "customer:ann"
 
-SENSITIVE = """
+SPECIAL = """
 I have multiple sclerosis. | I had a heart attack. | I'm bipolar. | My dementia is getting worse.
 I'm an alcoholic. | Ich hatte einen Herzinfarkt. | Ich hatte eine Abtreibung. | Ich habe Bulimie.
 J'ai fait une crise cardiaque. | J'ai le sida. | Tuve un aborto. | Tengo esclerosis múltiple.
@@ -46,9 +46,9 @@ def each(lines: str) -> list[str]:
     return [one.strip() for line in lines.strip().splitlines() for one in line.split(" | ")]
 
 
-@pytest.mark.parametrize("text", each(SENSITIVE))
-def test_special_categories_money_crime_and_secrets_are_sensitive(text: str) -> None:
-    assert data_class_of(text) == "sensitive"
+@pytest.mark.parametrize("text", each(SPECIAL))
+def test_special_categories_money_crime_and_secrets_are_special(text: str) -> None:
+    assert data_class_of(text) == "special"
 
 
 @pytest.mark.parametrize("text", each(PERSONAL))
@@ -60,7 +60,7 @@ def said(seq: int, who: str, text: str) -> Utterance:
     return Utterance(seq=seq, at_ms=seq, subject=ANN, said_by=who, text=text)
 
 
-def test_an_answer_and_the_reply_to_it_are_as_sensitive_as_the_question() -> None:
+def test_an_answer_and_the_reply_to_it_are_as_special_as_the_question() -> None:
     thread = [
         said(1, "assistant", "Do you have any illnesses?"),
         said(2, "customer", "Yes, and it failed twice."),
@@ -70,12 +70,12 @@ def test_an_answer_and_the_reply_to_it_are_as_sensitive_as_the_question() -> Non
     ]
     classes = [episodes_of(TALK, thread, place)[0].data_class for place in range(len(thread))]
 
-    assert classes == ["sensitive", "sensitive", "sensitive", "personal", "personal"]
+    assert classes == ["special", "special", "special", "personal", "personal"]
 
 
 async def test_an_answer_to_a_sensitive_question_is_not_sent_to_a_managed_provider() -> None:
     provider = ScriptedProvider(["{}"], capabilities=Capabilities(locality="managed"))
-    answer = Heard(said(2, "customer", "Yes, it failed twice."), (), "sensitive")
+    answer = Heard(said(2, "customer", "Yes, it failed twice."), (), "special")
     await ModelExtraction(provider).extract([answer], failures=0)
 
     assert provider.requests == []
@@ -86,14 +86,14 @@ def test_a_fact_has_the_class_of_all_that_it_says() -> None:
     one = Candidate(topic="appointment: tuesday", value=value)
     (fact,) = facts_of(TALK, said(1, "customer", "..."), [one], 99)
 
-    assert fact.data_class == "sensitive"
+    assert fact.data_class == "special"
 
 
 @pytest.mark.parametrize(
     ("held", "text", "expected"),
     [
-        ("personal", "on sick leave", "sensitive"),
-        ("sensitive", "baker", "sensitive"),
+        ("personal", "on sick leave", "special"),
+        ("special", "baker", "special"),
         ("personal", "baker", "personal"),
     ],
 )
