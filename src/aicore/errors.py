@@ -7,11 +7,13 @@
     ├── StaffError              a person of the business decides or takes over
     │   ├── LimitReached        the turn used up what it was given
     │   │   ├── RoundLimitReached · TokenLimitReached · CostLimitReached · TimeLimitReached
+    │   │   └── BudgetReached   the money set aside for a turn, conversation, day or month is spent
     │   └── ApprovalError       the approval is unknown, or decided already
     ├── OperatorError           configuration, installation or credentials are wrong
     │   ├── ConfigError         a setting names something that cannot be
     │   │   └── FlowError       a flow file has a hole
     │   ├── CredentialError     a key was refused
+    │   ├── PolicyBlocked       a rule on data leaves no provider that may be asked
     │   ├── StoreError          a database is corrupt, locked for good, or newer than this program
     │   └── NotOpenError        used before it was entered, or after it was left
     ├── TemporaryError          nobody yet: the same again later may work
@@ -26,9 +28,13 @@ Data is in fields, the sentence says the next step. Messages hold no secret and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 __all__ = [
     "AicoreError",
     "ApprovalError",
+    "BudgetReached",
     "ConfigError",
     "ContextOverflow",
     "CostLimitReached",
@@ -43,6 +49,7 @@ __all__ = [
     "NotOpenError",
     "OperatorError",
     "OutcomeUnknownError",
+    "PolicyBlocked",
     "ProviderUnavailable",
     "RoundLimitReached",
     "StaffError",
@@ -57,10 +64,12 @@ __all__ = [
 class AicoreError(Exception):
     """The root: catch it to catch everything the core raises on purpose.
 
-    `code` is stable and safe to store and to show; the message text is not API.
+    `code` is stable and safe to store and to show; the message text is not API. `route` is how a
+    router came to fail (a Route), None elsewhere.
     """
 
     code = "error"
+    route: Any = None
 
 
 class ModelError(AicoreError):
@@ -133,6 +142,21 @@ class TimeLimitReached(LimitReached):
     unit = "seconds"
 
 
+class BudgetReached(LimitReached):
+    """The money set aside for a `window` (turn, conversation, day, month) is spent or reserved."""
+
+    code = "budget"
+    unit = "US dollars"
+
+    def __init__(self, *, window: str, limit: object, used: object) -> None:
+        super().__init__(limit=limit, used=used)
+        self.window = window
+        self.args = (
+            f"The budget of {limit} US dollars a {window} is used up ({used} are spent or "
+            f"reserved). Raise budget.{window}_usd, or add a provider that costs nothing.",
+        )
+
+
 class ApprovalError(StaffError):
     """The approval does not exist or was decided already."""
 
@@ -167,6 +191,24 @@ class CredentialError(OperatorError):
     """A provider or server refused our credentials."""
 
     code = "credentials"
+
+
+class PolicyBlocked(OperatorError):
+    """No provider may be sent data of this class.
+
+    `data_class` is the request's, `rules` are what ruled each provider out, as provider: rule.
+    """
+
+    code = "policy_blocked"
+
+    def __init__(self, *, data_class: str, rules: Mapping[str, str]) -> None:
+        why = "; ".join(f"{provider}: {rule}" for provider, rule in rules.items())
+        super().__init__(
+            f"No provider may be sent {data_class} data ({why}). Add one on a machine of your own, "
+            f"or change the rules of privacy.{data_class}."
+        )
+        self.data_class = data_class
+        self.rules = dict(rules)
 
 
 class StoreError(OperatorError):

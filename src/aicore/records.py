@@ -168,8 +168,9 @@ class Prefix:
 class Usage:
     """Tokens of one model request, or the sum of a turn.
 
-    `input_tokens` includes `cached_tokens`. `cost_usd` is None where no price is known: unknown
-    is never zero. `is_reported` is False where the provider did not tell and we counted.
+    `input_tokens` includes `cached_tokens` (read from a cache) and `cache_write_tokens`
+    (written to one). `cost_usd` is None where no price is known: unknown is never zero.
+    `is_reported` is False where the provider did not tell and we counted.
     """
 
     input_tokens: int = 0
@@ -177,6 +178,7 @@ class Usage:
     output_tokens: int = 0
     cost_usd: Decimal | None = None
     is_reported: bool = True
+    cache_write_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         known = self.cost_usd is not None and other.cost_usd is not None
@@ -188,4 +190,29 @@ class Usage:
             if known
             else None,
             is_reported=self.is_reported and other.is_reported,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON; amounts as text, to keep them exact."""
+        return {
+            "input": self.input_tokens,
+            "cached": self.cached_tokens,
+            "written": self.cache_write_tokens,
+            "output": self.output_tokens,
+            "cost_usd": None if self.cost_usd is None else str(self.cost_usd),
+            "reported": self.is_reported,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_json` gave. Raises: KeyError, TypeError, ValueError for a damaged text."""
+        cost = data["cost_usd"]
+        return cls(
+            input_tokens=data["input"],
+            cached_tokens=data["cached"],
+            cache_write_tokens=data.get("written", 0),
+            output_tokens=data["output"],
+            cost_usd=None if cost is None else Decimal(cost),
+            is_reported=data["reported"],
         )

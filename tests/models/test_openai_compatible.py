@@ -76,8 +76,8 @@ async def test_stream_asks_for_usage(ask: Ask, collect: Collect) -> None:
 
 @pytest.mark.parametrize("host", ["api.openai.com", "shop.openai.azure.com"])
 def test_openai_itself_is_told_the_limit_by_its_new_name(host: str) -> None:
-    assert provider(f"https://{host}/v1")._limit_field == "max_completion_tokens"
-    assert provider("https://api.example.com/v1")._limit_field == "max_tokens"
+    assert provider(f"https://{host}/v1")._dialect._limit_field == "max_completion_tokens"
+    assert provider("https://api.example.com/v1")._dialect._limit_field == "max_tokens"
 
 
 async def test_one_connection_serves_request_after_request(ask: Ask, collect: Collect) -> None:
@@ -383,7 +383,7 @@ def test_setting_that_cannot_be_is_refused(settings: dict[str, Any]) -> None:
 
 
 def test_trailing_slash_makes_no_difference() -> None:
-    assert provider("http://a/v1/")._url == provider("http://a/v1")._url
+    assert provider("http://a/v1/")._site == provider("http://a/v1")._site
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.models.fake_openai import DONE, call, chunk, event, streamed, usage_chunk, whole
 
-from aicore.models.openai_reply import Asked, BrokenOffError, ErrorInReply, ReplyCollector
+from aicore.models.http_model import Asked, BrokenOffError, ErrorInReply
+from aicore.models.openai_reply import ReplyCollector
 from aicore.models.port import Completion, Price
 from aicore.records import ToolCall, Usage
 

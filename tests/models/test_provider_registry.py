@@ -39,10 +39,10 @@ def test_every_setting_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert (provider.name, facts.locality, facts.context_tokens) == ("house", "managed", 8192)
     assert facts.price == Price(input_usd=Decimal("1.25"), output_usd=Decimal(10))
-    assert provider._headers["authorization"] == "Bearer sk-1"
-    assert provider._headers["x-team"] == "a"
+    assert provider._site.headers["authorization"] == "Bearer sk-1"
+    assert provider._site.headers["x-team"] == "a"
     assert provider._timeouts == Timeouts(idle_s=20)
-    assert b'"temperature":0' in provider._heads[True]
+    assert b'"temperature":0' in provider._dialect._heads[True]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -23,6 +22,7 @@ from aicore.errors import ContextOverflow, Interrupted, ModelError
 from aicore.log.events import ModelReplied, ReplySent, TurnWaiting
 from aicore.log.port import EventLog
 from aicore.models.port import Completion, Price, Provider, Request
+from aicore.models.prices import priced
 from aicore.records import Conversation, Usage
 from aicore.telemetry import ChatWatch, Telemetry, names
 from aicore.trust.policy import Policy
@@ -256,12 +256,4 @@ def _nothing_said(completion: Completion) -> str:
 
 
 def _priced(usage: Usage, price: Price | None) -> Usage:
-    if usage.cost_usd is not None or price is None:
-        return usage
-    cached_usd = price.input_usd if price.cached_usd is None else price.cached_usd
-    cost = (
-        (usage.input_tokens - usage.cached_tokens) * price.input_usd
-        + usage.cached_tokens * cached_usd
-        + usage.output_tokens * price.output_usd
-    ) / Decimal(1_000_000)
-    return replace(usage, cost_usd=cost)
+    return usage if usage.cost_usd is not None else priced(price, usage)

@@ -11,10 +11,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
-from aicore.records import ApprovalId, OperationKey, Principal, ToolCall, Usage
+from aicore.records import ApprovalId, DataClass, OperationKey, Principal, ToolCall, Usage
 
 __all__ = [
     "CLOSING",
@@ -50,7 +49,12 @@ class MessageReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelReplied:
-    """A provider answered; never asked again for this step."""
+    """A provider answered; never asked again for this step.
+
+    `price` is what the usage was charged at, and `route` how a router came to this provider, both
+    plain JSON (Price and Route of `aicore.models`). `data_class` is the highest of anything that
+    was in the request; None in logs of before it was kept.
+    """
 
     text: str
     calls: Sequence[ToolCall]
@@ -59,6 +63,9 @@ class ModelReplied:
     model: str
     finish: str
     state: Any = None
+    price: Any = None
+    route: Any = None
+    data_class: DataClass | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +127,14 @@ class ReplySent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFailed:
-    """The turn ended without a reply. `code` is the error's code, `message` for staff."""
+    """The turn ended without a reply. `code` is the error's code, `message` for staff.
+
+    `route`: whom a router had asked in vain, as in ModelReplied.
+    """
 
     code: str
     message: str
+    route: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +148,8 @@ class Summarized:
 
     `carries` are turns that began up to there and stay in view: at least every one that was open
     or waited for a person. `digest` is what the next summary takes over from this one, plain
-    JSON. `provider` made the text, "" if it was made by rule; `usage` is what that took.
+    JSON. `provider` made the text, "" if it was made by rule; `usage` is what that took, `model`,
+    `price`, `route` and `data_class` as in ModelReplied.
     """
 
     text: str
@@ -146,6 +158,10 @@ class Summarized:
     digest: Any = None
     provider: str = ""
     usage: Usage | None = None
+    model: str = ""
+    price: Any = None
+    route: Any = None
+    data_class: DataClass | None = None
 
 
 Body = (
@@ -222,27 +238,6 @@ def _call_from_json(value: Mapping[str, Any]) -> ToolCall:
     return ToolCall(value["id"], value["name"], value["arguments"])
 
 
-def _usage_to_json(usage: Usage) -> dict[str, Any]:
-    return {
-        "input": usage.input_tokens,
-        "cached": usage.cached_tokens,
-        "output": usage.output_tokens,
-        "cost_usd": None if usage.cost_usd is None else str(usage.cost_usd),
-        "reported": usage.is_reported,
-    }
-
-
-def _usage_from_json(value: Mapping[str, Any]) -> Usage:
-    cost = value["cost_usd"]
-    return Usage(
-        input_tokens=value["input"],
-        cached_tokens=value["cached"],
-        output_tokens=value["output"],
-        cost_usd=None if cost is None else Decimal(cost),
-        is_reported=value["reported"],
-    )
-
-
 def _fields_of(body: Any) -> dict[str, Any]:
     return {name: getattr(body, name) for name in _FIELDS[type(body)]}
 
@@ -259,13 +254,13 @@ def _message_from_json(data: dict[str, Any]) -> MessageReceived:
 def _reply_to_json(body: ModelReplied) -> dict[str, Any]:
     data = _fields_of(body)
     data["calls"] = [_call_to_json(call) for call in body.calls]
-    data["usage"] = _usage_to_json(body.usage)
+    data["usage"] = body.usage.to_json()
     return data
 
 
 def _reply_from_json(data: dict[str, Any]) -> ModelReplied:
     data["calls"] = tuple([_call_from_json(call) for call in data["calls"]])
-    data["usage"] = _usage_from_json(data["usage"])
+    data["usage"] = Usage.from_json(data["usage"])
     return ModelReplied(**data)
 
 
@@ -281,14 +276,14 @@ def _request_from_json(data: dict[str, Any]) -> ApprovalRequested:
 def _summary_to_json(body: Summarized) -> dict[str, Any]:
     data = _fields_of(body)
     if body.usage is not None:
-        data["usage"] = _usage_to_json(body.usage)
+        data["usage"] = body.usage.to_json()
     return data
 
 
 def _summary_from_json(data: dict[str, Any]) -> Summarized:
     data["carries"] = tuple(data.get("carries", ()))
     if data.get("usage") is not None:
-        data["usage"] = _usage_from_json(data["usage"])
+        data["usage"] = Usage.from_json(data["usage"])
     return Summarized(**data)
 
 

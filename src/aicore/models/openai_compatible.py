@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from aicore.errors import (
-    AicoreError,
-    ConfigError,
-    Interrupted,
-    NotOpenError,
-    ProviderUnavailable,
-)
-from aicore.models.http_faults import Backend, error_for_body, error_for_status, is_refusal
+from aicore.errors import ConfigError
+from aicore.models.http_model import HTTPModel, Site
 from aicore.models.locality import is_own_host
 from aicore.models.openai_http import checked_url, request_headers
-from aicore.models.openai_reply import Asked, BrokenOffError, ErrorInReply, ReplyCollector
+from aicore.models.openai_reply import ReplyCollector
 from aicore.models.openai_request import encode_body, encode_head
-from aicore.models.port import Capabilities, Completion, Price, Request, TextDelta
+from aicore.models.port import Capabilities, Price, Request
 from aicore.models.timeouts import DEFAULT_TIMEOUTS, Timeouts
-
-if TYPE_CHECKING:
-    from aicore.models.endpoint import Endpoint
 
 __all__ = ["OpenAICompatible"]
 
@@ -35,7 +25,7 @@ _OWN_FIELDS = frozenset(
 _NEW_LIMIT_HOSTS = ("api.openai.com", ".openai.azure.com")
 
 
-class OpenAICompatible:
+class OpenAICompatible(HTTPModel):
     """A model behind an OpenAI-compatible chat endpoint, `base_url` + `/chat/completions`.
 
     Enter it before use. Everything but `base_url` and `model` may be left out. `locality` is
@@ -60,161 +50,44 @@ class OpenAICompatible:
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         extra_body: Mapping[str, Any] | None = None,
     ) -> None:
-        url = checked_url(base_url, "/chat/completions")
-        host = url.hostname or ""
+        host = checked_url(base_url, "/chat/completions").hostname or ""
         is_own = is_own_host(host)
         if not model:
             raise ConfigError("model is empty. Name the model that the server should answer with.")
-        self._name = name or f"openai:{model}"
-        self._url = base_url.rstrip("/") + "/chat/completions"
-        self._is_own = is_own
-        self._headers = request_headers(api_key, headers or {})
-        self._timeouts = timeouts
-        self._limit_field = (
-            "max_completion_tokens" if host.endswith(_NEW_LIMIT_HOSTS) else "max_tokens"
-        )
-        self._heads = _heads(model, extra_body or {})
-        self._capabilities = Capabilities(
-            locality=locality or ("local" if is_own else "managed"),
-            context_tokens=context_tokens,
-            price=price,
-        )
+        url = base_url.rstrip("/") + "/chat/completions"
         secrets = (api_key or "", *(headers or {}).values())
-        self._backend = Backend(
-            url=f"{url.scheme}://{url.netloc}",
+        super().__init__(
+            name=name or f"openai:{model}",
             model=model,
-            secrets=tuple(secret for secret in secrets if secret),
-        )
-        self._endpoint: Endpoint | None = None
-
-    def __repr__(self) -> str:
-        return f"OpenAICompatible(name={self._name!r}, base_url={self._backend.url!r})"
-
-    @property
-    def name(self) -> str:
-        """Stable name: the one given, else `openai:` and the model."""
-        return self._name
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What was configured; nothing is asked of the server."""
-        return self._capabilities
-
-    async def complete(self, request: Request) -> Completion:
-        """Answer in one piece, by one POST.
-
-        Raises: ProviderUnavailable, CredentialError, ConfigError (no such model or address),
-        ModelError; its `code` is `context_overflow` when the request is too long.
-        """
-        endpoint = self._opened()
-        body = encode_body(request, self._heads[False], limit_field=self._limit_field)
-        fetched = await endpoint.fetch(body)
-        reply = ReplyCollector()
-        try:
-            self._take_whole(reply, fetched.status, fetched.headers, fetched.body)
-        except (ErrorInReply, BrokenOffError) as exc:
-            raise self._translated(exc) from exc
-        return reply.completion(self._asked(body))
-
-    async def stream(self, request: Request) -> AsyncIterator[TextDelta | Completion]:
-        """Answer as text deltas, one per read at most, then the Completion.
-
-        Closing the iterator closes the connection, which stops the server's work. Raises as
-        `complete` does before the first delta, and Interrupted after it.
-        """
-        endpoint = self._opened()
-        body = encode_body(request, self._heads[True], limit_field=self._limit_field)
-        reply = ReplyCollector()
-        shown: list[str] = []
-        try:
-            async with await endpoint.start(body) as answer:
-                if _is_whole(answer.status, answer.headers):
-                    whole = await answer.rest()
-                    text = self._take_whole(reply, answer.status, answer.headers, whole)
-                    if text:
-                        yield TextDelta(text)
-                part = b"?"
-                while part and not reply.is_done:
-                    part = await answer.part()
-                    if text := reply.add_part(part):
-                        shown.append(text)
-                        yield TextDelta(text)
-                    answer.has_begun = reply.has_begun
-                await answer.drain()
-            reply.check_complete()
-        except (AicoreError, ErrorInReply, BrokenOffError) as exc:
-            if not reply.is_complete:
-                self._fail(exc, "".join(shown))
-        yield reply.completion(self._asked(body))
-
-    async def __aenter__(self) -> Self:
-        from aicore.models.endpoint import Endpoint  # imports httpx2
-
-        endpoint = Endpoint(
-            self._url, headers=self._headers, timeouts=self._timeouts, is_own=self._is_own
-        )
-        await endpoint.open()
-        self._endpoint = endpoint
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        endpoint, self._endpoint = self._endpoint, None
-        if endpoint is not None:
-            await endpoint.close()
-
-    def _opened(self) -> Endpoint:
-        if self._endpoint is None:
-            raise NotOpenError(f"Enter {self._name} first: async with provider: ...")
-        return self._endpoint
-
-    def _asked(self, body: bytes) -> Asked:
-        return Asked(
-            model=self._backend.model,
-            body_bytes=len(body),
-            price=self._capabilities.price,
+            site=Site(
+                url=url,
+                stream_url=url,
+                headers=request_headers(api_key, headers or {}),
+                is_own=is_own,
+                secrets=tuple(secret for secret in secrets if secret),
+            ),
+            dialect=_Chat(model, extra_body or {}, is_new=host.endswith(_NEW_LIMIT_HOSTS)),
+            capabilities=Capabilities(
+                locality=locality or ("local" if is_own else "managed"),
+                context_tokens=context_tokens,
+                price=price,
+            ),
+            timeouts=timeouts,
         )
 
-    def _take_whole(
-        self, reply: ReplyCollector, status: int, headers: Mapping[str, str], body: bytes
-    ) -> str:
-        if status == 400 and is_refusal(body):
-            reply.refuse()
-            return ""
-        if status != 200:
-            raise error_for_status(status, headers, body, self._backend)
-        if headers.get("content-type", "").startswith("text/html"):
-            raise ConfigError(
-                f"{self._url} answers with a web page. Correct base_url; most end with /v1."
-            )
-        return reply.add_whole(body)
 
-    def _translated(self, exc: ErrorInReply | BrokenOffError) -> AicoreError:
-        if isinstance(exc, ErrorInReply):
-            return error_for_body(exc.error, self._backend)
-        return ProviderUnavailable(
-            f"The answer of the model server at {self._backend.url} broke off."
-        )
+class _Chat:
+    """OpenAI's chat format, as a Dialect."""
 
-    def _fail(self, exc: AicoreError | ErrorInReply | BrokenOffError, shown: str) -> NoReturn:
-        if shown:
-            raise Interrupted(
-                f"The answer of {self._name} broke off after it had begun.", text=shown
-            ) from exc
-        if isinstance(exc, AicoreError):
-            raise exc
-        raise self._translated(exc) from exc
+    def __init__(self, model: str, options: Mapping[str, Any], *, is_new: bool) -> None:
+        self._heads = _heads(model, options)
+        self._limit_field = "max_completion_tokens" if is_new else "max_tokens"
 
+    def encode(self, request: Request, *, is_stream: bool) -> bytes:
+        return encode_body(request, self._heads[is_stream], limit_field=self._limit_field)
 
-def _is_whole(status: int, headers: Mapping[str, str]) -> bool:
-    # A server may answer a request for a stream in one piece.
-    return status != 200 or headers.get("content-type", "").startswith(
-        ("application/json", "text/html")
-    )
+    def reader(self) -> ReplyCollector:
+        return ReplyCollector()
 
 
 def _heads(model: str, options: Mapping[str, Any]) -> dict[bool, bytes]:

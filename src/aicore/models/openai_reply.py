@@ -7,41 +7,20 @@ counts is whether a call is there and its arguments parse.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from aicore.models.call_collector import CallCollector
-from aicore.models.port import Completion, Finish, Price
+from aicore.models.http_model import Asked, BrokenOffError, ErrorInReply
+from aicore.models.port import Completion, Finish
 from aicore.models.prices import priced
 from aicore.models.sse import EventSplitter
 from aicore.models.wire_json import parse_json
 from aicore.records import Usage
 
-__all__ = ["Asked", "BrokenOffError", "ErrorInReply", "ReplyCollector"]
+__all__ = ["ReplyCollector"]
 
 _DONE = b"[DONE]"
 _CHARS_PER_TOKEN = 4
-
-
-class ErrorInReply(Exception):
-    """The server put an error object where its answer should be."""
-
-    def __init__(self, error: Any) -> None:
-        super().__init__("The reply holds an error.")
-        self.error = error
-
-
-class BrokenOffError(Exception):
-    """What came is no answer, or not a whole one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a reply is completed with: the question it belongs to."""
-
-    model: str
-    body_bytes: int
-    price: Price | None
 
 
 class ReplyCollector:

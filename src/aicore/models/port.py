@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-from aicore.records import Message, Prefix, ToolCall, Usage
+from aicore.models.route import Route
+from aicore.records import DataClass, Message, Prefix, ToolCall, Usage
 
-__all__ = ["Capabilities", "Completion", "Finish", "Price", "Provider", "Request", "TextDelta"]
+__all__ = [
+    "Capabilities",
+    "Completion",
+    "Finish",
+    "Origin",
+    "OutputSchema",
+    "Price",
+    "Provider",
+    "Request",
+    "Task",
+    "TextDelta",
+]
 
 Finish = Literal["stop", "length", "refused"]
+Task = Literal["reply", "summary", "memory", "other"]
+"""What a request is for: an answer to somebody, a summary, facts to remember, anything else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """US dollars per million tokens. `cached_usd` is for cached input; None: same as input."""
+    """US dollars per million tokens.
+
+    `cached_usd` is for input read from a cache, `cache_write_usd` for input written to one; None:
+    same as input. `source` names who says so and `as_of` the day it was said (ISO 8601), "" where
+    that is not known.
+    """
 
     input_usd: Decimal
     output_usd: Decimal
     cached_usd: Decimal | None = None
+    cache_write_usd: Decimal | None = None
+    source: str = ""
+    as_of: str = ""
+
+    def to_json(self) -> dict[str, str | None]:
+        """As plain JSON; amounts as text, to keep them exact."""
+        return {
+            key: str(value) if isinstance(value, Decimal) else value
+            for key in self.__slots__
+            for value in (getattr(self, key),)
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +59,9 @@ class Capabilities:
     """Facts a router or a limit needs.
 
     `context_tokens` and `price` are None when unknown. `locality` says where text goes: this
-    process, a machine of the business, or a vendor. `region` is a vendor's, else None.
+    process, a machine of the business, or a vendor. `vendor` and `region` are a vendor's, by the
+    words of the profiles (`openai`, `aws`; `eu`), else None. `schema`: answers can be held to a
+    JSON schema. `masks`: personal values are replaced before text leaves the machine.
     """
 
     locality: Literal["in_process", "local", "managed"]
@@ -37,6 +69,36 @@ class Capabilities:
     context_tokens: int | None = None
     region: str | None = None
     price: Price | None = None
+    vendor: str | None = None
+    schema: bool = False
+    masks: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Whom a request is made for: what budgets are kept by and reports are sorted by.
+
+    `turn` is the seq of the turn's message, 0 outside of turns.
+    """
+
+    business: str = "main"
+    conversation: str = ""
+    turn: int = 0
+    task: Task = "other"
+
+
+_NOBODY = Origin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSchema:
+    """A JSON schema, of type object, that the answer's text is to satisfy as JSON.
+
+    `name` is at most 64 of `[A-Za-z0-9_-]`.
+    """
+
+    name: str
+    schema: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +108,7 @@ class Request:
     `prefix` (static) | `summary` (frozen between compactions, or None) | `tail` (append-only)
     | `volatile` (time, recalled facts; may differ each time, "" for none). The tail ends with a
     user or tool message. Tool messages follow the assistant message that called them.
+    `data_class` is the highest of anything in it. `output_schema`: answer as JSON, or None.
     """
 
     prefix: Prefix
@@ -53,6 +116,9 @@ class Request:
     summary: Message | None = None
     volatile: str = ""
     max_output_tokens: int | None = None
+    data_class: DataClass = "personal"
+    origin: Origin = _NOBODY
+    output_schema: OutputSchema | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +134,8 @@ class Completion:
 
     `calls` are whole calls only, in order, each with an id; a call that was cut is left out and
     `finish` is then `length`. `state` is opaque JSON for this provider's next request, or None.
+    A provider that asks others says which of them answered (`provider`, "": itself), at what
+    price, and how it came to that (`route`).
     """
 
     text: str
@@ -76,13 +144,17 @@ class Completion:
     finish: Finish = "stop"
     model: str = ""
     state: Any = None
+    provider: str = ""
+    price: Price | None = None
+    route: Route | None = None
 
 
 class Provider(Protocol):
     """A model backend. Entered once by its owner; safe for many requests at once.
 
     Raises: ProviderUnavailable (may be tried again), CredentialError, ModelError (the request
-    can never succeed as it is), Interrupted (a stream broke after its first delta).
+    can never succeed as it is), Interrupted (a stream broke after its first delta). A router
+    raises PolicyBlocked and BudgetReached as well.
     """
 
     @property

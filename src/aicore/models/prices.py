@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from aicore.models.port import Price
@@ -16,16 +17,15 @@ def priced(price: Price | None, usage: Usage) -> Usage:
     """Give the usage with its cost; unchanged where no price is known."""
     if price is None:
         return usage
-    cached_usd = price.input_usd if price.cached_usd is None else price.cached_usd
+    plain_tokens = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
     cost = (
-        (usage.input_tokens - usage.cached_tokens) * price.input_usd
-        + usage.cached_tokens * cached_usd
+        plain_tokens * price.input_usd
+        + usage.cached_tokens * _or(price.cached_usd, price.input_usd)
+        + usage.cache_write_tokens * _or(price.cache_write_usd, price.input_usd)
         + usage.output_tokens * price.output_usd
-    ) / _PER
-    return Usage(
-        input_tokens=usage.input_tokens,
-        cached_tokens=usage.cached_tokens,
-        output_tokens=usage.output_tokens,
-        cost_usd=cost,
-        is_reported=usage.is_reported,
     )
+    return replace(usage, cost_usd=cost / _PER)
+
+
+def _or(price_usd: Decimal | None, otherwise_usd: Decimal) -> Decimal:
+    return otherwise_usd if price_usd is None else price_usd
