@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -45,11 +45,18 @@ class Endpoint:
     """An address that takes POSTs. Safe for many requests at once, between `open` and `close`.
 
     Every method raises NotOpenError outside that, and ProviderUnavailable when the other side
-    cannot be reached, is too slow, or breaks off.
+    cannot be reached, is too slow, or breaks off. `authorize` gives the headers that differ from
+    request to request; it is asked within the deadline of the request.
     """
 
     def __init__(
-        self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts, is_own: bool
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        timeouts: Timeouts,
+        is_own: bool,
+        authorize: Callable[[str, bytes], Awaitable[Mapping[str, str]]] | None = None,
     ) -> None:
         parts = urlsplit(url)
         self._origin = f"{parts.scheme}://{parts.netloc}"
@@ -57,6 +64,7 @@ class Endpoint:
         self._headers = httpx2.Headers({"host": self._url.netloc.decode(), **headers})
         self._timeouts = timeouts
         self._is_own = is_own
+        self._authorize = authorize
         self._transport: httpx2.AsyncHTTPTransport | None = None
         self._has_answered = False
         # A read may take what either phase allows; `Answer` narrows it where they differ.
@@ -102,10 +110,14 @@ class Endpoint:
         transport = self._transport
         if transport is None:
             raise NotOpenError("Enter the provider first: async with provider: ...")
+        headers = self._headers
+        if self._authorize is not None:
+            headers = headers.copy()
+            headers.update(await self._authorize(str(self._url), body))
         request = httpx2.Request(
             "POST",
             self._url,
-            headers=self._headers,
+            headers=headers,
             content=body,
             extensions={"timeout": limits},
         )

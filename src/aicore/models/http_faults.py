@@ -30,16 +30,22 @@ _OVERFLOW_TEXT = re.compile(
     r"context (length|window|size)|maximum context|prompt is too long|too many (input )?tokens",
     re.IGNORECASE,
 )
+# OpenAI (429) and a LiteLLM proxy (400 or 429) say so; waiting does not help.
+_NO_CREDIT = frozenset({"budget_exceeded", "insufficient_quota"})
 _REFUSAL_CODES = frozenset({"content_filter", "content_policy_violation"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """Who is spoken to, for the sentences of errors. `secrets` never appear in them."""
+    """Who is spoken to, for the sentences of errors. `secrets` never appear in them.
+
+    `key_remedy` is where the key comes from, if not from `api_key` or `api_key_env`.
+    """
 
     url: str
     model: str
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    key_remedy: str = ""
 
 
 def error_for_status(
@@ -53,6 +59,8 @@ def error_for_body(error: Any, backend: Backend) -> AicoreError:
     """Translate an error object that came inside an answer with status 200."""
     found = error if isinstance(error, Mapping) else {"message": error}
     status = found.get("code")
+    if isinstance(status, str) and status.isdecimal():  # a LiteLLM proxy writes it as text
+        status = int(status)
     if not isinstance(status, int) or not 400 <= status <= 599:
         status = 400 if found.get("type") == "invalid_request_error" else None
     return _error(status, found, backend, None)
@@ -81,6 +89,8 @@ def _error(
 ) -> AicoreError:
     model, url = backend.model, backend.url
     said = _said(found, backend.secrets)
+    if status == 402 or _NO_CREDIT.intersection((str(found.get("code")), str(found.get("type")))):
+        return OperatorError(f"The account at {url} has no credit left{said}")
     if status is None or status in _RETRYABLE or status >= 500:
         return ProviderUnavailable(
             f"The model server at {url} cannot answer now"
@@ -92,10 +102,8 @@ def _error(
         # What the server says here may quote the key.
         return CredentialError(
             f"The model server at {url} refused the key (HTTP {status}). "
-            f"Set one that may use {model!r}, by api_key or api_key_env."
+            + (backend.key_remedy or f"Set one that may use {model!r}, by api_key or api_key_env.")
         )
-    if status == 402:
-        return OperatorError(f"The account at {url} has no credit left{said}")
     if status == 404:
         return ConfigError(
             f"The model server at {url} has no model {model!r}, or nothing at this address. "

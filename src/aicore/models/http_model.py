@@ -6,7 +6,7 @@ that break and the meaning of failures are the same for all of them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Asked",
+    "Authorize",
     "BrokenOffError",
     "Dialect",
     "ErrorInReply",
@@ -57,12 +58,19 @@ class Asked:
     price: Price | None
 
 
+Authorize = Callable[[str, bytes], Awaitable[Mapping[str, str]]]
+"""Gives headers of a request from its URL and body. Raises: CredentialError, ProviderUnavailable,
+ConfigError."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """Where a model is asked. `url` answers in one piece, `stream_url` in events.
 
     `is_own`: a machine of the business, which is never asked through a proxy. `secrets` never
-    appear in errors.
+    appear in errors. `authorize` gives the headers that each request needs of its own, from its
+    URL and body: a signature, a token that expires. `key_remedy` says what to do about a key
+    that is refused, "" for `api_key` and `api_key_env`.
     """
 
     url: str
@@ -70,6 +78,8 @@ class Site:
     headers: Mapping[str, str]
     is_own: bool
     secrets: tuple[str, ...] = ()
+    authorize: Authorize | None = None
+    key_remedy: str = ""
 
 
 class ReplyReader(Protocol):
@@ -133,7 +143,9 @@ class HTTPModel:
         self._capabilities = capabilities
         self._timeouts = timeouts
         origin = "/".join(site.url.split("/", 3)[:3])
-        self._backend = Backend(url=origin, model=model, secrets=site.secrets)
+        self._backend = Backend(
+            url=origin, model=model, secrets=site.secrets, key_remedy=site.key_remedy
+        )
         self._endpoints: dict[bool, Endpoint] = {}
 
     def __repr__(self) -> str:
@@ -204,7 +216,11 @@ class HTTPModel:
         try:
             for url in dict.fromkeys(urls.values()):
                 made[url] = Endpoint(
-                    url, headers=site.headers, timeouts=self._timeouts, is_own=site.is_own
+                    url,
+                    headers=site.headers,
+                    timeouts=self._timeouts,
+                    is_own=site.is_own,
+                    authorize=site.authorize,
                 )
                 await made[url].open()
         except BaseException:
