@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from aicore.errors import ConfigError
-from aicore.models.http_model import HTTPModel, Site
+from aicore.models.http_model import Authorize, HTTPModel, Site
 from aicore.models.locality import is_own_host
 from aicore.models.openai_http import checked_url, request_headers
 from aicore.models.openai_reply import ReplyCollector
@@ -14,7 +14,9 @@ from aicore.models.openai_request import encode_body, encode_head
 from aicore.models.port import Capabilities, Price, Request
 from aicore.models.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
-__all__ = ["OpenAICompatible"]
+__all__ = ["Chat", "LimitField", "OpenAICompatible"]
+
+LimitField = Literal["max_tokens", "max_completion_tokens"]
 
 # What the encoding sets itself; anything else may come as `extra_body`.
 _OWN_FIELDS = frozenset(
@@ -30,8 +32,10 @@ class OpenAICompatible(HTTPModel):
 
     Enter it before use. Everything but `base_url` and `model` may be left out. `locality` is
     derived from the host of `base_url`: loopback and private addresses are `local`. `extra_body`
-    adds fields to every request, e.g. `{"temperature": 0}`; `headers` likewise. Never retries,
-    except once on a kept-alive connection that the server had closed.
+    adds fields to every request, e.g. `{"temperature": 0}`; `headers` likewise. `limit_field` is
+    the server's name for the limit on output, derived from the host where it is left out.
+    `authorize` gives headers that differ from request to request. Never retries, except once on a
+    kept-alive connection that the server had closed.
 
     Raises: ConfigError for a setting that cannot be.
     """
@@ -49,6 +53,10 @@ class OpenAICompatible(HTTPModel):
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         extra_body: Mapping[str, Any] | None = None,
+        vendor: str | None = None,
+        region: str | None = None,
+        limit_field: LimitField | None = None,
+        authorize: Authorize | None = None,
     ) -> None:
         host = checked_url(base_url, "/chat/completions").hostname or ""
         is_own = is_own_host(host)
@@ -65,29 +73,41 @@ class OpenAICompatible(HTTPModel):
                 headers=request_headers(api_key, headers or {}),
                 is_own=is_own,
                 secrets=tuple(secret for secret in secrets if secret),
+                authorize=authorize,
             ),
-            dialect=_Chat(model, extra_body or {}, is_new=host.endswith(_NEW_LIMIT_HOSTS)),
+            dialect=Chat(model, extra_body or {}, limit_field or _limit_field(host)),
             capabilities=Capabilities(
                 locality=locality or ("local" if is_own else "managed"),
                 context_tokens=context_tokens,
                 price=price,
+                vendor=vendor,
+                region=region,
             ),
             timeouts=timeouts,
         )
 
 
-class _Chat:
-    """OpenAI's chat format, as a Dialect."""
+class Chat:
+    """OpenAI's chat format, as a Dialect. `options` are further fields of each request.
 
-    def __init__(self, model: str, options: Mapping[str, Any], *, is_new: bool) -> None:
+    Raises: ConfigError for an option that the encoding sets itself.
+    """
+
+    def __init__(self, model: str, options: Mapping[str, Any], limit_field: LimitField) -> None:
         self._heads = _heads(model, options)
-        self._limit_field = "max_completion_tokens" if is_new else "max_tokens"
+        self._limit_field = limit_field
 
     def encode(self, request: Request, *, is_stream: bool) -> bytes:
+        """The body of a request. Raises: ValueError for a request that cannot be."""
         return encode_body(request, self._heads[is_stream], limit_field=self._limit_field)
 
     def reader(self) -> ReplyCollector:
+        """What collects one answer."""
         return ReplyCollector()
+
+
+def _limit_field(host: str) -> LimitField:
+    return "max_completion_tokens" if host.endswith(_NEW_LIMIT_HOSTS) else "max_tokens"
 
 
 def _heads(model: str, options: Mapping[str, Any]) -> dict[bool, bytes]:
