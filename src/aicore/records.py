@@ -93,7 +93,9 @@ class Tool:
     `name` is unique in the catalog, at most 64 of `[A-Za-z0-9_-]`; `remote_name` is the
     server's own. `parameters` is a JSON schema of type object. The four hints are MCP's, with
     MCP's defaults: claims of the server, not facts. `honours_key`: the server promises to do a
-    call at most once per operation key.
+    call at most once per operation key. `data_class` is the server's claim on its results, None
+    where it makes none; `personal_fields` names fields of them that hold personal values, and
+    the kind of each (NAME, EMAIL, PHONE, ADDRESS, PARTY: a name with an address, ...).
     """
 
     name: str
@@ -106,6 +108,8 @@ class Tool:
     idempotent: bool = False
     open_world: bool = True
     honours_key: bool = False
+    data_class: DataClass | None = None
+    personal_fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,7 +105,7 @@ async def recalled(memory: Memory) -> str:
         Conversation(ConversationId("c1"), Principal("customer", "ann")),
         "where is my blue sofa",
         now_ms=NOW_MS + 1,
-        locality="local",
+        with_special=True,
         in_view=lambda _: False,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import partial
@@ -18,6 +18,7 @@ import anyio.abc
 from aicore.agent.compaction import Compaction
 from aicore.agent.context import ContextLimits
 from aicore.agent.feed import Feed
+from aicore.agent.labels import Labels
 from aicore.agent.limits import Limits
 from aicore.agent.own_tools import OwnTools
 from aicore.agent.prompt import Prompt
@@ -33,7 +34,7 @@ from aicore.log.events import ApprovalDecided, MessageReceived
 from aicore.log.memory import MemoryLog
 from aicore.log.port import EventLog
 from aicore.models.port import Provider
-from aicore.records import ApprovalId, ConversationId, Principal
+from aicore.records import ApprovalId, ConversationId, DataClass, Principal
 from aicore.telemetry import Telemetry
 from aicore.telemetry.listening import whoever_listens
 from aicore.trust.policy import AllowAll, Policy
@@ -55,6 +56,9 @@ class Agent:
 
     Messages of one conversation are handled one after the other. A call that is cancelled
     leaves a turn that the next message, or `resume`, continues.
+
+    `tool_classes` are the owner's labels of what tools give, by name, in which `*` stands for
+    anything; they raise what a tool's server says, and count where the provider is a router.
     """
 
     def __init__(
@@ -72,10 +76,12 @@ class Agent:
         call_limits: DispatchLimits | None = None,
         zone: str | None = None,
         telemetry: Telemetry | None = None,
+        tool_classes: Mapping[str, DataClass] | None = None,
         resume_on_enter: bool = True,
     ) -> None:
         limits = Limits() if limits is None else limits
-        if limits.cost_usd is not None and provider.capabilities.price is None:
+        facts = provider.capabilities
+        if limits.cost_usd is not None and facts.price is None and not facts.reads_class:
             raise ConfigError(
                 f"Limits.cost_usd is set, but the price of {provider.name} is not known. "
                 "Give the provider a price, or limit tokens instead."
@@ -96,6 +102,7 @@ class Agent:
             compaction=Compaction(context, provider, self._log),
             own=OwnTools(self._log, self._dispatcher, search),
             memory=memory,
+            labels=Labels(self._dispatcher.find, tool_classes) if facts.reads_class else None,
             telemetry=whoever_listens("aicore") if telemetry is None else telemetry,
         )
         self._runner = Runner(self._parts)

@@ -16,13 +16,13 @@ import anyio.abc
 
 from aicore.agent.context import ContextLimits
 from aicore.agent.session import Journal, Session
-from aicore.agent.summary import Summarizer
+from aicore.agent.summary import About, Summarizer
 from aicore.agent.tokens import estimate, estimate_message, estimate_prefix
 from aicore.agent.transcript import Segment
 from aicore.errors import AicoreError, ContextOverflow
 from aicore.log.events import Event, Summarized
 from aicore.log.port import EventLog
-from aicore.models.port import Provider, Request
+from aicore.models.port import Origin, Provider, Request
 from aicore.records import Prefix, Usage
 
 __all__ = ["Compaction", "Cut", "Keep", "choose_cut", "estimate_request"]
@@ -247,7 +247,7 @@ class Compaction:
         before, born_ms = session.transcript.summarized, session.born_ms
         events = await self._events_of(session, cut)
         tokens = self._summary_tokens(session, room)
-        summary = await self._summarizer.write(before, events, tokens)
+        summary = await self._summarizer.write(before, events, tokens, self._about(session))
 
         async def add(session: Session, journal: Journal) -> None:
             is_cut_elsewhere = (session.transcript.summarized, session.born_ms) != (before, born_ms)
@@ -257,6 +257,12 @@ class Compaction:
             await self._add(session, journal, cut, summary)
 
         await with_claim(session, add)
+
+    def _about(self, session: Session) -> About:
+        origin = Origin(
+            business=self._log.business, conversation=session.conversation, task="summary"
+        )
+        return About(origin, session.data_class)
 
     async def _at_once(self, session: Session, journal: Journal, cut: Cut, room: int) -> None:
         events = await self._events_of(session, cut)
@@ -278,7 +284,11 @@ class Compaction:
     async def _add(self, session: Session, journal: Journal, cut: Cut, summary: Summarized) -> None:
         unfinished = {turn for turn in session.turns if turn <= cut.covers_seq}
         carries = tuple(sorted(unfinished.union(cut.carries)))
-        await journal.append(0, replace(summary, covers_seq=cut.covers_seq, carries=carries))
+        data_class = session.data_class if self._provider.capabilities.reads_class else None
+        await journal.append(
+            0,
+            replace(summary, covers_seq=cut.covers_seq, carries=carries, data_class=data_class),
+        )
 
     async def _events_of(self, session: Session, cut: Cut) -> Sequence[Event]:
         """All events of the turns that go."""

@@ -55,7 +55,7 @@ class Runner:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._log = parts.log
-        self._sessions = Sessions()
+        self._sessions = Sessions(parts.labels)
         self.background: anyio.abc.TaskGroup | None = None
         """Where compactions run, while the agent is open."""
 
@@ -171,7 +171,9 @@ class Runner:
         except (*_LOG_ERRORS, stays_open_on):
             raise
         except AicoreError as error:
-            await journal.append(turn.id, TurnFailed(code=error.code, message=str(error)))
+            route = None if error.route is None else error.route.to_json()
+            failed = TurnFailed(code=error.code, message=str(error), route=route)
+            await journal.append(turn.id, failed)
             raise
         except Exception as error:
             # Boundary of a turn: recorded, so that the conversation stays usable, and raised.

@@ -11,6 +11,7 @@ from itertools import islice
 
 import anyio
 
+from aicore.agent.labels import Labels
 from aicore.agent.loading import read_needed
 from aicore.agent.replies import CallRecord, Reply
 from aicore.agent.tool_search import meant
@@ -35,12 +36,14 @@ from aicore.log.port import Claim, EventLog
 from aicore.records import (
     ApprovalId,
     ConversationId,
+    DataClass,
     OperationKey,
     Principal,
     ToolCall,
     ToolResult,
     Usage,
 )
+from aicore.trust.data_classes import highest
 
 __all__ = ["CallState", "Journal", "Session", "Sessions", "TurnState"]
 
@@ -168,10 +171,12 @@ class Session:
     `scale` corrects estimates of tokens by what the provider reported last; `guessed_context` is
     how many it seems to read (None: it has refused nothing as too long).
     `born_ms` tells it from an erased conversation of the same id (0: not claimed yet).
+    `data_class` is the highest of anything in it that `labels` has judged, or the log says.
     """
 
-    def __init__(self, conversation: ConversationId) -> None:
+    def __init__(self, conversation: ConversationId, labels: Labels | None = None) -> None:
         self.conversation = conversation
+        self._labels = labels
         self.lock = anyio.Lock()
         self.attended: set[int] = set()
         self.is_compacting = False
@@ -189,6 +194,16 @@ class Session:
         self._failed: dict[int, TurnState] = {}
         self.cut_results: dict[str, int] = {}
         self._call_ids: set[str] = set()
+        self._class: DataClass = "public"
+        self._unjudged: list[Body] = []
+
+    @property
+    def data_class(self) -> DataClass:
+        """How careful to be with the conversation, so far; judges what is new in it."""
+        if self._labels is not None and self._unjudged:
+            self._class = highest(self._class, *map(self._labels.of, self._unjudged))
+            self._unjudged.clear()
+        return self._class
 
     @property
     def visible_from_seq(self) -> int:
@@ -217,6 +232,7 @@ class Session:
         self.seq = event.seq
         body = event.body
         self.transcript.apply(event, retried)
+        self._note_class(body)
         if isinstance(body, MessageReceived):
             self.turns[event.turn] = TurnState(event.turn, body, event.at_ms)
             return
@@ -241,6 +257,12 @@ class Session:
             del self.turns[event.turn]
             if not turn.is_replied:
                 self._failed[event.turn] = turn
+
+    def _note_class(self, body: Body) -> None:
+        if isinstance(body, ModelReplied | Summarized) and body.data_class is not None:
+            self._class = highest(self._class, body.data_class)
+        if self._labels is not None:
+            self._unjudged.append(body)
 
     def note(self, seq: int, message: MessageReceived) -> None:
         """Take in a message that was just recorded as event `seq`, unless others came between.
@@ -355,7 +377,8 @@ class Journal:
 class Sessions:
     """The sessions in memory: the least recently used idle ones are let go."""
 
-    def __init__(self, capacity: int = 1024) -> None:
+    def __init__(self, labels: Labels | None = None, *, capacity: int = 1024) -> None:
+        self._labels = labels
         self._capacity = capacity
         self._sessions: OrderedDict[ConversationId, Session] = OrderedDict()
 
@@ -364,7 +387,7 @@ class Sessions:
         session = self._sessions.get(conversation)
         if session is None:
             self._shrink()
-            session = self._sessions[conversation] = Session(conversation)
+            session = self._sessions[conversation] = Session(conversation, self._labels)
         else:
             self._sessions.move_to_end(conversation)
         return session

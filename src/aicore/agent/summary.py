@@ -6,6 +6,7 @@ import importlib
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import anyio
@@ -17,10 +18,11 @@ from aicore.agent.tokens import estimate
 from aicore.dispatch.fencing import fence
 from aicore.errors import AicoreError
 from aicore.log.events import Event, MessageReceived, ReplySent, Summarized, ToolFinished
-from aicore.models.port import Completion, Provider, Request
-from aicore.records import Message, Prefix
+from aicore.models.port import Completion, Origin, Provider, Request
+from aicore.models.prices import priced
+from aicore.records import DataClass, Message, Prefix
 
-__all__ = ["Summarizer"]
+__all__ = ["About", "Summarizer"]
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +42,14 @@ _INSTRUCTIONS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """Whom a summary is made for, and how careful to be with what it is made of."""
+
+    origin: Origin
+    data_class: DataClass
+
+
 class Summarizer:
     """Writes summaries; `model` is asked where it is given, and the rule answers when it fails."""
 
@@ -47,7 +57,11 @@ class Summarizer:
         self._model = model
 
     async def write(
-        self, earlier: Summarized | None, events: Sequence[Event], tokens: int
+        self,
+        earlier: Summarized | None,
+        events: Sequence[Event],
+        tokens: int,
+        about: About,
     ) -> Summarized:
         """Fold whole turns into an earlier summary; `covers_seq` and `carries` are not filled in.
 
@@ -58,14 +72,17 @@ class Summarizer:
             return by_rule
         try:
             with anyio.fail_after(_DEADLINE_S):
-                completion = await self._model.complete(_request(earlier, events, tokens))
+                request = _request(earlier, events, tokens)
+                completion = await self._model.complete(
+                    replace(request, origin=about.origin, data_class=about.data_class)
+                )
         except (AicoreError, TimeoutError) as error:
             _log.warning("summary_by_rule error=<%s>", type(error).__name__)
             return by_rule
         if completion.finish != "stop" or not completion.text.strip():
             _log.warning("summary_by_rule finish=<%s>", completion.finish)
             return by_rule
-        return _by_model(by_rule, completion, self._model.name, tokens)
+        return _by_model(by_rule, completion, self._model, tokens)
 
     async def by_rule(
         self, earlier: Summarized | None, events: Sequence[Event], tokens: int
@@ -102,15 +119,21 @@ def _heading(digest: Digest) -> str:
     )
 
 
-def _by_model(by_rule: Summarized, completion: Completion, name: str, tokens: int) -> Summarized:
+def _by_model(
+    by_rule: Summarized, completion: Completion, model: Provider, tokens: int
+) -> Summarized:
     digest = Digest.from_json(by_rule.digest)
     digest.notes = completion.text.strip()
+    price, usage = completion.price or model.capabilities.price, completion.usage
     return Summarized(
         text=_shortened(digest, tokens, IDENTIFYING),
         covers_seq=0,
         digest=digest.to_json(),
-        provider=name,
-        usage=completion.usage,
+        provider=completion.provider or model.name,
+        usage=usage if usage.cost_usd is not None else priced(price, usage),
+        model=completion.model,
+        price=None if price is None else price.to_json(),
+        route=None if completion.route is None else completion.route.to_json(),
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from aicore.agent.calls import CallRunner, Emit
 from aicore.agent.compaction import Compaction, estimate_request
+from aicore.agent.labels import Labels
 from aicore.agent.limits import Limits
 from aicore.agent.own_tools import OwnTools
 from aicore.agent.prompt import Prompt
@@ -21,7 +22,7 @@ from aicore.dispatch.dispatcher import Dispatcher
 from aicore.errors import ContextOverflow, Interrupted, ModelError
 from aicore.log.events import ModelReplied, ReplySent, TurnWaiting
 from aicore.log.port import EventLog
-from aicore.models.port import Completion, Price, Provider, Request
+from aicore.models.port import Completion, Origin, Price, Provider, Request
 from aicore.models.prices import priced
 from aicore.records import Conversation, Usage
 from aicore.telemetry import ChatWatch, Telemetry, names
@@ -52,12 +53,18 @@ class Parts:
     own: OwnTools
     telemetry: Telemetry
     memory: Memory | None = None
+    labels: Labels | None = None
 
 
 async def _recall_for(parts: Parts, session: Session, turn: TurnState) -> str:
-    """What is remembered that helps with a turn and that its prompt does not show anyway."""
+    """What is remembered that helps with a turn and that its prompt does not show anyway.
+
+    It never makes a conversation more special than it is: then it were for own machines only.
+    """
     if parts.memory is None:
         return ""
+    is_special = session.data_class == "special" and parts.labels is not None
+    stays_here = parts.provider.capabilities.locality != "managed"
 
     def is_in_view(source: Source) -> bool:
         return source.conversation == session.conversation and session.in_view(source.seq)
@@ -66,7 +73,7 @@ async def _recall_for(parts: Parts, session: Session, turn: TurnState) -> str:
         Conversation(session.conversation, turn.principal),
         turn.message.text,
         now_ms=time.time_ns() // 1_000_000,
-        locality=parts.provider.capabilities.locality,
+        with_special=stays_here or is_special,
         in_view=is_in_view,
     )
 
@@ -94,6 +101,12 @@ class _Turn:
         self._emit = emit
         self._started = anyio.current_time()
         self._recalled: str | None = None
+        self._origin = Origin(
+            business=parts.log.business,
+            conversation=session.conversation,
+            turn=turn.id,
+            task="reply",
+        )
         self._calls = CallRunner(
             log=parts.log,
             dispatcher=parts.dispatcher,
@@ -129,14 +142,18 @@ class _Turn:
         was_cut = completion.finish == "length"
         if not (completion.text or calls) and (was_cut or not (turn.said or turn.calls)):
             raise ModelError(_nothing_said(completion))
+        price = completion.price or parts.provider.capabilities.price
         replied = ModelReplied(
             text=completion.text,
             calls=calls,
-            usage=_priced(completion.usage, parts.provider.capabilities.price),
-            provider=parts.provider.name,
+            usage=_priced(completion.usage, price),
+            provider=completion.provider or parts.provider.name,
             model=completion.model,
             finish=completion.finish,
             state=completion.state,
+            price=None if price is None else price.to_json(),
+            route=None if completion.route is None else completion.route.to_json(),
+            data_class=None if parts.labels is None else self._session.data_class,
         )
         if calls:
             await self._journal.append(turn.id, replied)
@@ -169,13 +186,16 @@ class _Turn:
 
     def _request(self) -> Request:
         parts = self._parts
-        return parts.prompt.build(
+        request = parts.prompt.build(
             self._session.transcript,
             self._turn.id,
             parts.dispatcher.tools,
             parts.limits.output_tokens_per_request,
             self._recalled or "",
         )
+        if parts.labels is None:
+            return request
+        return replace(request, data_class=self._session.data_class, origin=self._origin)
 
     async def _within_time(self, request: Request) -> Completion:
         limits = self._parts.limits
@@ -197,7 +217,8 @@ class _Turn:
                 finish=completion.finish,
                 model=completion.model,
             )
-            watch.used(_priced(completion.usage, provider.capabilities.price))
+            price = completion.price or provider.capabilities.price
+            watch.used(_priced(completion.usage, price))
             return completion
 
     def _about(self, request: Request) -> dict[str, Any]:

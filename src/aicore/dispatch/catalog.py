@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
 
 from aicore.dispatch.schemas import schema_fault
-from aicore.records import Tool
+from aicore.records import DataClass, Tool
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -20,6 +21,9 @@ _log = logging.getLogger(__name__)
 _MOST_PAGES = 100
 _LONGEST_DESCRIPTION = 8_000
 _HONOURS_KEY = "aicore/honours-operation-key"
+_DATA_CLASS = "aicore/data-class"
+_PERSONAL_FIELDS = "aicore/personal-fields"
+_KIND = re.compile(r"[A-Z]{1,20}")
 
 
 async def fetch(client: Client, server: str, known: Sequence[Tool]) -> tuple[Tool, ...]:
@@ -58,6 +62,8 @@ def _read(remote: RemoteTool, server: str, before: Tool | None) -> Tool | None:
         idempotent=bool(hints and hints.idempotent_hint),
         open_world=not (hints and hints.open_world_hint is False),
         honours_key=meta.get(_HONOURS_KEY) is True,
+        data_class=_data_class(meta.get(_DATA_CLASS)),
+        personal_fields=_fields(meta.get(_PERSONAL_FIELDS)),
     )
     if tool == before:
         return before
@@ -66,3 +72,21 @@ def _read(remote: RemoteTool, server: str, before: Tool | None) -> Tool | None:
         _log.warning("tool_left_out server=%s tool=%r: its schema: %s", server, remote.name, fault)
         return None
     return tool
+
+
+def _data_class(claimed: Any) -> DataClass | None:
+    """A class this version knows; one it does not know is taken for the most careful."""
+    if claimed is None:
+        return None
+    known: tuple[DataClass, ...] = get_args(DataClass)
+    return next((one for one in known if one == claimed), "special")
+
+
+def _fields(claimed: Any) -> dict[str, str]:
+    if not isinstance(claimed, Mapping):
+        return {}
+    return {
+        str(name): kind
+        for name, kind in claimed.items()
+        if isinstance(kind, str) and _KIND.fullmatch(kind)
+    }

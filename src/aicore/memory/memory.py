@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 import anyio
 
@@ -44,8 +44,8 @@ __all__ = ["Forgotten", "Memory", "MemoryLimits"]
 
 _log = logging.getLogger(__name__)
 
-_FOR_MANAGED: frozenset[DataClass] = frozenset({"public", "internal", "personal"})
-_ALL: frozenset[DataClass] = _FOR_MANAGED | {"special"}
+_NOT_SPECIAL: frozenset[DataClass] = frozenset({"public", "internal", "personal"})
+_ALL: frozenset[DataClass] = _NOT_SPECIAL | {"special"}
 _FEW_FACTS = 200
 _RECALL_S = 3.0
 _OPEN_AGAIN_S = 5.0
@@ -140,7 +140,7 @@ class Memory:
         text: str,
         *,
         now_ms: int,
-        locality: Literal["in_process", "local", "managed"],
+        with_special: bool,
         in_view: Callable[[Source], bool],
     ) -> str:
         """What is worth telling a model that answers `text`, "" if nothing is.
@@ -148,14 +148,14 @@ class Memory:
         From the memory of who speaks and from what the business knows, nobody else's: what
         answers the text, then the facts that hold of who speaks, where they are few. Where staff
         speak in a conversation with a customer it is the customer's memory instead of theirs,
-        and nobody's if there are several: what others told staff is not for this one. Nothing
-        special for a model that is `managed`. What is `in_view` of the prompt is left out, and
-        so is `text` itself where it was said before.
+        and nobody's if there are several: what others told staff is not for this one. What is
+        special is told only `with_special`. What is `in_view` of the prompt is left out, and so
+        is `text` itself where it was said before.
         Never raises for a store or an embedder that is down, and takes seconds at most.
         """
         if self._stack is None:
             return ""
-        data_classes = _FOR_MANAGED if locality == "managed" else _ALL
+        data_classes = _ALL if with_special else _NOT_SPECIAL
         business = Namespace(self.business, KNOWLEDGE)
         try:
             with anyio.fail_after(_RECALL_S):

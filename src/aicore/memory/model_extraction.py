@@ -16,10 +16,10 @@ from collections.abc import Sequence
 import anyio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from aicore.errors import AicoreError, ModelError, ProviderUnavailable
+from aicore.errors import AicoreError, ModelError, PolicyBlocked, ProviderUnavailable
 from aicore.memory.candidates import Candidate, simplified
 from aicore.memory.extraction import Heard, RuleExtraction, Stated
-from aicore.models.port import Provider, Request
+from aicore.models.port import Origin, Provider, Request
 from aicore.records import Message, Prefix
 from aicore.trust.special import data_class_of
 
@@ -83,7 +83,8 @@ class ModelExtraction:
 
     At most `requests_per_hour` requests of at most `timeout_s` seconds; beyond that, and where
     the provider is `managed` and a message is special, the rules alone decide. A provider that
-    is down is asked again later, `tries` times in all, then the rules have to do.
+    is down is asked again later, `tries` times in all, then the rules have to do. `business` is
+    for whom it is asked.
     """
 
     def __init__(
@@ -93,8 +94,10 @@ class ModelExtraction:
         requests_per_hour: int = 600,
         timeout_s: float = 30.0,
         tries: int = 3,
+        business: str = "main",
     ) -> None:
         self._provider = provider
+        self._business = business
         self._requests_per_hour = requests_per_hour
         self._timeout_s = timeout_s
         self._tries = tries
@@ -111,8 +114,7 @@ class ModelExtraction:
         for places in _requests(heard, sendable):
             if self._is_over_budget():
                 break
-            texts = [heard[place].said.text for place in places]
-            found = await self._ask(texts, failures)
+            found = await self._ask([heard[place] for place in places], failures)
             proposed |= dict(zip(places, found, strict=True))
         return [
             Stated(_joined(one.own, proposed.get(place, ())), one.told)
@@ -120,11 +122,10 @@ class ModelExtraction:
         ]
 
     def _may_send(self, heard: Heard) -> bool:
-        text = heard.said.text
-        is_managed = self._provider.capabilities.locality == "managed"
-        is_special = "special" in (heard.data_class, data_class_of(text))
-        is_kept_here = is_managed and is_special
-        return len(text) <= _MESSAGE_CHARS and not is_kept_here
+        facts = self._provider.capabilities
+        # A router knows itself whom it may send what.
+        is_kept_here = facts.locality == "managed" and not facts.reads_class and _is_special(heard)
+        return len(heard.said.text) <= _MESSAGE_CHARS and not is_kept_here
 
     def _is_over_budget(self) -> bool:
         now_s = anyio.current_time()
@@ -134,7 +135,8 @@ class ModelExtraction:
         self._asked_s.append(now_s)
         return False
 
-    async def _ask(self, texts: Sequence[str], failures: int) -> list[list[Candidate]]:
+    async def _ask(self, heard: Sequence[Heard], failures: int) -> list[list[Candidate]]:
+        texts = [one.said.text for one in heard]
         request = Request(
             prefix=_PREFIX,
             tail=[
@@ -147,12 +149,14 @@ class ModelExtraction:
                 )
             ],
             max_output_tokens=_OUTPUT_TOKENS,
+            data_class="special" if _is_special(heard[0]) else "personal",
+            origin=Origin(business=self._business, task="memory"),
         )
         try:
             with anyio.fail_after(self._timeout_s):
                 completion = await self._provider.complete(request)
             return _checked(completion.text, texts)
-        except ModelError as error:
+        except (ModelError, PolicyBlocked) as error:
             _log.info("extraction_unusable error=<%s> | the rules decide", error.code)
             return [[] for _ in texts]
         except (AicoreError, TimeoutError) as error:
@@ -163,12 +167,17 @@ class ModelExtraction:
             ) from error
 
 
+def _is_special(heard: Heard) -> bool:
+    return "special" in (heard.data_class, data_class_of(heard.said.text))
+
+
 def _requests(heard: Sequence[Heard], places: Sequence[int]) -> list[list[int]]:
-    """The places of the messages of each request: a few of one person."""
-    by_speaker: dict[tuple[str, str], list[int]] = {}
+    """The places of the messages of each request: a few of one person, as special as each other."""
+    by_speaker: dict[tuple[str, str, bool], list[int]] = {}
     for place in places:
         said = heard[place].said
-        by_speaker.setdefault((said.subject, said.said_by), []).append(place)
+        key = (said.subject, said.said_by, _is_special(heard[place]))
+        by_speaker.setdefault(key, []).append(place)
     return [
         mine[start : start + _MESSAGES]
         for mine in by_speaker.values()

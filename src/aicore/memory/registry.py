@@ -52,7 +52,7 @@ def open_memory(
             raise ConfigError('memory.extract is "model", but no model answers. Set it to "rules".')
         from aicore.memory.model_extraction import ModelExtraction
 
-        extraction = ModelExtraction(provider)
+        extraction = ModelExtraction(provider, business=business)
     memory = Memory(
         _store(settings),
         business=business,

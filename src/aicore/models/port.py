@@ -18,6 +18,7 @@ __all__ = [
     "Origin",
     "OutputSchema",
     "Price",
+    "PriceTier",
     "Provider",
     "Request",
     "Task",
@@ -30,12 +31,30 @@ Task = Literal["reply", "summary", "memory", "other"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriceTier:
+    """What all tokens of a request cost once its whole input is longer than `above_tokens`.
+
+    US dollars per million tokens; None as in Price.
+    """
+
+    above_tokens: int
+    input_usd: Decimal
+    output_usd: Decimal
+    cached_usd: Decimal | None = None
+    cache_write_usd: Decimal | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON; amounts as text, to keep them exact."""
+        return {key: _amount_to_json(getattr(self, key)) for key in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
     """US dollars per million tokens.
 
     `cached_usd` is for input read from a cache, `cache_write_usd` for input written to one; None:
     same as input. `source` names who says so and `as_of` the day it was said (ISO 8601), "" where
-    that is not known.
+    that is not known. `tiers`, lowest first, take over for long inputs.
     """
 
     input_usd: Decimal
@@ -44,14 +63,41 @@ class Price:
     cache_write_usd: Decimal | None = None
     source: str = ""
     as_of: str = ""
+    tiers: Sequence[PriceTier] = ()
 
-    def to_json(self) -> dict[str, str | None]:
+    def rates(self, input_tokens: int) -> Price | PriceTier:
+        """What applies to a request with that much input, cached or not."""
+        applicable: Price | PriceTier = self
+        for tier in self.tiers:
+            if input_tokens > tier.above_tokens:
+                applicable = tier
+        return applicable
+
+    def to_json(self) -> dict[str, Any]:
         """As plain JSON; amounts as text, to keep them exact."""
-        return {
-            key: str(value) if isinstance(value, Decimal) else value
-            for key in self.__slots__
-            for value in (getattr(self, key),)
-        }
+        data = {key: _amount_to_json(getattr(self, key)) for key in self.__slots__}
+        return data | {"tiers": [tier.to_json() for tier in self.tiers]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Price:
+        """What `to_json` gave. Raises: KeyError, TypeError, ArithmeticError for a damaged text."""
+        tiers = tuple(
+            PriceTier(above_tokens=one["above_tokens"], **_amounts_from_json(one))
+            for one in data.get("tiers", ())
+        )
+        return cls(
+            **_amounts_from_json(data), source=data["source"], as_of=data["as_of"], tiers=tiers
+        )
+
+
+def _amount_to_json(value: Any) -> Any:
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def _amounts_from_json(data: Mapping[str, Any]) -> dict[str, Any]:
+    amounts = {key: data[key] for key in ("input_usd", "output_usd")}
+    amounts |= {key: data.get(key) for key in ("cached_usd", "cache_write_usd")}
+    return {key: None if value is None else Decimal(value) for key, value in amounts.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +108,7 @@ class Capabilities:
     process, a machine of the business, or a vendor. `vendor` and `region` are a vendor's, by the
     words of the profiles (`openai`, `aws`; `eu`), else None. `schema`: answers can be held to a
     JSON schema. `masks`: personal values are replaced before text leaves the machine.
+    `reads_class`: it decides by a request's data class, which is then worth finding out.
     """
 
     locality: Literal["in_process", "local", "managed"]
@@ -72,6 +119,7 @@ class Capabilities:
     vendor: str | None = None
     schema: bool = False
     masks: bool = False
+    reads_class: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
