@@ -51,7 +51,9 @@ class Ledger(Protocol):
     """Keeps what every business spent.
 
     Safe for many tasks, and as a file or database for many processes, at once: what is spent and
-    reserved never passes a limit by reserving. Amounts are exact to a billionth of a dollar; finer ones are rounded up. `day` is the day of
+    reserved passes no limit by a reservation.
+
+    Amounts are exact to a billionth of a dollar; finer ones are rounded up. `day` is the day of
     the business. Entered by its users, as often as they like; the last to leave closes it.
 
     Raises: StoreBusy (may be tried again), StoreError, NotOpenError.
