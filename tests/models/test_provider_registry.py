@@ -46,7 +46,8 @@ def test_every_setting_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "named"), [("openai", "openai-compatible"), ("zzz", "openai-compatible")]
+    ("kind", "named"),
+    [("openai-compatibel", "openai-compatible"), ("olama", "ollama"), ("zzz", "openai-compatible")],
 )
 def test_unknown_kind_names_a_known_one(kind: str, named: str) -> None:
     with pytest.raises(ConfigError, match=named):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from aicore.models.openai_compatible import OpenAICompatible
+from aicore.models.openai_compatible import LimitField, OpenAICompatible
 from aicore.models.settings import (
     PriceSettings,
     Section,
@@ -31,6 +31,9 @@ class OpenAICompatibleSettings(Section):
     headers: dict[str, str] | None = None
     timeouts: TimeoutSettings | None = None
     extra_body: dict[str, Any] | None = None
+    vendor: str | None = None
+    region: str | None = None
+    limit_field: LimitField | None = None
 
 
 def open_from_settings(settings: Mapping[str, Any]) -> OpenAICompatible:
@@ -47,4 +50,7 @@ def open_from_settings(settings: Mapping[str, Any]) -> OpenAICompatible:
         headers=checked.headers,
         timeouts=checked.timeouts.timeouts() if checked.timeouts else DEFAULT_TIMEOUTS,
         extra_body=checked.extra_body,
+        vendor=checked.vendor,
+        region=checked.region,
+        limit_field=checked.limit_field,
     )
