@@ -13,6 +13,7 @@ import anyio
 
 from aicore.errors import ProviderUnavailable
 from aicore.models.port import Completion, Provider, Request, TextDelta
+from aicore.models.router.limits import Clock
 
 __all__ = ["Begun", "HedgeLimits", "Hedger", "Raced", "Run", "begin", "race"]
 
@@ -166,14 +167,14 @@ async def race(
     *,
     after_s: float,
     discard: Callable[[T], Awaitable[None]],
-    clock: Callable[[], float],
+    clock: Clock,
 ) -> Raced[T]:
     """Do `first`; when it has not ended `after_s` seconds later, do `second` as well.
 
     The first that gives a value wins and the other is cancelled; one that fails leaves it to the
     other, if that was started. `second` gives None when there is nobody to ask. A value that
     comes too late is given to `discard`. When it returns nothing runs any more. Cancelled, it
-    cancels both. `clock` only tells how long they ran, in seconds.
+    cancels both.
 
     Streams are raced to their first event: `lambda: begin(provider, request)` and `Begun.close`.
     The winner may have been begun in another task than it is read in, so that a provider must
@@ -204,7 +205,7 @@ class _Other(Generic[T]):
         self,
         ask: Callable[[], Awaitable[T] | None],
         after_s: float,
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self.run: Run[T] | None = None
         self.leading = anyio.CancelScope()
@@ -214,7 +215,7 @@ class _Other(Generic[T]):
         self._clock = clock
 
     async def start(self) -> None:
-        await anyio.sleep(self._after_s)
+        await self._clock.wait(anyio.Event(), self._after_s)
         asked = self._ask()
         if asked is None:
             return
@@ -225,8 +226,8 @@ class _Other(Generic[T]):
         self.ended.set()
 
 
-async def _finish(run: Run[T], asked: Awaitable[T], clock: Callable[[], float]) -> None:
-    begun_s = clock()
+async def _finish(run: Run[T], asked: Awaitable[T], clock: Clock) -> None:
+    begun_s = clock.monotonic()
     try:
         run.value = await asked
         run.outcome = "won"
@@ -234,7 +235,7 @@ async def _finish(run: Run[T], asked: Awaitable[T], clock: Callable[[], float]) 
         run.error = exc
         run.outcome = "failed"
     finally:
-        run.elapsed_s = clock() - begun_s
+        run.elapsed_s = clock.monotonic() - begun_s
 
 
 async def _discard_late(discard: Callable[[T], Awaitable[None]], *runs: Run[T] | None) -> None:
