@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -65,6 +65,8 @@ PROFILES: tuple[Profile, ...] = get_args(Profile)
 OPERATION_KEY = "aicore/operation-key"
 PRINCIPAL = "aicore/principal"
 HONOURS_KEY = "aicore/honours-operation-key"
+DATA_CLASS = "aicore/data-class"
+PERSONAL_FIELDS = "aicore/personal-fields"
 # What the strictest vendor takes: https://docs.stripe.com/api/idempotent_requests
 MAX_KEY_CHARS = 255
 NO_KEY = "none: repeating this call repeats the effect"
@@ -150,10 +152,18 @@ class _Declared:
 
 
 class Toolbox:
-    """Collects the tools of one server, each with all four annotations set."""
+    """Collects the tools of one server, each with all four annotations set.
 
-    def __init__(self) -> None:
+    What the tools give is personal, but for those in `impersonal`; `personal_fields` names the
+    fields of their results that hold a person's name, address and the like, and the kind of each.
+    """
+
+    def __init__(
+        self, personal_fields: Mapping[str, str] | None = None, *, impersonal: Collection[str] = ()
+    ) -> None:
         self._declared: list[_Declared] = []
+        self._personal = {DATA_CLASS: "personal", PERSONAL_FIELDS: dict(personal_fields or {})}
+        self._impersonal = frozenset(impersonal)
 
     @classmethod
     def joined(cls, boxes: Sequence[Toolbox]) -> Toolbox:
@@ -177,7 +187,8 @@ class Toolbox:
         annotations = ToolAnnotations(
             read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=True
         )
-        self._declared.append(_Declared(tool=_tool(run, fn, annotations), profile="read"))
+        tool = _tool(run, fn, annotations, meta=self._about(fn))
+        self._declared.append(_Declared(tool=tool, profile="read"))
         return fn
 
     def effect(
@@ -208,7 +219,7 @@ class Toolbox:
             async def run(*args: Any, **kwargs: Any) -> CallToolResult:
                 return await _carry_out(await fn(*args, **kwargs), needs_confirmation=confirm)
 
-            tool = _tool(run, fn, annotations, meta={HONOURS_KEY: True})
+            tool = _tool(run, fn, annotations, meta={HONOURS_KEY: True} | self._about(fn))
             tool.parameters["properties"] |= {DRY_RUN: {"type": "boolean"}}
             if confirm:
                 tool.parameters["properties"] |= {CONFIRM: {"type": "string"}}
@@ -217,12 +228,17 @@ class Toolbox:
 
         return declare
 
+    def _about(self, fn: Callable[..., Any]) -> dict[str, Any]:
+        """What a caller is told of the data in a tool's results."""
+        is_personal = fn.__name__ not in self._impersonal
+        return dict(self._personal) if is_personal else {DATA_CLASS: "internal"}
+
 
 def _tool(
     run: Callable[..., Awaitable[CallToolResult]],
     fn: Callable[..., Any],
     annotations: ToolAnnotations,
-    meta: dict[str, Any] | None = None,
+    meta: dict[str, Any],
 ) -> Tool:
     tool = Tool.from_function(
         run,

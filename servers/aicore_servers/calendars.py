@@ -74,7 +74,10 @@ ADDRESS = Option(
     default="",
 )
 
-_toolbox = Toolbox()
+_toolbox = Toolbox(
+    {"attendees": "PARTY", "organizer": "PARTY", "address": "EMAIL", "name": "NAME"},
+    impersonal=("calendar_calendars", "calendar_free"),
+)
 _Calendars = Context[CalendarService]
 
 

@@ -51,7 +51,18 @@ MAX_CELL_CHARS = 300
 MAX_CHOICES = 20
 MAX_OWNERS = 20
 
-_toolbox = Toolbox()
+_toolbox = Toolbox(
+    {
+        "name": "NAME",
+        "first_name": "NAME",
+        "last_name": "NAME",
+        "email": "EMAIL",
+        "phone": "PHONE",
+        "address": "ADDRESS",
+        "birthday": "BIRTHDAY",
+    },
+    impersonal=("crm_describe", "crm_report"),
+)
 _Crm = Context[CrmService]
 
 

@@ -58,7 +58,7 @@ INSTRUCTIONS = (
 _SHOWN_BODY_CHARS = 1000
 _ATTACHMENT_FIELDS = {"name", "text", "base64", "mail"}
 
-_toolbox = Toolbox()
+_toolbox = Toolbox({"from": "PARTY", "to": "PARTY", "cc": "PARTY", "bcc": "PARTY"})
 _Mail = Context[MailService]
 
 

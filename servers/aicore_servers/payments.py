@@ -81,7 +81,15 @@ PAY_INSTRUCTIONS = Option(
     default="Pay at the desk or by bank transfer, quoting the reference.",
 )
 
-_toolbox = Toolbox()
+_toolbox = Toolbox(
+    {
+        "customer_name": "NAME",
+        "customer_email": "EMAIL",
+        "email": "EMAIL",
+        "phone": "PHONE",
+        "tax_id": "TAXID",
+    }
+)
 _Payments = Context[PaymentService]
 _Amount = Annotated[int, Field(strict=True)]
 

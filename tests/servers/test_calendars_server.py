@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from aicore_servers._serve import ServeSettings
-from aicore_servers._tooling import Rules
+from aicore_servers._tooling import HONOURS_KEY, Rules
 from aicore_servers.calendars import create, server
 from aicore_tools.errors import BackendConfigError
 
@@ -32,7 +32,7 @@ async def test_the_tools_are_the_promised_ones(
         for name in ("calendar_create", "calendar_update", "calendar_respond"):
             assert (hints[name].read_only_hint, hints[name].destructive_hint) == (False, False)
         assert hints["calendar_cancel"].destructive_hint is True
-        honouring = {tool.name for tool in tools if tool.meta}
+        honouring = {tool.name for tool in tools if HONOURS_KEY in (tool.meta or {})}
         assert honouring == {
             "calendar_create",
             "calendar_update",

@@ -8,7 +8,7 @@ import anyio
 import httpx2
 import pytest
 
-from aicore_servers._tooling import Rules
+from aicore_servers._tooling import HONOURS_KEY, Rules
 from aicore_servers.payments import create, server
 from aicore_tools.connections import Connection
 from aicore_tools.errors import BackendConfigError
@@ -39,7 +39,7 @@ async def test_the_tools_are_the_promised_ones(
         destructive = {name for name, hint in hints.items() if hint.destructive_hint}
         confirmed = {tool.name for tool in tools if "confirm" in tool.input_schema["properties"]}
         assert destructive == confirmed == CONFIRMED
-        assert {tool.name for tool in tools if not tool.meta} == {
+        assert {tool.name for tool in tools if HONOURS_KEY not in (tool.meta or {})} == {
             "payments_search",
             "payments_get",
             "payments_report",
