@@ -1,0 +1,123 @@
+"""The parts of a Gemini answer: what of their order and signatures has to be kept.
+
+Gemini signs its thoughts. A signature comes on a part of the answer and has to come back on that
+part: Gemini 3 answers 400 otherwise. Of calls made at once only the first is signed. The state of
+a message holds how its parts followed each other, one `[kind, value, signature]` each: of text
+the number of characters, of a call the id that Gemini gave or None, of a thought its text. The
+text and the calls themselves stand in the message alone.
+
+https://ai.google.dev/gemini-api/docs/thought-signatures
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aicore.records import Message
+
+__all__ = ["PartRecord", "given_id", "parts_of"]
+
+# What Google documents for calls that were not made by the model that reads them.
+_UNSIGNED = "skip_thought_signature_validator"
+# A content without any text is refused.
+_NOTHING = "(empty)"
+
+_Entry = tuple[str, Any, str | None]
+
+
+class PartRecord:
+    """Notes the parts of an answer as they come."""
+
+    def __init__(self) -> None:
+        self._entries: list[_Entry] = []
+
+    def add_text(self, text: str, signature: str | None) -> None:
+        """Note text. A signed part is never joined with another."""
+        if not text and signature is None:
+            return
+        if self._entries and signature is None:
+            kind, size, signed = self._entries[-1]
+            if kind == "text" and signed is None:
+                self._entries[-1] = "text", size + len(text), None
+                return
+        self._entries.append(("text", len(text), signature))
+
+    def add_call(self, call_id: str | None, signature: str | None) -> None:
+        """Note a call, with the id that it came with."""
+        self._entries.append(("call", call_id, signature))
+
+    def add_thought(self, text: str, signature: str | None) -> None:
+        """Note a thought; without a signature nobody needs it again."""
+        if signature is not None:
+            self._entries.append(("thought", text, signature))
+
+    def state(self) -> list[list[Any]] | None:
+        """Give what the next request needs, None where the message says it all."""
+        is_needed = any(
+            signature is not None or (kind == "call" and value is not None)
+            for kind, value, signature in self._entries
+        )
+        return [list(entry) for entry in self._entries] if is_needed else None
+
+
+def parts_of(message: Message, provider: str) -> list[dict[str, Any]]:
+    """Give the parts of an assistant message, as they came if `provider` answered it."""
+    parts: list[dict[str, Any]] = []
+    calls = iter(message.calls)
+    first_call: dict[str, Any] | None = None
+    is_signed = False
+    at = 0
+    for kind, value, signature in _entries(message, provider):
+        part: dict[str, Any]
+        if kind == "text":
+            part = {"text": message.text[at : at + value]}
+            at += value
+        elif kind == "thought":
+            part = {"text": value, "thought": True}
+        else:
+            call = next(calls)
+            identity = {} if value is None else {"id": value}
+            called = {**identity, "name": call.name, "args": dict(call.arguments)}
+            part = {"functionCall": called}
+            first_call = first_call or part
+        if signature is not None:
+            part["thoughtSignature"] = signature
+            is_signed = True
+        parts.append(part)
+    if first_call is not None and not is_signed:
+        first_call["thoughtSignature"] = _UNSIGNED
+    return parts or [{"text": _NOTHING}]
+
+
+def given_id(message: Message, index: int, provider: str) -> str | None:
+    """Give the id that Gemini gave the call at `index`, None where it gave none."""
+    ids: list[str | None]
+    ids = [value for kind, value, _ in _entries(message, provider) if kind == "call"]
+    return ids[index]
+
+
+def _entries(message: Message, provider: str) -> list[_Entry]:
+    kept = _kept(message.state) if message.provider == provider else []
+    calls = [entry for entry in kept if entry[0] == "call"]
+    size = sum(value for kind, value, _ in kept if kind == "text")
+    if size == len(message.text) and len(calls) == len(message.calls):
+        return kept
+    # Somebody changed the text, or took calls out: what belongs to the calls can still be kept.
+    text: list[_Entry] = [("text", len(message.text), None)] if message.text else []
+    unknown: list[_Entry] = [("call", None, None)] * len(message.calls)
+    return text + (calls + unknown)[: len(message.calls)]
+
+
+def _kept(state: Any) -> list[_Entry]:
+    if not isinstance(state, list) or not all(map(_is_entry, state)):
+        return []
+    return [(kind, value, signature) for kind, value, signature in state]
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, list) or len(entry) != 3 or not isinstance(entry[2], str | None):
+        return False
+    kind, value, _ = entry
+    if kind == "text":
+        return isinstance(value, int) and value >= 0
+    return isinstance(value, str) if kind == "thought" else isinstance(value, str | None)
