@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aicore.models.discovery import FoundServer, find_local
+    from aicore.models.gemini import Gemini
     from aicore.models.openai_compatible import OpenAICompatible
     from aicore.models.port import Capabilities, Completion, Price, Provider, Request, TextDelta
     from aicore.models.registry import open_provider
@@ -17,6 +18,7 @@ __all__ = [
     "Capabilities",
     "Completion",
     "FoundServer",
+    "Gemini",
     "OpenAICompatible",
     "Price",
     "Provider",
@@ -32,6 +34,7 @@ _MODULES = {
     "Capabilities": "port",
     "Completion": "port",
     "FoundServer": "discovery",
+    "Gemini": "gemini",
     "OpenAICompatible": "openai_compatible",
     "Price": "port",
     "Provider": "port",

@@ -27,11 +27,15 @@ _MESSAGE_CHARS = 200
 _RETRYABLE = frozenset({408, 409, 425, 429})
 _OVERFLOW_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _OVERFLOW_TEXT = re.compile(
-    r"context (length|window|size)|maximum context|prompt is too long|too many (input )?tokens",
+    r"context (length|window|size)|maximum context|prompt is too long|too many (input )?tokens"
+    r"|input token count",
     re.IGNORECASE,
 )
 # OpenAI (429) and a LiteLLM proxy (400 or 429) say so; waiting does not help.
 _NO_CREDIT = frozenset({"budget_exceeded", "insufficient_quota"})
+# Google refuses a key with 400, and says in the details of its errors what others say in headers.
+_BAD_KEY_REASON = "API_KEY_INVALID"
+_DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s", re.ASCII)
 _REFUSAL_CODES = frozenset({"content_filter", "content_policy_violation"})
 
 
@@ -96,14 +100,16 @@ def _error(
             f"The model server at {url} cannot answer now"
             f"{'' if status is None else f' (HTTP {status})'}{said}",
             status=status,
-            retry_after_s=wait_s,
+            retry_after_s=_told_wait_s(found) if wait_s is None else wait_s,
         )
-    if status in (401, 403):
+    if status in (401, 403) or _is_bad_key(found):
         # What the server says here may quote the key.
         return CredentialError(
             f"The model server at {url} refused the key (HTTP {status}). "
             + (backend.key_remedy or f"Set one that may use {model!r}, by api_key or api_key_env.")
         )
+    if found.get("status") == "FAILED_PRECONDITION":  # Google: the country, or no billing
+        return OperatorError(f"{url} does not serve this account as it is{said}")
     if status == 404:
         return ConfigError(
             f"The model server at {url} has no model {model!r}, or nothing at this address. "
@@ -124,6 +130,24 @@ def _model_error(status: int, found: Mapping[str, Any], backend: Backend, said: 
             f"Shorten it, or use a model with a larger context{said}"
         )
     return ModelError(f"{backend.model!r} cannot take this request (HTTP {status}){said}")
+
+
+def _details(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    details = found.get("details")
+    return [one for one in details if isinstance(one, Mapping)] if isinstance(details, list) else []
+
+
+def _is_bad_key(found: Mapping[str, Any]) -> bool:
+    return any(one.get("reason") == _BAD_KEY_REASON for one in _details(found))
+
+
+def _told_wait_s(found: Mapping[str, Any]) -> float | None:
+    """Read Google's RetryInfo: seconds as text, `34.5s`."""
+    for one in _details(found):
+        match = _DELAY.fullmatch(str(one.get("retryDelay")))
+        if match is not None:
+            return float(match[1])
+    return None
 
 
 def _error_object(body: bytes) -> Mapping[str, Any]:
