@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from decimal import ROUND_CEILING, Decimal
 from hashlib import sha256
 from typing import Literal, NamedTuple
 from uuid import uuid4
 
-from aicore.errors import BudgetReached
-from aicore.models.budget.port import BudgetLimits, Reservation, Spent
+import anyio
+
+from aicore.errors import AicoreError, BudgetReached
+from aicore.models.budget.port import BudgetLimits, Ledger, Reservation, Spent
 from aicore.models.port import Origin
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "nano_of",
     "new_reservation",
     "spent_of",
+    "undone_if_cancelled",
     "windows_of",
 ]
 
@@ -37,7 +41,7 @@ KEEP_RESERVATIONS = KEEP["turn"]
 """How long a reservation can be settled; later it counts in full for good."""
 
 _NANO = Decimal(1_000_000_000)
-_MOST_USD = Decimal(1_000_000_000)
+_MOST_USD = Decimal(1_000_000)
 
 
 class Window(NamedTuple):
@@ -63,7 +67,7 @@ def windows_of(origin: Origin, day: date) -> Sequence[Window]:
 def nano_of(amount_usd: Decimal) -> int:
     """Give an amount in billionths of a dollar. Raises: ValueError below 0 and for no number."""
     if not (amount_usd.is_finite() and 0 <= amount_usd <= _MOST_USD):
-        raise ValueError(f"An amount is between 0 and a billion dollars, not {amount_usd}.")
+        raise ValueError(f"An amount is between 0 and a million dollars, not {amount_usd}.")
     return int((amount_usd * _NANO).to_integral_value(ROUND_CEILING))
 
 
@@ -91,6 +95,18 @@ def spent_of(used: Mapping[WindowKind, int]) -> Spent:
         day_usd=_usd(used.get("day", 0)),
         month_usd=_usd(used.get("month", 0)),
     )
+
+
+async def undone_if_cancelled(
+    ledger: Ledger, reservation: Reservation, made: Awaitable[Reservation]
+) -> Reservation:
+    """Give what is made; when cancelled, take the reservation back: nobody knows of it."""
+    try:
+        return await made
+    except anyio.get_cancelled_exc_class():
+        with anyio.CancelScope(shield=True), suppress(AicoreError):
+            await ledger.settle(reservation, Decimal(0))
+        raise
 
 
 def _usd(nano: int) -> Decimal:
