@@ -61,7 +61,7 @@ def test_a_missing_configuration_is_named_with_the_remedy(tmp_path: Path, comman
     [
         ("[provider]\nkind = 'flows'\nfile = 'gone.yaml'\n", "gone.yaml"),
         ("[provider]\nkind = 'flows'\nfile = 'hole.yaml'\n", "hole.yaml"),
-        ("[provider]\nkind = 'openai'\n", "openai-compatible"),
+        ("[provider]\nkind = 'openai-compat'\n", "openai-compatible"),
         ("[provider\n", "TOML"),
         ("[agent]\nzone = 'Mars/Olympus'\n[provider]\nfile = 'ok.yaml'\n", "Mars/Olympus"),
         ("[log]\npath = 'no/such/folder/x.db'\n[provider]\nfile = 'ok.yaml'\n", "no/such/folder"),

@@ -3,7 +3,7 @@
 The file is TOML. Every setting can be overridden by an environment variable:
 `AICORE_` + the path, two underscores between parts, e.g. `AICORE_PROVIDER__MODEL=llama3.3`. One
 for `path` or `url` of `log` or `memory` takes the place of the other in the file.
-Relative paths of `agent`, `log`, `memory` and `provider.file` are relative to the file; in the
+Relative paths are relative to the file; in the
 arguments of a server `{here}` stands for the file's folder.
 """
 
@@ -13,18 +13,10 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -33,169 +25,36 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from aicore.config.routing import (
+    BudgetSettings,
+    OwnPrice,
+    PrivacySettings,
+    RouterSettings,
+)
+from aicore.config.sections import (
+    AgentSettings,
+    CallSettings,
+    ContextSettings,
+    LimitSettings,
+    LogSettings,
+    MemorySettings,
+    ServerSettings,
+    TelemetrySettings,
+)
 from aicore.errors import ConfigError
 
-__all__ = [
-    "AgentSettings",
-    "CallSettings",
-    "ContextSettings",
-    "LimitSettings",
-    "LogSettings",
-    "MemorySettings",
-    "ServerSettings",
-    "Settings",
-    "TelemetrySettings",
-    "load",
-]
+__all__ = ["Settings", "load"]
 
 
 _WITHOUT_COLON = re.compile("(sqlite|postgres|postgresql|rediss?|valkeys?|unix)//")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class AgentSettings(_Section):
-    """Who the assistant is. `zone` is an IANA name; None: the machine's own."""
-
-    instructions: str = ""
-    instructions_file: Path | None = None
-    zone: str | None = None
-
-
-class ServerSettings(_Section):
-    """One MCP server: exactly one of `command`, `url` or `local`.
-
-    `command` is a program and its arguments; `local` a function `package.module:name` in this
-    process that is called with `args` and returns an MCP server; `url` a streamable HTTP endpoint.
-    `headers_env` maps a header to the environment variable that holds its value.
-    """
-
-    command: list[str] | None = None
-    local: str | None = None
-    args: list[str] = Field(default_factory=list)
-    url: str | None = None
-    headers_env: dict[str, str] = Field(default_factory=dict)
-    env: dict[str, str] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _one_way(self) -> ServerSettings:
-        ways = [name for name in ("command", "local", "url") if getattr(self, name)]
-        if len(ways) != 1:
-            given = " and ".join(ways) or "none of them"
-            raise ValueError(f"give exactly one of command, local or url (found {given})")
-        return self
-
-
-class LogSettings(_Section):
-    """Where conversations are kept: a SQLite file, or what `url` names (aicore.log.registry).
-
-    With neither they are in memory, and lost at the end.
-    """
-
-    path: Path | None = None
-    url: str | None = None
-    business: str = "main"
-
-    @model_validator(mode="after")
-    def _one_place(self) -> LogSettings:
-        if self.path is not None and self.url is not None:
-            raise ValueError("give path or url, not both")
-        return self
-
-
-class LimitSettings(_Section):
-    """What one turn may use; as in `aicore.Limits`. 0 means no limit."""
-
-    rounds: int = Field(default=12, ge=0)
-    tokens: int = Field(default=0, ge=0)
-    cost_usd: Decimal = Field(default=Decimal(0), ge=0)
-    wall_s: float = Field(default=120.0, ge=0)
-    output_tokens_per_request: int = Field(default=0, ge=0)
-
-
-class CallSettings(_Section):
-    """Deadlines and caps of tool calls; as in `aicore.DispatchLimits`."""
-
-    connect_s: float = Field(default=15.0, gt=0)
-    call_s: float = Field(default=30.0, gt=0)
-    result_chars: int = Field(default=16_000, gt=0)
-
-
-class ContextSettings(_Section):
-    """How much of a conversation a model is sent; as in `aicore.ContextLimits`."""
-
-    compact_at_tokens: int = Field(default=12_000, ge=500)
-    compact_at_share: float = Field(default=0.6, gt=0, le=0.9)
-    keep_tokens: int = Field(default=3_000, gt=0)
-    keep_turns: int = Field(default=3, ge=1)
-    summary: Literal["rule", "model"] = "rule"
-    most_tools: int = Field(default=40, ge=0)
-
-
-class EmbedderSettings(_Section):
-    """A server that makes vectors, as OpenAI's does. `locality` says where texts go."""
-
-    base_url: str
-    model: str
-    api_key_env: str | None = None
-    locality: Literal["local", "managed"] | None = None
-
-
-class MemorySettings(_Section):
-    """Where and how an agent remembers; no memory when neither `path` nor `url` is given.
-
-    `vectors` is "rows" (in the SQLite file's neighbour), "pgvector", "chroma:FOLDER" or
-    "pinecone:HOST", and needs `embedder`. `knowledge` names folders of the business's documents.
-    """
-
-    path: Path | None = None
-    url: str | None = None
-    vectors: str | None = None
-    embedder: EmbedderSettings | None = None
-    extract: Literal["rules", "model"] = "rules"
-    budget_tokens: int = Field(default=600, ge=50)
-    knowledge: list[Path] = Field(default_factory=list)
-
-    @model_validator(mode="after")
-    def _fits(self) -> MemorySettings:
-        if self.path is not None and self.url is not None:
-            raise ValueError("give path or url, not both")
-        if (self.vectors is None) != (self.embedder is None):
-            raise ValueError("give vectors and embedder together, or neither")
-        if self.knowledge and self.path is None and self.url is None:
-            raise ValueError("knowledge needs a memory to be kept in: give path or url")
-        return self
-
-
-class TelemetrySettings(_Section):
-    """What is told of the agent's work, and to whom; nothing leaves the machine by default.
-
-    `content` adds what was said and the ids of conversations to spans. `logs` is the form of
-    the lines on standard error.
-    """
-
-    exporter: Literal["none", "console", "otlp"] = "none"
-    endpoint: str | None = None
-    service: str = "aicore"
-    content: bool = False
-    logs: Literal["text", "json"] = "text"
-
-    @field_validator("content", mode="before")
-    @classmethod
-    def _plainly(cls, value: object) -> object:
-        """What customers say leaves the machine by no "yes", 1 or "on" that meant something else.
-
-        A variable of the environment is text.
-        """
-        if not isinstance(value, bool) and value not in ("true", "false"):
-            raise ValueError("must be true or false, without quotes")
-        return value
-
-
 class Settings(BaseSettings):
-    """A whole configuration. `provider` is checked by the provider it names (`kind`)."""
+    """A whole configuration.
+
+    `provider` is checked by the provider it names (`kind`), and so is each of `providers`. One is
+    given, or the other.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="AICORE_", env_nested_delimiter="__", extra="forbid", frozen=True
@@ -203,6 +62,11 @@ class Settings(BaseSettings):
 
     agent: AgentSettings = Field(default_factory=AgentSettings)
     provider: dict[str, Any] = Field(default_factory=dict)
+    providers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    router: RouterSettings = Field(default_factory=RouterSettings)
+    privacy: PrivacySettings = Field(default_factory=PrivacySettings)
+    budget: BudgetSettings = Field(default_factory=BudgetSettings)
+    prices: dict[str, OwnPrice] = Field(default_factory=dict)
     servers: dict[str, ServerSettings] = Field(default_factory=dict)
     log: LogSettings = Field(default_factory=LogSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
@@ -211,6 +75,26 @@ class Settings(BaseSettings):
     memory: MemorySettings = Field(default_factory=MemorySettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
     policy: Literal["allow-all"] = "allow-all"
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether a router chooses who answers, if only from one."""
+        sections = {"router", "privacy", "budget"}
+        return bool(self.providers) or bool(sections & self.model_fields_set)
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Settings:
+        if self.provider and self.providers:
+            raise ValueError(
+                "give [provider] for one, or [providers.NAME] for each of several, not both"
+            )
+        known = ", ".join(self.providers) or "none"
+        for name in self.router.use:
+            if name not in self.providers:
+                raise ValueError(
+                    f"router.use names {name!r}, which is none of [providers.NAME] ({known})"
+                )
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -260,7 +144,7 @@ def load(path: Path) -> Settings:
 def _one_place(path: Path, data: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
     """The file's settings without the `path` or `url` that the environment puts another for."""
     kept = dict(data)
-    for section in ("log", "memory"):
+    for section in ("log", "memory", "budget"):
         places = {"path", "url"}
         ours, theirs = kept.get(section), given.get(section)
         if isinstance(theirs, Mapping) and places & theirs.keys():
@@ -331,6 +215,9 @@ def _is_in(given: Any, loc: tuple[int | str, ...]) -> bool:
 def _known(loc: tuple[int | str, ...]) -> list[str]:
     sections: dict[str, type[BaseModel]] = {
         "agent": AgentSettings,
+        "router": RouterSettings,
+        "privacy": PrivacySettings,
+        "budget": BudgetSettings,
         "servers": ServerSettings,
         "log": LogSettings,
         "limits": LimitSettings,
@@ -349,9 +236,11 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
     def resolve(path: Path | None) -> Path | None:
         return None if path is None else folder / path.expanduser()
 
-    provider = dict(settings.provider)
-    if isinstance(provider.get("file"), str):
-        provider["file"] = str(folder / Path(provider["file"]).expanduser())
+    def placed(provider: Mapping[str, Any]) -> dict[str, Any]:
+        named = {key: provider[key] for key in ("file", "path") if key in provider}
+        paths = {key: one for key, one in named.items() if isinstance(one, str)}
+        return {**provider, **{key: str(resolve(Path(one))) for key, one in paths.items()}}
+
     return settings.model_copy(
         update={
             "agent": settings.agent.model_copy(
@@ -371,7 +260,23 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
                     "knowledge": [folder / one.expanduser() for one in settings.memory.knowledge],
                 }
             ),
-            "provider": provider,
+            "provider": placed(settings.provider),
+            "providers": {name: placed(one) for name, one in settings.providers.items()},
+            "router": settings.router.model_copy(
+                update={"fallback": resolve(settings.router.fallback)}
+            ),
+            "privacy": settings.privacy.model_copy(
+                update={
+                    "vault": _placed_url(settings.privacy.vault, folder),
+                    "key_file": resolve(settings.privacy.key_file),
+                }
+            ),
+            "budget": settings.budget.model_copy(
+                update={
+                    "path": resolve(settings.budget.path),
+                    "url": _placed_url(settings.budget.url, folder),
+                }
+            ),
             "servers": {name: _placed(one, folder) for name, one in settings.servers.items()},
         }
     )
