@@ -118,6 +118,8 @@ _EN = {
     "unclear_change": "No problem, nothing is done yet. What should be different? "
     'Just tell me, or write "stop".',
     "waiting": "A colleague is still looking at that. You will hear from us here.",
+    "follow_up": "I can only help with simple things at the moment. A colleague will read this "
+    "and follow up.",
     "restart": "Sorry, something changed on our side and I have to begin again.",
     "handed": "I have left a note for a colleague, who will get back to you.",
     "handoff_plain": "Please contact us directly.",
@@ -213,6 +215,8 @@ _DE = {
     "unclear_change": "Kein Problem, noch ist nichts passiert. Was soll anders sein? "
     "Sagen Sie es einfach, oder schreiben Sie „Stopp“.",
     "waiting": "Das sieht sich gerade jemand aus dem Team an. Sie hören hier von uns.",
+    "follow_up": "Ich kann im Moment nur mit einfachen Dingen helfen. Jemand aus dem Team liest "
+    "das und meldet sich bei Ihnen.",
     "restart": "Entschuldigung, bei uns hat sich etwas geändert, ich muss neu beginnen.",
     "handed": "Ich habe dem Team eine Notiz hinterlassen, jemand meldet sich bei Ihnen.",
     "handoff_plain": "Bitte melden Sie sich direkt bei uns.",
