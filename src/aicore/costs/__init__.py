@@ -1,0 +1,1 @@
+"""What models cost: read from the log, summed up, and compared with owning them."""
