@@ -7,7 +7,7 @@ that break and the meaning of failures are the same for all of them.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
@@ -56,6 +56,7 @@ class Asked:
     model: str
     body_bytes: int
     price: Price | None
+    request: Request | None = None
 
 
 Authorize = Callable[[str, bytes], Awaitable[Mapping[str, str]]]
@@ -161,6 +162,15 @@ class HTTPModel:
         """What was configured; nothing is asked of the server."""
         return self._capabilities
 
+    @property
+    def model(self) -> str:
+        """The name under which the site knows the model."""
+        return self._backend.model
+
+    def set_price(self, price: Price | None) -> None:
+        """Say what it costs, where its maker did not know; before it is entered."""
+        self._capabilities = replace(self._capabilities, price=price)
+
     async def complete(self, request: Request) -> Completion:
         """Answer in one piece, by one POST.
 
@@ -175,7 +185,7 @@ class HTTPModel:
             self._take_whole(reply, fetched.status, fetched.headers, fetched.body)
         except (ErrorInReply, BrokenOffError) as exc:
             raise self._translated(exc) from exc
-        return reply.completion(self._asked(body))
+        return reply.completion(self._asked(request, body))
 
     async def stream(self, request: Request) -> AsyncGenerator[TextDelta | Completion, None]:
         """Answer as text deltas, one per read at most, then the Completion.
@@ -205,7 +215,7 @@ class HTTPModel:
         except (AicoreError, ErrorInReply, BrokenOffError) as exc:
             if not reply.is_complete:
                 self._fail(exc, "".join(shown))
-        yield reply.completion(self._asked(body))
+        yield reply.completion(self._asked(request, body))
 
     async def __aenter__(self) -> Self:
         from aicore.models.endpoint import Endpoint  # imports httpx2
@@ -247,11 +257,12 @@ class HTTPModel:
             message = f"Enter {self._name} first: async with provider: ..."
             raise NotOpenError(message) from None
 
-    def _asked(self, body: bytes) -> Asked:
+    def _asked(self, request: Request, body: bytes) -> Asked:
         return Asked(
             model=self._backend.model,
             body_bytes=len(body),
             price=self._capabilities.price,
+            request=request,
         )
 
     async def _read_whole(self, reply: ReplyReader, answer: Answer) -> str:
