@@ -6,15 +6,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aicore.models.anthropic import Anthropic
     from aicore.models.discovery import FoundServer, find_local
     from aicore.models.gemini import Gemini
     from aicore.models.openai_compatible import OpenAICompatible
     from aicore.models.port import Capabilities, Completion, Price, Provider, Request, TextDelta
     from aicore.models.registry import open_provider
+    from aicore.models.router import Router
     from aicore.models.scripted import ScriptedProvider
     from aicore.models.timeouts import Timeouts
 
 __all__ = [
+    "Anthropic",
     "Capabilities",
     "Completion",
     "FoundServer",
@@ -23,6 +26,7 @@ __all__ = [
     "Price",
     "Provider",
     "Request",
+    "Router",
     "ScriptedProvider",
     "TextDelta",
     "Timeouts",
@@ -31,6 +35,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Anthropic": "anthropic",
     "Capabilities": "port",
     "Completion": "port",
     "FoundServer": "discovery",
@@ -39,6 +44,7 @@ _MODULES = {
     "Price": "port",
     "Provider": "port",
     "Request": "port",
+    "Router": "router",
     "ScriptedProvider": "scripted",
     "TextDelta": "port",
     "Timeouts": "timeouts",
