@@ -16,17 +16,18 @@ from aicore.models.port import Capabilities, Price, Request
 from aicore.models.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from aicore.models.wire_json import to_json
 
-__all__ = ["BASE_URL", "Anthropic", "Messages"]
+__all__ = ["BASE_URL", "MAX_OUTPUT_TOKENS", "Anthropic", "Messages"]
 
 BASE_URL = "https://api.anthropic.com"
-# The newest version of the API; it refuses `temperature`, which 2023-06-01 takes.
-_VERSION = "2026-10-21"
+# Every place that serves the format takes this version. 2026-10-21 differs only in that it refuses
+# `temperature` and the like (https://platform.claude.com/docs/en/api/migration-2026-10-21).
+_VERSION = "2023-06-01"
 _PATH = "/v1/messages"
 # What the encoding sets itself; anything else may come as `extra_body`.
 _OWN_FIELDS = frozenset({"max_tokens", "messages", "model", "stream", "system", "tools"})
 # The API demands a limit, and thinking, which the newer models do unasked, counts. At the 60
 # tokens a second of a middling answer this many still come within `Timeouts.total_s`.
-_MAX_OUTPUT_TOKENS = 16_000
+MAX_OUTPUT_TOKENS = 16_000
 
 
 class Anthropic(HTTPModel):
@@ -35,9 +36,8 @@ class Anthropic(HTTPModel):
     Enter it before use. Everything but `model` may be left out. `max_output_tokens` holds where a
     request names no limit of its own. `locality` is derived from the host of `base_url`.
     `extra_body` adds fields to every request, e.g. `{"thinking": {"type": "adaptive"}}`;
-    `headers` likewise, e.g. an older `anthropic-version`. The key is sent as `Authorization:
-    Bearer`, as the vendor's own client does from its version 2 on. Never retries, except once on
-    a kept-alive connection that the server had closed.
+    `headers` likewise, e.g. another `anthropic-version`. Never retries, except once on a
+    kept-alive connection that the server had closed.
 
     Raises: ConfigError for a setting that cannot be.
     """
@@ -53,11 +53,11 @@ class Anthropic(HTTPModel):
         region: str | None = None,
         price: Price | None = None,
         context_tokens: int | None = None,
-        max_output_tokens: int = _MAX_OUTPUT_TOKENS,
+        max_output_tokens: int = MAX_OUTPUT_TOKENS,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         extra_body: Mapping[str, Any] | None = None,
-        vendor: str = "anthropic",
+        vendor: str | None = "anthropic",
     ) -> None:
         checked_url(base_url, _PATH)
         is_own = is_own_host(checked_url(base_url, "/v1").hostname or "")
@@ -66,17 +66,16 @@ class Anthropic(HTTPModel):
         name = name or f"anthropic:{model}"
         where = locality or ("local" if is_own else "managed")
         url = base_url.rstrip("/") + _PATH
-        secrets = (api_key or "", *(headers or {}).values())
-        version = {} if "anthropic-version" in map(str.lower, headers or {}) else _VERSIONED
+        further = {**({"x-api-key": api_key} if api_key else {}), **(headers or {})}
         super().__init__(
             name=name,
             model=model,
             site=Site(
                 url=url,
                 stream_url=url,
-                headers=request_headers(api_key, {**version, **(headers or {})}),
+                headers=request_headers(None, {"anthropic-version": _VERSION, **further}),
                 is_own=is_own,
-                secrets=tuple(secret for secret in secrets if secret),
+                secrets=tuple(secret for secret in further.values() if secret),
             ),
             dialect=Messages(
                 model, name, options=extra_body or {}, max_output_tokens=max_output_tokens
@@ -91,9 +90,6 @@ class Anthropic(HTTPModel):
             ),
             timeouts=timeouts,
         )
-
-
-_VERSIONED = {"anthropic-version": _VERSION}
 
 
 class Messages:

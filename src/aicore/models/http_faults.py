@@ -25,14 +25,34 @@ __all__ = ["Backend", "error_for_body", "error_for_status", "is_refusal", "retry
 
 _MESSAGE_CHARS = 200
 _RETRYABLE = frozenset({408, 409, 425, 429})
-_OVERFLOW_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+_OVERFLOW_CODES = frozenset(
+    {"context_length_exceeded", "exceed_context_size_error", "request_too_large"}
+)
 _OVERFLOW_TEXT = re.compile(
-    r"context (length|window|size)|maximum context|prompt is too long|too many (input )?tokens"
-    r"|input token count",
+    r"context (length|limit|window|size)|maximum context|prompt is too long"
+    r"|too many (input )?tokens|input token count",
     re.IGNORECASE,
 )
 # OpenAI (429) and a LiteLLM proxy (400 or 429) say so; waiting does not help.
 _NO_CREDIT = frozenset({"budget_exceeded", "insufficient_quota"})
+# Anthropic says both with 400, the second of a limit that its customer has set.
+_NO_CREDIT_TEXT = re.compile(
+    r"credit balance is too low|reached your specified .{0,40}usage limit", re.IGNORECASE
+)
+# Anthropic's errors within a stream name no status; these are what they have elsewhere
+# (https://platform.claude.com/docs/en/api/errors).
+_STATUS_OF_TYPE = {
+    "api_error": 500,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "invalid_request_error": 400,
+    "not_found_error": 404,
+    "overloaded_error": 529,
+    "permission_error": 403,
+    "rate_limit_error": 429,
+    "request_too_large": 413,
+    "timeout_error": 504,
+}
 # Google refuses a key with 400, and says in the details of its errors what others say in headers.
 _BAD_KEY_REASON = "API_KEY_INVALID"
 _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s", re.ASCII)
@@ -66,7 +86,7 @@ def error_for_body(error: Any, backend: Backend) -> AicoreError:
     if isinstance(status, str) and status.isdecimal():  # a LiteLLM proxy writes it as text
         status = int(status)
     if not isinstance(status, int) or not 400 <= status <= 599:
-        status = 400 if found.get("type") == "invalid_request_error" else None
+        status = _STATUS_OF_TYPE.get(str(found.get("type")))
     return _error(status, found, backend, None)
 
 
@@ -93,7 +113,8 @@ def _error(
 ) -> AicoreError:
     model, url = backend.model, backend.url
     said = _said(found, backend.secrets)
-    if status == 402 or _NO_CREDIT.intersection((str(found.get("code")), str(found.get("type")))):
+    words = (str(found.get("code")), str(found.get("type")))
+    if status == 402 or _NO_CREDIT.intersection(words) or _NO_CREDIT_TEXT.search(said):
         return OperatorError(f"The account at {url} has no credit left{said}")
     if status is None or status in _RETRYABLE or status >= 500:
         return ProviderUnavailable(

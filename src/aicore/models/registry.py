@@ -18,6 +18,7 @@ __all__ = ["known_kinds", "open_provider"]
 
 # dialect: "module:function", where the function takes the settings and gives a Provider.
 _KINDS = {
+    "anthropic": "aicore.models.anthropic_settings:open_from_settings",
     "gemini": "aicore.models.gemini_settings:open_from_settings",
     "openai-compatible": "aicore.models.openai_settings:open_from_settings",
     "sagemaker": "aicore.models.sagemaker:open_from_settings",
