@@ -60,7 +60,7 @@ def test_profile_is_what_its_class_declares(profile: Profile) -> None:
     assert profile.docs.startswith("https://")
     assert {*profile.places, *profile.parts, "model"} <= profile.example.keys()
     assert (profile.key_variable is None) == (profile.auth == "none")
-    assert bool(profile.start) == (profile.locality != "managed")
+    assert bool(profile.start) == (profile.kind == "litellm" or profile.locality == "by-host")
 
 
 def test_every_quirk_is_somebodys() -> None:

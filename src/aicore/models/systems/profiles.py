@@ -179,6 +179,8 @@ def _set_key(profile: Profile, fields: dict[str, Any]) -> None:
     is_asked = "api_key_env" in fields
     if profile.dialect not in _OWN_HEADERS or (profile.key == "none" and not is_asked):
         return
+    if profile.kind == profile.dialect:  # it knows when a server needs no key
+        return
     if profile.key == "optional" and not is_asked and not os.environ.get(str(variable), "").strip():
         return
     if profile.auth in (_OWN_HEADERS[profile.dialect], "none"):
