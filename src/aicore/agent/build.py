@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aicore.agent.agent import Agent
 from aicore.agent.context import ContextLimits
 from aicore.agent.limits import Limits
+from aicore.agent.routing import build_book, build_router, model_provider
 from aicore.config import LimitSettings, ServerSettings, Settings, load
 from aicore.dispatch.limits import DispatchLimits
 from aicore.dispatch.server import Server
@@ -19,15 +20,16 @@ from aicore.log.port import EventLog
 from aicore.log.registry import open_log
 from aicore.log.sqlite import SQLiteLog
 from aicore.models.port import Provider
-from aicore.models.registry import open_provider
 from aicore.telemetry import Telemetry
 from aicore.telemetry.listening import exporting
 
 if TYPE_CHECKING:
     from aicore.memory.memory import Memory
+    from aicore.models.price_book import PriceBook
 
 __all__ = [
     "build_agent",
+    "build_configured",
     "build_log",
     "build_memory",
     "build_provider",
@@ -42,7 +44,8 @@ def build_agent(path: Path, *, provider: Provider | None = None) -> Agent:
     Raises: ConfigError, FlowError.
     """
     settings = load(path)
-    provider = build_provider(settings.provider) if provider is None else provider
+    if provider is None:
+        provider = build_configured(settings)
     return Agent(
         provider=provider,
         servers=[build_server(name, one) for name, one in settings.servers.items()],
@@ -54,13 +57,22 @@ def build_agent(path: Path, *, provider: Provider | None = None) -> Agent:
         memory=build_memory(settings, provider),
         zone=settings.agent.zone,
         telemetry=build_telemetry(settings),
+        tool_classes=settings.privacy.tools,
     )
 
 
-def build_provider(settings: Mapping[str, Any]) -> Provider:
+def build_configured(settings: Settings) -> Provider:
+    """What answers by a configuration: its one provider, or a router. Raises as build_provider."""
+    if settings.is_routed:
+        return build_router(settings)
+    return build_provider(settings.provider, build_book(settings))
+
+
+def build_provider(settings: Mapping[str, Any], book: PriceBook | None = None) -> Provider:
     """Open the provider that `kind` names: `flows`, or a dialect of `aicore.models`.
 
-    `auto`, or no kind, is flows here: only `aicore chat` looks for running model servers.
+    `auto`, or no kind, is flows here: only `aicore chat` looks for running model servers. `book`
+    says what a managed model costs whose settings do not.
     Raises: ConfigError, FlowError.
     """
     fields = dict(settings)
@@ -70,7 +82,7 @@ def build_provider(settings: Mapping[str, Any]) -> Provider:
             'No provider is configured. Set provider.kind to "openai-compatible" with base_url '
             "and model, or provider.file to a flow file."
         )
-    return _flows(fields) if kind in ("auto", "flows") else open_provider(kind, fields)
+    return _flows(fields) if kind in ("auto", "flows") else model_provider(kind, fields, book)
 
 
 def build_log(settings: Settings) -> EventLog:

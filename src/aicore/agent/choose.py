@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aicore.agent.build import build_provider
+from aicore.agent.build import build_configured, build_provider
 from aicore.config import Settings
 from aicore.models.discovery import FoundServer, find_local
 from aicore.models.port import Provider
@@ -32,8 +32,8 @@ async def choose_provider(
     Raises: ConfigError when nothing is configured and nothing is found.
     """
     fields: dict[str, Any] = dict(settings.provider)
-    if fields.get("kind", "auto") != "auto":
-        provider = build_provider(fields)
+    if settings.is_routed or fields.get("kind", "auto") != "auto":
+        provider = build_configured(settings)
         return ChosenProvider(provider, f"answering with {provider.name}, as configured.")
     fields.pop("kind", None)
     found = await find()

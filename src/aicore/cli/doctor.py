@@ -12,13 +12,15 @@ import anyio
 
 from aicore.agent.build import build_agent, build_log, build_memory, build_provider, build_server
 from aicore.agent.choose import choose_provider
+from aicore.agent.routing import build_members, build_rules
 from aicore.cli.screen import Screen
 from aicore.config import MemorySettings, Settings, load
 from aicore.dispatch.dispatcher import CallFailed, Dispatcher
 from aicore.errors import AicoreError
 from aicore.log.registry import file_of
-from aicore.models.port import Request
+from aicore.models.port import Provider, Request
 from aicore.records import Message, Prefix
+from aicore.trust.data_classes import DATA_CLASSES
 
 __all__ = ["run_doctor"]
 
@@ -151,14 +153,32 @@ async def _check_embedder(settings: MemorySettings) -> list[str]:
 
 def _is_flows(settings: Settings) -> bool:
     """Whether the flows answer: of "auto" they do where no model server runs."""
-    return settings.provider.get("kind", "auto") in ("auto", "flows")
+    is_plain = not settings.is_routed
+    return is_plain and settings.provider.get("kind", "auto") in ("auto", "flows")
 
 
 async def _check_provider(settings: Settings) -> list[str]:
+    if settings.is_routed:
+        return await _check_router(settings)
     if settings.provider.get("kind", "auto") == "auto":
         chosen = await choose_provider(settings)
         return [chosen.why]
-    provider = build_provider(settings.provider)
+    return [await _ask(build_provider(settings.provider))]
+
+
+async def _check_router(settings: Settings) -> list[str]:
+    """Ask each of the providers, and say who may be sent what."""
+    members, rules = build_members(settings), build_rules(settings)
+    lines = [await _ask(one.provider) for one in members]
+    for data_class in DATA_CLASSES:
+        rule = rules.rule(data_class)
+        may = [one for one in members if not rule.refusal(one.provider.capabilities)]
+        names = ", ".join(one.provider.name for one in may)
+        lines.append(f"{data_class} data may go to {names or 'nobody'}")
+    return lines
+
+
+async def _ask(provider: Provider) -> str:
     async with provider:
         request = Request(
             prefix=Prefix("Answer with one word."),
@@ -166,7 +186,7 @@ async def _check_provider(settings: Settings) -> list[str]:
             max_output_tokens=16,
         )
         completion = await provider.complete(request)
-    return [f"{provider.name} answered ({completion.usage.output_tokens} tokens)"]
+    return f"{provider.name} answered ({completion.usage.output_tokens} tokens)"
 
 
 async def _check_flows(settings: Settings) -> list[str]:

@@ -14,9 +14,9 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -79,8 +79,9 @@ class Settings(BaseSettings):
     @property
     def is_routed(self) -> bool:
         """Whether a router chooses who answers, if only from one."""
-        sections = {"router", "privacy", "budget"}
-        return bool(self.providers) or bool(sections & self.model_fields_set)
+        given = (self.router, self.privacy, self.budget)
+        plain = (RouterSettings(), PrivacySettings(), BudgetSettings())
+        return bool(self.providers) or given != plain
 
     @model_validator(mode="after")
     def _one_or_several(self) -> Settings:
@@ -213,21 +214,14 @@ def _is_in(given: Any, loc: tuple[int | str, ...]) -> bool:
 
 
 def _known(loc: tuple[int | str, ...]) -> list[str]:
-    sections: dict[str, type[BaseModel]] = {
-        "agent": AgentSettings,
-        "router": RouterSettings,
-        "privacy": PrivacySettings,
-        "budget": BudgetSettings,
-        "servers": ServerSettings,
-        "log": LogSettings,
-        "limits": LimitSettings,
-        "calls": CallSettings,
-        "context": ContextSettings,
-        "memory": MemorySettings,
-        "telemetry": TelemetrySettings,
-    }
-    section = sections.get(str(loc[0])) if len(loc) > 1 else Settings
-    return list(section.model_fields) if section is not None else []
+    """The settings of the section that the last part of `loc` is in, as far as that is one."""
+    section: Any = Settings
+    for part in loc[:-1]:
+        field = getattr(section, "model_fields", {}).get(str(part))
+        # A field that may be None is a union of its section and of None.
+        kinds = (field.annotation, *get_args(field.annotation)) if field is not None else ()
+        section = next((one for one in kinds if hasattr(one, "model_fields")), None)
+    return list(getattr(section, "model_fields", {}))
 
 
 def _absolute(settings: Settings, folder: Path) -> Settings:

@@ -1,0 +1,153 @@
+"""From settings to a router: who may answer, with whose data, and for how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from aicore.config import BudgetSettings, ClassSettings, PrivacySettings, Settings
+from aicore.errors import ConfigError
+from aicore.models.port import Price, Provider
+from aicore.models.registry import open_provider
+from aicore.records import DataClass
+from aicore.trust.data_classes import DATA_CLASSES
+
+if TYPE_CHECKING:
+    from aicore.models.budget import Budget
+    from aicore.models.price_book import PriceBook
+    from aicore.models.router import DataRule, DataRules, Member
+
+__all__ = ["build_book", "build_members", "build_router", "build_rules", "model_provider"]
+
+_OF_MEMBER = ("at_once",)
+"""What of [providers.NAME] is the router's and not the provider's."""
+
+
+def build_router(settings: Settings) -> Provider:
+    """The router that a configuration describes, if only over one provider.
+
+    Raises: ConfigError, FlowError.
+    """
+    from aicore.models.router import Router, RouterLimits
+
+    router = settings.router
+    return Router(
+        build_members(settings),
+        rules=build_rules(settings),
+        budget=_budget(settings.budget, settings.agent.zone),
+        fallback=_fallback(settings),
+        prefer=router.prefer,
+        limits=RouterLimits(hedge_share=router.hedge_share),
+    )
+
+
+def build_book(settings: Settings) -> PriceBook:
+    """Prices: the owner's own, then what is published."""
+    from aicore.models.price_book import PriceBook
+
+    return PriceBook(
+        {name: Price(**one.model_dump(), source="own") for name, one in settings.prices.items()}
+    )
+
+
+def model_provider(kind: str, fields: Mapping[str, Any], book: PriceBook | None) -> Provider:
+    """One provider that is no flows, with a price where one is known.
+
+    Raises: ConfigError.
+    """
+    from aicore.models.http_model import HTTPModel
+
+    provider = open_provider(kind, fields)
+    facts = provider.capabilities
+    if isinstance(provider, HTTPModel) and book is not None and facts.price is None:
+        # On an own machine nobody's list holds: what that costs, the owner says.
+        vendor = facts.vendor if facts.locality == "managed" else None
+        provider.set_price(book.price(vendor, provider.model))
+    return provider
+
+
+def build_members(settings: Settings) -> list[Member]:
+    """The providers that a router chooses among. Raises: ConfigError."""
+    from aicore.models.router import Member
+
+    named = settings.providers or {"": settings.provider}
+    used = settings.router.use or list(named)
+    book = build_book(settings)
+    members = []
+    for name in dict.fromkeys(used):
+        fields = dict(named[name])
+        own = {key: fields.pop(key) for key in _OF_MEMBER if key in fields}
+        provider = _provider(name, fields, book)
+        members.append(Member(provider, **own))
+    if not members:
+        raise ConfigError("No provider is configured: give [providers.NAME] with a kind.")
+    return members
+
+
+def _provider(name: str, fields: dict[str, Any], book: PriceBook) -> Provider:
+    kind = fields.pop("kind", None)
+    where = f"providers.{name}" if name else "provider"
+    if kind in (None, "auto", "flows"):
+        raise ConfigError(
+            f"{where}.kind is {kind!r}: a router chooses among models, so name a system such as "
+            '"ollama" or a dialect such as "openai-compatible". Flows answer where they are named '
+            "by router.fallback."
+        )
+    if name:
+        fields.setdefault("name", name)
+    try:
+        return model_provider(kind, fields, book)
+    except ConfigError as error:
+        if not name:
+            raise
+        raise ConfigError(str(error).replace("provider.", f"{where}.", 1)) from error
+
+
+def build_rules(settings: Settings) -> DataRules:
+    """Where data of each class may go."""
+    from aicore.models.router import DataRules
+
+    privacy = settings.privacy
+    # Who names one provider and no rules has said where data goes: to that one.
+    says_all = not settings.providers and privacy == PrivacySettings()
+    base = DataRules.open() if says_all else DataRules.careful()
+    given = {one: getattr(privacy, one) for one in DATA_CLASSES}
+    own: dict[DataClass, DataRule] = {
+        one: _rule(rule) for one, rule in given.items() if rule is not None
+    }
+    return replace(base, by_class={**base.by_class, **own})
+
+
+def _rule(settings: ClassSettings) -> DataRule:
+    from aicore.models.router import DataRule
+
+    return DataRule(
+        localities=frozenset({"in_process", "local"}) if settings.local_only else None,
+        regions=None if settings.regions is None else frozenset(settings.regions),
+        vendors=None if settings.vendors is None else frozenset(settings.vendors),
+        must_mask=settings.pseudonymise,
+    )
+
+
+def _budget(settings: BudgetSettings, zone: str | None) -> Budget | None:
+    limits = {
+        name: getattr(settings, name) or None
+        for name in ("turn_usd", "conversation_usd", "day_usd", "month_usd")
+    }
+    if not any(limits.values()):
+        return None
+    from aicore.models.budget import Budget, BudgetLimits, MemoryLedger, open_ledger
+
+    url = settings.url if settings.path is None else f"sqlite:///{settings.path}"
+    ledger = MemoryLedger() if url is None else open_ledger(url)
+    return Budget(ledger, BudgetLimits(**limits), zone=zone)
+
+
+def _fallback(settings: Settings) -> Provider | None:
+    if settings.router.fallback is None:
+        return None
+    from aicore.flows import FlowProvider
+    from aicore.flows.follow_up import FollowUp
+
+    return FollowUp(FlowProvider(settings.router.fallback))

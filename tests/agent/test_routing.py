@@ -1,0 +1,203 @@
+"""A configuration decides who answers: one line moves a business, and data stays where it said."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.models.fake_openai import Asked, FakeOpenAI, Play, answering, json_play, serving
+
+from aicore import Agent
+from aicore.config import Settings, load
+from aicore.errors import BudgetReached, ConfigError, CredentialError, PolicyBlocked
+from aicore.log.events import ModelReplied, TurnFailed
+from aicore.models.router import Router
+from aicore.records import ConversationId
+
+FLOWS = """\
+assistant: Lakeside
+language: en
+zone: Europe/Berlin
+region: DE
+date_order: DMY
+disclosure: I am a program.
+flows:
+  - flow: hours
+    triggers: [opening hours]
+    steps:
+      - say: We open at nine.
+"""
+ILL = "I am diabetic, may I come?"
+
+
+def play(name: str) -> Any:
+    def answer(asked: Asked) -> Play:
+        return answering(asked, f"I am {name}.")
+
+    return answer
+
+
+@asynccontextmanager
+async def two_systems(
+    folder: Path, more: str = "", *, local: Any = None, managed: Any = None
+) -> AsyncIterator[tuple[Path, FakeOpenAI, FakeOpenAI]]:
+    """A configuration with a model on an own machine and one of a vendor, both played here."""
+    async with (
+        serving(otherwise=local or play("local")) as own,
+        serving(otherwise=managed or play("managed")) as vendor,
+    ):
+        text = f"""
+[providers.gpu]
+kind = "openai-compatible"
+base_url = "{own.base_url}"
+model = "m"
+
+[providers.cloud]
+kind = "openai-compatible"
+base_url = "{vendor.base_url}"
+model = "m"
+locality = "managed"
+price = {{ input_usd = "1", output_usd = "2" }}
+
+{more}
+"""
+        file = folder / "aicore.toml"
+        file.write_text(text)
+        yield file, own, vendor
+
+
+async def answers(file: Path, *messages: str) -> list[str]:
+    async with Agent.from_config(file) as agent:
+        return [(await agent.send(one, conversation="web:1")).text for one in messages]
+
+
+@pytest.mark.parametrize(("use", "expected"), [("gpu", "local"), ("cloud", "managed")])
+async def test_one_line_moves_the_business(tmp_path: Path, use: str, expected: str) -> None:
+    async with two_systems(tmp_path, f'[router]\nuse = ["{use}"]') as (file, _, _):
+        assert await answers(file, "hi") == [f"I am {expected}."]
+
+
+async def test_special_data_stays_on_own_machines_and_so_does_what_follows(tmp_path: Path) -> None:
+    more = "[privacy.personal]\nlocal_only = false"
+    async with two_systems(tmp_path, more) as (file, own, vendor):
+        settings = load(file)
+        assert settings.is_routed
+        await answers(file, "hello", ILL, "thanks")
+        assert all(ILL.encode() not in one.body for one in vendor.requests)
+        assert [ILL.encode() in one.body for one in own.requests][-2:] == [True, True]
+
+
+async def test_an_own_machine_that_is_down_sends_no_special_data_elsewhere(tmp_path: Path) -> None:
+    def down(asked: Asked) -> Play:
+        return json_play({"error": {"message": "no"}}, status=401)
+
+    async with two_systems(tmp_path, local=down) as (file, _, vendor):
+        async with Agent.from_config(file) as agent:
+            with pytest.raises(CredentialError):
+                await agent.send(ILL, conversation="web:1")
+            reply = await agent.send("hi", conversation="web:2")
+        assert reply.text == "I am managed."
+        assert all(ILL.encode() not in one.body for one in vendor.requests)
+
+
+async def test_a_class_nobody_may_see_is_refused_and_the_log_says_why(tmp_path: Path) -> None:
+    log = tmp_path / "log.db"
+    more = f'[router]\nuse = ["cloud"]\n[log]\npath = "{log}"'
+    async with two_systems(tmp_path, more) as (file, _, vendor):
+        async with Agent.from_config(file) as agent:
+            with pytest.raises(PolicyBlocked) as blocked:
+                await agent.send(ILL, conversation="web:1")
+            assert blocked.value.data_class == "special"
+            assert set(blocked.value.rules) == {"cloud"}
+            events = await agent._log.read(ConversationId("web:1"))
+        (failed,) = [one.body for one in events if isinstance(one.body, TurnFailed)]
+        assert failed.code == "policy_blocked"
+        assert failed.route["ruled_out"][0][:2] == ["cloud", "data class"]
+        assert vendor.requests == []
+
+
+async def test_flows_answer_when_nobody_else_may_and_say_that_a_person_follows_up(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "flows.yaml").write_text(FLOWS)
+    more = '[router]\nuse = ["cloud"]\nfallback = "flows.yaml"'
+    async with two_systems(tmp_path, more) as (file, _, vendor):
+        (text,) = await answers(file, "I am diabetic. What are your opening hours?")
+        assert "We open at nine." in text
+        assert "colleague" in text
+        assert vendor.requests == []
+
+
+async def test_each_answer_says_who_gave_it_at_what_price_and_by_which_way(tmp_path: Path) -> None:
+    async with (
+        two_systems(tmp_path, '[router]\nuse = ["cloud"]') as (file, _, _),
+        Agent.from_config(file) as agent,
+    ):
+        reply = await agent.send("hi", conversation="web:1")
+        events = await agent._log.read(ConversationId("web:1"))
+    (replied,) = [one.body for one in events if isinstance(one.body, ModelReplied)]
+    assert replied.provider == "cloud"
+    assert replied.price["input_usd"] == "1"
+    assert replied.route["data_class"] == replied.data_class == "personal"
+    assert reply.usage.cost_usd is not None
+    assert reply.usage.cost_usd == replied.usage.cost_usd
+
+
+async def test_a_budget_that_is_used_up_stops_the_spending(tmp_path: Path) -> None:
+    more = '[router]\nuse = ["cloud"]\n[budget]\nday_usd = "0.0000001"'
+    async with two_systems(tmp_path, more) as (file, _, vendor):
+        async with Agent.from_config(file) as agent:
+            with pytest.raises(BudgetReached):
+                await agent.send("hi", conversation="web:1")
+        assert vendor.requests == []
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[providers.a]\nkind = "ollama"\nmodel = "m"\n[provider]\nkind = "ollama"', "provider"),
+        ('[providers.a]\nkind = "ollama"\nmodel = "m"\n[router]\nuse = ["b"]', "'b'"),
+        ('[providers.a]\nkind = "flows"\nfile = "x.yaml"', "providers.a.kind"),
+        ('[providers.a]\nkind = "olama"\nmodel = "m"', "ollama"),
+        ('[providers.a]\nkind = "openai-compatible"\nmodel = "m"', "providers.a.base_url"),
+        ("[privacy.secret]\nlocal_only = true", "secret"),
+        ("[privacy.special]\nlocal_onyl = true", "local_only"),
+        ('[privacy.special]\nlocal_only = true\nvendors = ["x"]', "local_only"),
+        ("[privacy]\nvault = 'sqlite:///v.db'", "key_env"),
+        ("[budget]\nday_usd = -1", "day_usd"),
+        ("[budget]\npath = 'a'\nurl = 'sqlite:///b'", "budget"),
+        ("[prices.m]\ninput_usd = '1'", "output_usd"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_name_of_the_setting(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    file = tmp_path / "aicore.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        Agent.from_config(file)
+    assert named in str(refused.value)
+
+
+def test_a_price_of_the_owners_own_counts_for_an_own_machine_too(tmp_path: Path) -> None:
+    file = tmp_path / "aicore.toml"
+    file.write_text(
+        '[provider]\nkind = "ollama"\nmodel = "m"\n'
+        '[prices.m]\ninput_usd = "0.1"\noutput_usd = "0.2"\n'
+    )
+    price = Agent.from_config(file)._parts.provider.capabilities.price
+    assert price is not None
+    assert price.source == "own"
+
+
+def test_a_plain_provider_has_no_router() -> None:
+    assert not Settings(provider={"kind": "ollama", "model": "m"}).is_routed
+
+
+def test_rules_make_a_router_of_one(tmp_path: Path) -> None:
+    file = tmp_path / "aicore.toml"
+    file.write_text('[provider]\nkind = "ollama"\nmodel = "m"\n[budget]\nday_usd = 3\n')
+    assert isinstance(Agent.from_config(file)._parts.provider, Router)
