@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -178,7 +179,7 @@ async def test_what_costs_nothing_is_never_refused(make: MakeLedger) -> None:
 
 async def test_each_window_counts_what_is_its_own(make: MakeLedger) -> None:
     def other(**fields: Any) -> Origin:
-        return Origin(**({"business": "dental", "conversation": "web:42", "turn": 7} | fields))
+        return replace(TURN, **fields)
 
     async with make() as ledger:
         await reserve(ledger, "1")

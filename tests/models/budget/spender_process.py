@@ -49,4 +49,4 @@ async def main(url: str, limit: str, amount: str, count: str, ending: str = "") 
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-anyio.run(main, *sys.argv[1:])
+anyio.run(lambda: main(*sys.argv[1:]))

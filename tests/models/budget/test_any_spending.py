@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -55,6 +55,9 @@ class Books:
     settled: set[str] = field(default_factory=set)
     refused: list[tuple[Any, Decimal]] = field(default_factory=list)
     overshoot: Decimal = Decimal(0)
+
+    async def take(self, step: Any) -> None:
+        await (self.ask(*step) if len(step) == 4 else self.settle(*step))
 
     async def ask(self, conversation: str, turn: int, amount: Decimal, after: int) -> None:
         origin = Origin(business=self.business, conversation=conversation, turn=turn)
@@ -121,10 +124,7 @@ async def _play(open_ledger: Callable[[], Ledger], limits: BudgetLimits, batches
         for batch in batches:
             async with anyio.create_task_group() as group:
                 for step in batch:
-                    does: Callable[..., Awaitable[None]] = (
-                        books.ask if len(step) == 4 else books.settle
-                    )
-                    group.start_soon(does, *step)
+                    group.start_soon(books.take, step)
             await books.check()
 
 
