@@ -11,12 +11,14 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.models import fake_gemini
 from tests.models.fake_openai import Asked, Play, answering, call, serving
 
 from aicore.flows import FlowProvider
 from aicore.models import (
     Capabilities,
     Completion,
+    Gemini,
     OpenAICompatible,
     Provider,
     Request,
@@ -64,6 +66,21 @@ async def openai_compatible() -> AsyncIterator[Provider]:
 
 
 @asynccontextmanager
+async def gemini() -> AsyncIterator[Provider]:
+    def answer(asked: Asked) -> Play:
+        if asked.json["contents"][-1]["parts"][0]["text"].startswith("find Ann"):
+            found = fake_gemini.call("find", {"name": "Ann"}, "f1", fake_gemini.SIGNATURE)
+            return fake_gemini.answering(asked, "", [found])
+        return fake_gemini.answering(asked, TEXT)
+
+    async with (
+        serving(otherwise=answer) as server,
+        Gemini(base_url=fake_gemini.origin(server), model="m") as provider,
+    ):
+        yield provider
+
+
+@asynccontextmanager
 async def flows() -> AsyncIterator[Provider]:
     steps = [
         {"call": "find", "with": {"name": "Ann"}, "on_error": "go_on"},
@@ -75,7 +92,7 @@ async def flows() -> AsyncIterator[Provider]:
 
 
 Row = Callable[[], AbstractAsyncContextManager[Provider]]
-ROWS: list[Row] = [scripted, openai_compatible, flows]
+ROWS: list[Row] = [scripted, openai_compatible, gemini, flows]
 
 pytestmark = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.__name__)
 
