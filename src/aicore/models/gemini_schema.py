@@ -38,7 +38,7 @@ def known_part(schema: Any) -> dict[str, Any]:
         return {**known, **_maps(schema, ("$defs", "definitions"))}
     known = {key: schema[key] for key in _SAME if key in schema}
     known.update(_maps(schema, _MAPS))
-    known.update({key: _each(schema[key]) for key in _LISTS if key in schema})
+    known.update({key: _each(schema[key]) for key in _LISTS if isinstance(schema.get(key), list)})
     if "items" in schema:
         known["items"] = known_part(schema["items"])
     if "additionalProperties" in schema:
@@ -61,8 +61,8 @@ def _maps(schema: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _each(schemas: Any) -> list[dict[str, Any]]:
-    return [known_part(one) for one in schemas] if isinstance(schemas, list) else []
+def _each(schemas: list[Any]) -> list[dict[str, Any]]:
+    return [known_part(one) for one in schemas]
 
 
 def _values(schema: Mapping[str, Any]) -> dict[str, Any]:
