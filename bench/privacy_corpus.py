@@ -2,8 +2,9 @@
 
 The values are Faker's, of the language's own countries, in the forms in which people type them;
 the sentences are in bench/privacy_set. They were written before the patterns that look for them.
-Every other sentence is held out: nobody tunes by it. Then a message is roughened: lower case, no
-full stop, no accents, letters swapped. Same seed, same messages.
+Every other sentence is held out: nobody tunes by it. The held out ones without values are newer
+than the patterns, since the first were looked at. Then a message is roughened: lower case, no full
+stop, no accents, letters swapped. Same seed, same messages.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ KINDS = {
 
 _LOCALES = {"en": ("en_GB", "en_US"), "de": ("de_DE",), "fr": ("fr_FR",), "es": ("es_ES",)}
 _FOLDER = Path(__file__).with_name("privacy_set")
+_WITHOUT: dict[Half, str] = {"tuning": "_without", "held-out": "_without_held_out"}
 _SLOT = re.compile(r"\{(\w+)\}")
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _MONTHS = {
@@ -77,9 +79,9 @@ def samples(
     count: int, *, seed: int, language: str, half: Half, has_values: bool = True
 ) -> Iterator[Sample]:
     """So many messages of one language and half."""
-    name = f"{language}.txt" if has_values else f"{language}_without.txt"
     at = HALVES.index(half)
-    templates = _templates(name)[at::2]
+    name = f"{language}.txt" if has_values else f"{language}{_WITHOUT[half]}.txt"
+    templates = _templates(name)[at::2] if has_values else _templates(name)
     chance = random.Random(f"{seed} {name} {half}")
     fakers = {locale: Faker(locale) for locale in _LOCALES[language]}
     for number in range(count):
