@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from aicore.cli.cost_arguments import add_cost_command
 from aicore.cli.db_arguments import add_db_command
 from aicore.cli.memory_arguments import add_memory_command
 from aicore.errors import AicoreError, ConfigError
@@ -62,6 +63,10 @@ def _run(words: list[str]) -> int:
         from aicore.cli.chat import run_chat
 
         return run_chat(options.config, conversation=options.conversation)
+    if options.command == "cost":
+        from aicore.cli.cost import run_cost
+
+        return run_cost(options)
     if options.command == "db":
         from aicore.cli.db import run_db
 
@@ -98,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument(
         "--conversation", default="terminal", help="thread to continue (default: terminal)"
     )
+    add_cost_command(commands)
     add_memory_command(commands)
     add_db_command(commands)
     doctor = commands.add_parser("doctor", help="check a configuration and say what is wrong")

@@ -481,7 +481,7 @@ def refusals(
     if known < LEAST_PRICED:
         found.append(
             Refusal(
-                f"of {known:.0%} of the tokens it is known what a vendor asks, "
+                f"of {known:.1%} of the tokens it is known what a vendor asks, "
                 f"and a verdict needs {LEAST_PRICED:.0%}",
                 "Say with --managed-price vendor:model what would answer instead of the own "
                 "machines, or give provider.price in the configuration.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Literal
 
@@ -176,6 +176,19 @@ class Report:
     def window_hours(self) -> int:
         """Whole hours from the first request to the last."""
         return self.demand.window_hours
+
+    @property
+    def days(self) -> Sequence[date]:
+        """The days from the first with known spending to the last, without a gap."""
+        if not self.spent_on:
+            return ()
+        first, last = min(self.spent_on), max(self.spent_on)
+        return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+    @property
+    def spending_providers(self) -> Sequence[str]:
+        """The providers with known spending, the dearest first."""
+        return [one.name for one in self.by["provider"] if one.spent.known_usd]
 
 
 async def report_on(

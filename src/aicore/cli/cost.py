@@ -1,0 +1,260 @@
+"""`aicore cost`: what models cost by the log, and whether owning them would be cheaper."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, tzinfo
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import anyio
+
+from aicore.cli.screen import Screen
+from aicore.config import load
+from aicore.costs.demand import DemandCounter
+from aicore.costs.drawing import cost_svg, spend_svg, totals_svg
+from aicore.costs.economics import (
+    Box,
+    Case,
+    Costs,
+    Economics,
+    Refusal,
+    Throughput,
+    Utilisation,
+    reckon,
+    refusals,
+    utilisation,
+)
+from aicore.costs.encoding import report_to_json
+from aicore.costs.page import page
+from aicore.costs.reading import read_usage
+from aicore.costs.report import DIMENSIONS, Report, ReportMaker
+from aicore.costs.terminal import section_lines, spend_lines
+from aicore.costs.wording import economics_sections, report_sections
+from aicore.errors import ConfigError
+from aicore.log.registry import file_of, open_log
+from aicore.models.port import Price
+from aicore.models.price_book import PriceBook
+
+__all__ = ["run_cost"]
+
+_SHOW_EVERY_S = 1.0
+_MOST_FAILED = Decimal("0.05")
+
+
+def run_cost(options: argparse.Namespace) -> int:
+    """Report on a log; changes nothing in it. Returns 0.
+
+    Raises: ConfigError, StoreBusy, StoreError.
+    """
+    place = _place(options)
+    counter = DemandCounter(_managed_price(options.managed_price))
+    throughput = _throughput(options.measured)
+    maker = ReportMaker(zone=place.zone, counter=counter)
+    anyio.run(_read, place, _window(options, place.zone), maker)
+    findings = _findings(maker.report(), throughput, _costs(options))
+    _write_files(options, findings)
+    if options.json:
+        data = report_to_json(findings.report, findings.economics, findings.used, findings.refusals)
+        sys.stdout.write(json.dumps(data, indent=2) + "\n")
+    else:
+        _show(options, findings)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Which log is read, for whom, and where their days begin (None: as on this machine)."""
+
+    url: str
+    businesses: Sequence[str]
+    zone: tzinfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Findings:
+    report: Report
+    economics: Economics | None
+    used: Utilisation | None
+    refusals: Sequence[Refusal]
+
+
+def _place(options: argparse.Namespace) -> _Place:
+    if options.url is not None:
+        place = _Place(options.url, options.business or ["main"], None)
+    else:
+        settings = load(options.config)
+        url = settings.log.url if settings.log.path is None else str(settings.log.path)
+        if url is None:
+            raise ConfigError(
+                f"{options.config} keeps no conversations, so nothing is known of their cost. "
+                "Set log.path or log.url."
+            )
+        businesses = options.business or [settings.log.business]
+        place = _Place(url, businesses, _zone(settings.agent.zone))
+    file = file_of(place.url)
+    if file is not None and not file.exists():
+        raise ConfigError(f"There is no log {file} yet. Talk to the assistant first.")
+    return place
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ValueError, ZoneInfoNotFoundError) as error:
+        raise ConfigError(f"agent.zone {name!r} is not an IANA time zone.") from error
+
+
+def _window(options: argparse.Namespace, zone: tzinfo | None) -> tuple[int, int | None]:
+    since, until = options.since, options.until
+    if since is not None and until is not None and until < since:
+        raise ConfigError(f"--until {until} is before --since {since}.")
+    begins_ms = 0 if since is None else _midnight_ms(since, zone)
+    return begins_ms, None if until is None else _midnight_ms(until + timedelta(days=1), zone)
+
+
+def _midnight_ms(day: date, zone: tzinfo | None) -> int:
+    # Without a zone this is the machine's own, with its summer time.
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp() * 1000)
+
+
+def _managed_price(name: str | None) -> Price | None:
+    if name is None:
+        return None
+    vendor, _, model = name.partition(":")
+    price = PriceBook().price(vendor, model)
+    if price is None:
+        raise ConfigError(
+            f"No price is known for {name!r}. Write --managed-price as vendor:model, such as "
+            "openai:gpt-5 or anthropic:claude-haiku-4-5."
+        )
+    return price
+
+
+def _throughput(path: Path | None) -> Throughput | None:
+    """What `aicore measure` wrote. Raises: ConfigError when it cannot be that."""
+    if path is None:
+        return None
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        read_s = data.get("tokens_per_s_in")
+        measured = Throughput(
+            provider=str(data["provider"]),
+            tokens_per_s_out=Decimal(data["tokens_per_s_out"]),
+            tokens_per_s_in=None if read_s is None else Decimal(read_s),
+        )
+        requests, errors = int(data["requests"]), int(data["errors"])
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    except (AttributeError, KeyError, TypeError, ValueError, InvalidOperation) as error:
+        raise ConfigError(f"{path} is not what `aicore measure` writes. Run it again.") from error
+    speeds = [
+        one for one in (measured.tokens_per_s_out, measured.tokens_per_s_in) if one is not None
+    ]
+    if not all(one.is_finite() and one > 0 for one in speeds):
+        raise ConfigError(f"{path} has a throughput that is not above 0. Run `aicore measure`.")
+    if errors > requests * _MOST_FAILED:
+        raise ConfigError(
+            f"In {path} {errors} of {requests} requests failed: that is no measurement. "
+            "Run `aicore measure` again with fewer requests at once."
+        )
+    return measured
+
+
+def _costs(options: argparse.Namespace) -> Costs:
+    return Costs(
+        box=Box(
+            usd_per_hour=options.box_usd_per_hour,
+            power_usd_per_month=options.power_usd_per_month,
+            hardware_usd_per_month=options.hardware_usd_per_month,
+        ),
+        ops_hours_per_month=options.ops_hours_per_month,
+        ops_usd_per_hour=options.ops_usd_per_hour,
+    )
+
+
+async def _read(place: _Place, window: tuple[int, int | None], maker: ReportMaker) -> None:
+    since_ms, until_ms = window
+    progress = _Progress()
+    for business in place.businesses:
+        async with open_log(place.url, business=business) as log:
+            rows = read_usage(log, since_ms=since_ms, until_ms=until_ms)
+            async with aclosing(rows):
+                async for row in rows:
+                    maker.add(row)
+                    progress.tell()
+
+
+class _Progress:
+    """Says on stderr how far it is, once a second."""
+
+    def __init__(self) -> None:
+        self._screen = Screen(sys.stderr)
+        self._rows = 0
+        self._next_s = time.monotonic() + _SHOW_EVERY_S
+
+    def tell(self) -> None:
+        """Note one more."""
+        self._rows += 1
+        if time.monotonic() >= self._next_s:
+            self._next_s = time.monotonic() + _SHOW_EVERY_S
+            self._screen.line(f"{self._rows} requests read", style="dim")
+
+
+def _findings(report: Report, throughput: Throughput | None, costs: Costs) -> _Findings:
+    demand = report.demand
+    if not demand.tokens:
+        return _Findings(report, None, None, [])
+    if throughput is None or not costs.box.month_usd:
+        return _Findings(report, None, None, refusals(demand, throughput, costs))
+    case = Case(demand=demand, throughput=throughput, costs=costs)
+    economics = reckon(case)
+    return _Findings(report, economics, utilisation(case), economics.refusals)
+
+
+def _sections(options: argparse.Namespace, findings: _Findings) -> list[Any]:
+    dimensions = DIMENSIONS if options.by is None else (options.by,)
+    sections = report_sections(findings.report, dimensions)
+    if findings.economics is None and not findings.refusals:
+        return sections
+    return sections + economics_sections(findings.economics, findings.used, findings.refusals)
+
+
+def _show(options: argparse.Namespace, findings: _Findings) -> None:
+    screen = Screen()
+    for section in _sections(options, findings):
+        title, *lines = list(section_lines(section))[1:]
+        screen.line()
+        screen.line(title, style="bold")
+        for line in lines:
+            screen.line(line)
+    for line in spend_lines(findings.report):
+        screen.line(line)
+    screen.line()
+
+
+def _write_files(options: argparse.Namespace, findings: _Findings) -> None:
+    report, economics = findings.report, findings.economics
+    if options.html is not None:
+        charts = [spend_svg(report)]
+        charts += [] if economics is None else [totals_svg(economics)]
+        _write(options.html, page(_sections(options, findings), charts))
+    if options.svg is not None:
+        _write(options.svg, cost_svg(report, economics))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
