@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import anyio
 
-__all__ = ["WELL_KNOWN_PORTS", "FoundServer", "find_local"]
+__all__ = ["WELL_KNOWN_PORTS", "FoundServer", "can_chat", "find_local"]
 
 WELL_KNOWN_PORTS: Mapping[int, str] = {
     11434: "Ollama",
@@ -93,10 +93,11 @@ def _chat_model(answer: bytearray) -> str | None:
     listed = data.get("data") if isinstance(data, dict) else None
     for entry in listed if isinstance(listed, list) else ():
         model = entry.get("id") if isinstance(entry, dict) else None
-        if isinstance(model, str) and model and not _is_no_chat(model):
+        if isinstance(model, str) and model and can_chat(model):
             return model
     return None
 
 
-def _is_no_chat(model: str) -> bool:
-    return any(word in model.lower() for word in _NO_CHAT)
+def can_chat(model: str) -> bool:
+    """Tell by its name whether a model is one for chat, not for embeddings or speech."""
+    return not any(word in model.lower() for word in _NO_CHAT)

@@ -167,6 +167,11 @@ class HTTPModel:
         """The name under which the site knows the model."""
         return self._backend.model
 
+    @property
+    def site(self) -> Site:
+        """Where it is asked; the headers hold the key."""
+        return self._site
+
     def set_price(self, price: Price | None) -> None:
         """Say what it costs, where its maker did not know; before it is entered."""
         self._capabilities = replace(self._capabilities, price=price)
