@@ -21,7 +21,7 @@ LimitField = Literal["max_tokens", "max_completion_tokens"]
 # What the encoding sets itself; anything else may come as `extra_body`.
 _OWN_FIELDS = frozenset(
     {"max_completion_tokens", "max_tokens", "messages", "model", "n", "stream", "stream_options"}
-    | {"tools"}
+    | {"response_format", "tools"}
 )
 # These two refuse `max_tokens` for their newer models; many other servers know no other name.
 _NEW_LIMIT_HOSTS = ("api.openai.com", ".openai.azure.com")
@@ -34,7 +34,8 @@ class OpenAICompatible(HTTPModel):
     derived from the host of `base_url`: loopback and private addresses are `local`. `extra_body`
     adds fields to every request, e.g. `{"temperature": 0}`; `headers` likewise. `limit_field` is
     the server's name for the limit on output, derived from the host where it is left out.
-    `authorize` gives headers that differ from request to request. Never retries, except once on a
+    `authorize` gives headers that differ from request to request. `json_schema` is False for
+    a server that refuses `response_format`. Never retries, except once on a
     kept-alive connection that the server had closed.
 
     Raises: ConfigError for a setting that cannot be.
@@ -57,6 +58,7 @@ class OpenAICompatible(HTTPModel):
         region: str | None = None,
         limit_field: LimitField | None = None,
         authorize: Authorize | None = None,
+        json_schema: bool = True,
     ) -> None:
         host = checked_url(base_url, "/chat/completions").hostname or ""
         is_own = is_own_host(host)
@@ -82,6 +84,7 @@ class OpenAICompatible(HTTPModel):
                 price=price,
                 vendor=vendor,
                 region=region,
+                schema=json_schema,
             ),
             timeouts=timeouts,
         )

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aicore.models.openai_schema import response_format
 from aicore.models.port import Request
 from aicore.models.wire_json import to_json, to_json_text
 from aicore.records import Message, Prefix, Tail, Tool, ToolCall
@@ -46,10 +47,17 @@ def encode_body(request: Request, head: bytes, *, limit_field: str) -> bytes:
     if request.volatile:
         context = _escaped(f"\n\n<context>\n{request.volatile}\n</context>")
         messages = messages[:-2] + context + b'"}'
-    limit = request.max_output_tokens
-    end = b"]}" if limit is None else b'],"%s":%d}' % (limit_field.encode(), limit)
     prefix = request.prefix.encoded.get(_DIALECT) or _encode_prefix(request.prefix)
-    return b"".join((head, prefix, messages, end))
+    return b"".join((head, prefix, messages, b"]", _end(request, limit_field), b"}"))
+
+
+def _end(request: Request, limit_field: str) -> bytes:
+    end = b""
+    if request.max_output_tokens is not None:
+        end = b',"%s":%d' % (limit_field.encode(), request.max_output_tokens)
+    if request.output_schema is not None:
+        end += b',"response_format":' + response_format(request.output_schema)
+    return end
 
 
 def _joined(tail: Sequence[Message]) -> bytes:

@@ -34,6 +34,7 @@ class OpenAICompatibleSettings(Section):
     vendor: str | None = None
     region: str | None = None
     limit_field: LimitField | None = None
+    json_schema: bool = True
 
 
 def open_from_settings(settings: Mapping[str, Any]) -> OpenAICompatible:
@@ -53,4 +54,5 @@ def open_from_settings(settings: Mapping[str, Any]) -> OpenAICompatible:
         vendor=checked.vendor,
         region=checked.region,
         limit_field=checked.limit_field,
+        json_schema=checked.json_schema,
     )
