@@ -91,9 +91,8 @@ class MessageCollector:
     def add_whole(self, body: bytes) -> str:
         """Take a whole answer; gives its text. Raises: ErrorInReply, BrokenOffError."""
         self._take(body)
-        if not self._has_message:
+        if not self.is_complete:
             raise BrokenOffError("The answer is no message.")
-        self.is_done = True
         return "".join(self._texts)
 
     def completion(self, asked: Asked) -> Completion:
@@ -138,6 +137,7 @@ class MessageCollector:
         elif kind == "message":
             self._start(event)
             self._add_content(event["content"])
+            self.is_done = True
         elif kind == "message_stop":
             self.is_done = True
         elif kind == "error":
