@@ -75,6 +75,10 @@ def _run(words: list[str]) -> int:
         from aicore.cli.memory import run_memory
 
         return run_memory(options)
+    if options.command == "models":
+        from aicore.cli.models import run_models
+
+        return run_models(options.config, as_json=options.json, only_systems=options.systems)
     from aicore.cli.doctor import run_doctor
 
     return run_doctor(options.config)
@@ -107,7 +111,12 @@ def _parser() -> argparse.ArgumentParser:
     add_memory_command(commands)
     add_db_command(commands)
     doctor = commands.add_parser("doctor", help="check a configuration and say what is wrong")
-    for command in (chat, doctor):
+    models = commands.add_parser("models", help="list the models that can be reached from here")
+    models.add_argument(
+        "--systems", action="store_true", help="list the systems that are known, and how to start"
+    )
+    models.add_argument("--json", action="store_true", help="for programs")
+    for command in (chat, models, doctor):
         command.add_argument(
             "--config", type=Path, default=Path("aicore.toml"), help="default: aicore.toml"
         )
