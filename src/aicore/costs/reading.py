@@ -118,7 +118,7 @@ def _answer(
         task="summary" if isinstance(body, Summarized) else "reply",
         usage=usage,
         price=price,
-        data_class=body.data_class or (None if route is None else route.data_class),
+        data_class=body.data_class if route is None else route.data_class,
         is_burst=route is not None and route.is_burst,
         is_degraded=route is not None and route.is_degraded,
         barred=() if route is None else _barred(route),
