@@ -80,7 +80,7 @@ def asking_of(kind: str, provider: HTTPModel) -> Asking | None:
     site = provider.site
     for end, path in (
         ("/chat/completions", "/models"),
-        ("/v1/messages", "/v1/models"),
+        ("/v1/messages", "/v1/models?limit=1000"),
         (":generateContent", ""),
     ):
         if site.url.endswith(end):
