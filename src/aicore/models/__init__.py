@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from aicore.models.anthropic import Anthropic
     from aicore.models.discovery import FoundServer, find_local
     from aicore.models.gemini import Gemini
+    from aicore.models.in_process import InProcess
     from aicore.models.openai_compatible import OpenAICompatible
     from aicore.models.port import Capabilities, Completion, Price, Provider, Request, TextDelta
     from aicore.models.registry import open_provider
@@ -22,6 +23,7 @@ __all__ = [
     "Completion",
     "FoundServer",
     "Gemini",
+    "InProcess",
     "OpenAICompatible",
     "Price",
     "Provider",
@@ -40,6 +42,7 @@ _MODULES = {
     "Completion": "port",
     "FoundServer": "discovery",
     "Gemini": "gemini",
+    "InProcess": "in_process",
     "OpenAICompatible": "openai_compatible",
     "Price": "port",
     "Provider": "port",

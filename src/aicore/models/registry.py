@@ -20,6 +20,7 @@ __all__ = ["known_kinds", "open_provider"]
 _KINDS = {
     "anthropic": "aicore.models.anthropic_settings:open_from_settings",
     "gemini": "aicore.models.gemini_settings:open_from_settings",
+    "in-process": "aicore.models.in_process_settings:open_from_settings",
     "openai-compatible": "aicore.models.openai_settings:open_from_settings",
     "sagemaker": "aicore.models.sagemaker:open_from_settings",
     "vertex": "aicore.models.vertex:open_from_settings",
