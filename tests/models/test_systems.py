@@ -87,6 +87,7 @@ async def test_system_is_asked_in_its_way(profile: Profile, ask: Ask) -> None:
     assert (KEY in str(asked.headers)) == has_key
     assert model.name == f"{profile.kind}:{profile.example['model']}"
     assert model.capabilities.vendor == profile.vendor
+    assert model.capabilities.schema is profile.json_schema
 
 
 @pytest.mark.parametrize("profile", CHAT, ids=by_kind)

@@ -34,7 +34,8 @@ class SageMaker(HTTPModel):
 
     `base_url` is Amazon's runtime in `region`, e.g.
     `https://runtime.sagemaker.eu-central-1.amazonaws.com`. Needs the extra `aws`.
-    `headers` may name an inference component. Text goes to Amazon, so it is `managed`.
+    `headers` may name an inference component; `json_schema` is False for a container that refuses
+    `response_format`. Text goes to Amazon, so it is `managed`.
     Raises: ConfigError for a setting that cannot be or a missing extra, CredentialError without
     a key.
     """
@@ -52,6 +53,7 @@ class SageMaker(HTTPModel):
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         extra_body: Mapping[str, Any] | None = None,
+        json_schema: bool = True,
     ) -> None:
         host = checked_url(base_url, "/invocations").hostname or ""
         url = f"{base_url.rstrip('/')}/endpoints/{quote(endpoint, safe='')}/invocations"
@@ -76,6 +78,7 @@ class SageMaker(HTTPModel):
                 price=price,
                 vendor="aws",
                 region=region_word(region),
+                schema=json_schema,
             ),
             timeouts=timeouts,
         )
@@ -176,6 +179,7 @@ class SageMakerSettings(Section):
     headers: dict[str, str] | None = None
     timeouts: TimeoutSettings | None = None
     extra_body: dict[str, Any] | None = None
+    json_schema: bool = True
 
 
 def open_from_settings(settings: Mapping[str, Any]) -> SageMaker:
@@ -192,4 +196,5 @@ def open_from_settings(settings: Mapping[str, Any]) -> SageMaker:
         headers=checked.headers,
         timeouts=checked.timeouts.timeouts() if checked.timeouts else DEFAULT_TIMEOUTS,
         extra_body=checked.extra_body,
+        json_schema=checked.json_schema,
     )

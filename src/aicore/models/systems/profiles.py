@@ -38,8 +38,9 @@ class Profile:
     otherwise; models that fit `managed_models` are a vendor's, those that fit `roaming_models`
     are answered in no region in particular. `auth` is how `key_variable` goes into a request.
     `owned_by` is what the system calls itself in its list of models, `context_from` who tells a
-    model's context. `first_token_s` is its patience. `tried` says what the profile was tried
-    with: the bytes on the wire only, or the real system.
+    model's context. `json_schema`: answers can be held to a schema. `first_token_s` is its
+    patience. `tried` says what the profile was tried with: the bytes on the wire only, or the
+    real system.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class Profile:
     first_token_s: int | None = None
     owned_by: tuple[str, ...] = ()
     context_from: Literal["ollama", "models", "llama-cpp", "lm-studio", "openrouter"] | None = None
+    json_schema: bool = True
     lists_models: bool = True
     managed_models: tuple[str, ...] = ()
     roaming_models: tuple[str, ...] = ()
@@ -113,6 +115,8 @@ def complete(profile: Profile, settings: Mapping[str, Any]) -> dict[str, Any]:
     fields.setdefault("base_url", _base_url(profile, parts))
     if profile.dialect == "openai-compatible" and profile.limit_field is not None:
         fields.setdefault("limit_field", profile.limit_field)
+    if not profile.json_schema:
+        fields.setdefault("json_schema", False)
     if profile.vendor is not None:
         fields.setdefault("vendor", profile.vendor)
     region = _region(profile, parts, str(model))
