@@ -11,11 +11,12 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.models import fake_gemini
+from tests.models import fake_anthropic, fake_gemini
 from tests.models.fake_openai import Asked, Play, answering, call, serving
 
 from aicore.flows import FlowProvider
 from aicore.models import (
+    Anthropic,
     Capabilities,
     Completion,
     Gemini,
@@ -91,8 +92,23 @@ async def flows() -> AsyncIterator[Provider]:
         yield provider
 
 
+@asynccontextmanager
+async def anthropic() -> AsyncIterator[Provider]:
+    def answer(asked: Asked) -> Play:
+        if fake_anthropic.last_text(asked) == "find Ann":
+            made = fake_anthropic.call("toolu_1", "find", {"name": "Ann"})
+            return fake_anthropic.answering(asked, fake_anthropic.thought("Who?"), made)
+        return fake_anthropic.answering(asked, fake_anthropic.text(TEXT))
+
+    async with (
+        fake_anthropic.serving(otherwise=answer) as server,
+        Anthropic(base_url=server.base_url, model="m") as provider,
+    ):
+        yield provider
+
+
 Row = Callable[[], AbstractAsyncContextManager[Provider]]
-ROWS: list[Row] = [scripted, openai_compatible, gemini, flows]
+ROWS: list[Row] = [scripted, openai_compatible, anthropic, gemini, flows]
 
 pytestmark = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.__name__)
 
