@@ -83,7 +83,7 @@ class LoadedModel:
 
 def _library() -> Any:
     try:
-        import xllamacpp
+        import xllamacpp  # type: ignore[import-untyped] # it ships no types
     except ImportError as exc:
         raise ConfigError(
             "A model in this process needs xllamacpp. Install aicore-mcp[local]."
