@@ -140,6 +140,45 @@ async def test_vectors_are_placed_by_their_index() -> None:
         assert [list(one) for one in await embedder.embed(["a", "b", "c"])] == [[1.0], [2.0], [3.0]]
 
 
+@pytest.mark.parametrize("indices", [(None, 1, 2), (None, None, None), (0, 0, 0)])
+async def test_vectors_without_an_index_come_in_order(indices: tuple[int | None, ...]) -> None:
+    """Gemini's OpenAI-compatible address: no usage, and as in protobuf a 0 may be left out."""
+    data = [
+        {"object": "embedding", "embedding": [float(place + 1)]}
+        | ({} if index is None else {"index": index})
+        for place, index in enumerate(indices)
+    ]
+    answer = {"object": "list", "data": data, "model": "gemini-embedding-001"}
+    async with embedding(json_play(answer)) as (embedder, _):
+        assert [list(one) for one in await embedder.embed(["a", "b", "c"])] == [[1.0], [2.0], [3.0]]
+
+
+async def test_key_is_sent_as_azure_and_google_take_it_in_openais_format() -> None:
+    async with embedding(api_key="key-1") as (embedder, server):
+        await embedder.embed(["a"])
+
+    (asked,) = server.requests
+    assert asked.headers["authorization"] == "Bearer key-1"
+    assert asked.path == "/v1/embeddings"  # Azure's version 1 has no api-version
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"code": 400, "message": "at most 100 requests can be in one batch"}, ModelError),
+        ({"code": 400, "details": [{"reason": "API_KEY_INVALID"}]}, CredentialError),
+        ({"code": 404, "message": "models/m is not found"}, ConfigError),
+        ({"code": "DeploymentNotFound", "message": "The API deployment"}, ConfigError),
+    ],
+)
+async def test_googles_and_azures_errors(error: dict[str, Any], kind: type[Exception]) -> None:
+    status = error["code"] if isinstance(error["code"], int) else 404
+    for body in ([{"error": error}], {"error": error}):
+        async with embedding(json_play(body, status=status)) as (embedder, _):
+            with pytest.raises(kind):
+                await embedder.embed(["a"])
+
+
 async def test_base64_is_read_where_a_server_sends_it_unasked() -> None:
     async with embedding(json_play(embedded([as_base64([0.5, -2.0])]))) as (embedder, _):
         assert [list(one) for one in await embedder.embed(["a"])] == [[0.5, -2.0]]

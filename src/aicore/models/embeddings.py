@@ -166,8 +166,11 @@ def _vectors(answer: Mapping[str, Any], count: int, backend: Backend) -> Sequenc
         raise error_for_body(answer["error"], backend)
     vectors: dict[int, Sequence[float]] = {}
     try:
-        for place, one in enumerate(data or ()):
-            vectors[one.get("index", place)] = _numbers(one["embedding"])
+        places = [one.get("index", place) for place, one in enumerate(data or ())]
+        if not any(places):  # proxies before Gemini number every vector 0
+            places = list(range(len(places)))
+        for place, one in zip(places, data or (), strict=True):
+            vectors[place] = _numbers(one["embedding"])
     except (AttributeError, KeyError, TypeError, ValueError, struct.error) as exc:
         raise _unusable(backend) from exc
     if vectors.keys() != set(range(count)) or not all(map(_is_vector, vectors.values())):
