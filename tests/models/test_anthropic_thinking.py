@@ -22,6 +22,7 @@ from tests.models.fake_anthropic import (
 )
 from tests.models.fake_openai import Asked as Received
 
+from aicore import Agent
 from aicore.models import Anthropic, Completion, Request
 from aicore.models.anthropic import Messages
 from aicore.models.anthropic_reply import MessageCollector
@@ -334,3 +335,24 @@ async def test_over_the_wire(ask: Any, collect: Any) -> None:
             tail += [answer, said] if said else [answer]
 
     assert vendor.replayed == [0, 1, 2]
+
+
+async def test_agent_brings_all_thinking_back() -> None:
+    """Through the log, with tools, and with the time and other text that is new each time."""
+
+    def find(name: str) -> str:
+        """Find a customer."""
+        return f"{name} is a customer."
+
+    vendor = CheckingVendor(LOOKS, THINKS, LOOKS, THINKS)
+    async with serving(otherwise=vendor) as server:
+        provider = Anthropic(base_url=server.base_url, model="m")
+        async with Agent(provider=provider, tools=[find]) as agent:
+            first = await agent.send("find Ann", conversation="c")
+            events = [event async for event in agent.stream("again", conversation="c")]
+        bodies = [asked.json["messages"] for asked in server.requests]
+
+    assert first.text == "I look.\n\nWell."
+    assert events
+    assert vendor.replayed == [0, 1, 2, 3]
+    assert [message["role"] for message in bodies[3]] == ["user", "assistant"] * 3 + ["user"]
