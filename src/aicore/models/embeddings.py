@@ -167,7 +167,7 @@ def _vectors(answer: Mapping[str, Any], count: int, backend: Backend) -> Sequenc
     vectors: dict[int, Sequence[float]] = {}
     try:
         places = [one.get("index", place) for place, one in enumerate(data or ())]
-        if not any(places):  # proxies before Gemini number every vector 0
+        if all(place == 0 for place in places):  # proxies before Gemini number every vector 0
             places = list(range(len(places)))
         for place, one in zip(places, data or (), strict=True):
             vectors[place] = _numbers(one["embedding"])
