@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+import anthropic
+import openai
 import pytest
+from openai.providers.bedrock import bedrock
 from pydantic import TypeAdapter
 from tests.models.fake_openai import serving
 
 from aicore.errors import ConfigError
 from aicore.models import OpenAICompatible, Provider, Request, open_provider
+from aicore.models.http_model import HTTPModel
 from aicore.models.systems.profiles import Profile, known_systems
 from aicore.models.systems.quirks import QUIRKS
 from aicore.models.systems.regions import region_word
@@ -188,6 +192,54 @@ def test_setting_of_the_user_wins() -> None:
     assert model.capabilities.context_tokens == 4096
     assert model._dialect._limit_field == "max_completion_tokens"
     assert model._timeouts.first_token_s == 7
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "header"),
+    [
+        ("anthropic", "https://api.anthropic.com/v1/messages", ("x-api-key", KEY)),
+        (
+            "gemini",
+            "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent",
+            ("x-goog-api-key", KEY),
+        ),
+        (
+            "bedrock-anthropic",
+            "https://bedrock-mantle.eu-central-1.api.aws/anthropic/v1/messages",
+            ("authorization", f"Bearer {KEY}"),
+        ),
+    ],
+)
+def test_other_formats_are_spoken_at_their_address_with_their_header(
+    kind: str, url: str, header: tuple[str, str]
+) -> None:
+    model = opened(kind, model="m")
+    assert isinstance(model, HTTPModel)
+    keys = {name for name, value in model.site.headers.items() if KEY in value}
+
+    assert model.site.url == url
+    assert model.site.headers[header[0]] == header[1]
+    assert keys == {header[0]}
+    assert model.name == f"{kind}:m"
+    assert (model.capabilities.locality, model.capabilities.vendor) == (
+        "managed",
+        known_systems()[kind].vendor,
+    )
+
+
+def test_addresses_on_bedrock_are_those_of_the_vendors_sdks() -> None:
+    region = "eu-central-1"
+    openai_side = openai.OpenAI(provider=bedrock(endpoint="runtime", region=region, api_key=KEY))
+    anthropic_side = anthropic.AnthropicBedrockMantle(aws_region=region, api_key=KEY)
+    base_urls = {
+        "bedrock": f"{openai_side.base_url}chat/completions",
+        "bedrock-anthropic": f"{anthropic_side.base_url}v1/messages",
+    }
+    openai_side.close()
+    anthropic_side.close()
+
+    assert anthropic_side.auth_headers == {"Authorization": f"Bearer {KEY}"}
+    assert {kind: url_of(opened(kind, region=region)) for kind in base_urls} == base_urls
 
 
 # Where text goes
