@@ -29,6 +29,7 @@ from aicore.models.route import Attempt, Route, RuledOut
 from aicore.models.router.attempt import Trial
 from aicore.models.router.choosing import Candidate, Decision, Facts, choose
 from aicore.models.router.desk import Desk, Seat
+from aicore.models.router.hedging import Hedger
 from aicore.models.router.joining import AllHold, Joiner, WordHold, going_on
 from aicore.models.router.sizing import cost_usd, request_tokens
 
@@ -49,6 +50,8 @@ class Asking:
 
     def __init__(self, desk: Desk, request: Request, *, is_stream: bool) -> None:
         desk.retries.note_request()
+        if is_stream and desk.hedger is not None:
+            desk.hedger.note_request()
         self.desk = desk
         self.origin = request.origin
         self.original = request
@@ -104,9 +107,32 @@ class Asking:
                 break
             trial = Trial(self, seat)
             if await trial.open():
-                self._visits[seat] = self._visits.get(seat, 0) + 1
+                self.note_visit(seat)
                 return trial
         raise self._final()
+
+    def note_visit(self, seat: Seat) -> None:
+        """Count that a provider is asked."""
+        self._visits[seat] = self._visits.get(seat, 0) + 1
+
+    def hedge_after_s(self, trial: Trial, hedger: Hedger) -> float | None:
+        """After how long without an event to ask a second provider; None: not at all.
+
+        Only a first attempt is raced: what failed before is already being made up for.
+        """
+        if self.attempts or len(self._order) == 1:
+            return None
+        return hedger.after_s(trial.seat.name, now_s=self.desk.stopwatch.now_s())
+
+    def free_other(self, seat: Seat) -> Seat | None:
+        """The best of the others that can begin at once, None for nobody."""
+        now_s = self.desk.stopwatch.now_s()
+        for other in self._order:
+            if other is seat or other in self._gone or other in self._visits:
+                continue
+            if not other.health.rule(now_s) and not other.queue.expected_wait_s(1.0):
+                return other
+        return None
 
     # -- what became of an attempt ---------------------------------------------------------------
 
@@ -370,7 +396,7 @@ def _snapshot(desk: Desk, facts: Facts) -> list[Candidate]:
             health=seat.health.rule(now_s),
             cost_usd=_about_usd(seat, facts.input_tokens),
             wait_s=seat.queue.expected_wait_s(seat.health.whole_s.seconds),
-            latency_s=seat.health.first_s.seconds,
+            latency_s=seat.health.first_s.seconds or seat.health.whole_s.seconds,
         )
         for seat in desk.seats
     ]

@@ -86,6 +86,7 @@ class Trial:
         """Note that the first event is there."""
         self.first_s = self._desk.stopwatch.now_s() - self._begun_s
         self.seat.health.first_s.add(self.first_s)
+        self._tell_hedger(self.first_s)
 
     def take(self, part: TextDelta | Completion) -> TextDelta | None:
         """Take an event of a stream; gives what may be shown now."""
@@ -105,6 +106,16 @@ class Trial:
         if self.completion is None:
             raise ProviderUnavailable(f"The stream of {self.seat.name} ended without an answer.")
 
+    async def lose(self) -> None:
+        """End it: another provider was faster. What it cost is not known."""
+        elapsed_s = self._desk.stopwatch.now_s() - self._begun_s
+        if self.first_s is None:
+            self._tell_hedger(elapsed_s)
+        self._record("lost", elapsed_s, self._estimated())
+        await self._leave()
+        if self._reservation is not None:
+            await self._settle(self._reservation, None)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -117,8 +128,6 @@ class Trial:
         elapsed_s = self._desk.stopwatch.now_s() - self._begun_s
         completion = self.completion
         if exc is None and completion is not None:
-            if self.first_s is None:
-                self.note_first()
             self.seat.health.note_answer(elapsed_s)
             self._record("answered", elapsed_s, completion.usage)
             await self._leave()
@@ -132,6 +141,11 @@ class Trial:
         if self._reservation is not None:
             await self._settle(self._reservation, Decimal(0) if _was_free(self, exc) else None)
         return is_handled
+
+    def _tell_hedger(self, first_s: float) -> None:
+        if self._desk.hedger is not None:
+            now_s = self._desk.stopwatch.now_s()
+            self._desk.hedger.note_first(self.seat.name, first_s, now_s=now_s)
 
     def _fail(self, exc: AicoreError, elapsed_s: float) -> bool:
         is_handled = self._asking.note_failure(self, exc, is_probe=self._is_probe)

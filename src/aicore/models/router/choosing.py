@@ -46,7 +46,8 @@ class Candidate:
 
     `health`: why it is not asked now, "" when it may be. `cost_usd`: about what the request costs
     there, None where no price is known. `wait_s`: how long it would wait for a place;
-    `latency_s`: the usual time to the first event, 0 where it was never asked.
+    `latency_s`: the usual time to the first event, or to a whole answer where it never streamed;
+    0 where it was never asked.
     """
 
     name: str

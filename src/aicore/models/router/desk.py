@@ -12,6 +12,7 @@ from aicore.models.budget.budget import Budget
 from aicore.models.port import Provider
 from aicore.models.router.choosing import Preference
 from aicore.models.router.health import Health, Stopwatch
+from aicore.models.router.hedging import Hedger
 from aicore.models.router.limits import Clock, RouterLimits
 from aicore.models.router.queueing import Queue
 from aicore.models.router.rules import DataRules
@@ -82,6 +83,7 @@ class Desk:
     random: Random
     stopwatch: Stopwatch
     retries: RetryBudget
+    hedger: Hedger | None
     changed: anyio.Event | None = None
     """Set when a probe has ended; None while nobody waits for it."""
 

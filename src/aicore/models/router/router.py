@@ -19,7 +19,9 @@ from aicore.models.router.asking import Asking
 from aicore.models.router.choosing import Preference
 from aicore.models.router.desk import Desk, Member, RetryBudget, Seat
 from aicore.models.router.health import Stopwatch
+from aicore.models.router.hedging import HedgeLimits, Hedger
 from aicore.models.router.limits import Clock, RouterLimits, SystemClock
+from aicore.models.router.racing import begin_stream
 from aicore.models.router.rules import DataRules
 
 __all__ = ["Member", "Router"]
@@ -68,6 +70,7 @@ class Router:
             random=Random() if random is None else random,  # noqa: S311 # spreads retries
             stopwatch=Stopwatch(clock),
             retries=RetryBudget(limits.retry_share, limits.retry_burst),
+            hedger=Hedger(HedgeLimits(share=limits.hedge_share)) if limits.hedge_share else None,
         )
         self._capabilities = _joined([one.provider.capabilities for one in given])
         self._opened: AsyncExitStack | None = None
@@ -112,7 +115,8 @@ class Router:
                 return
             # Plain delegation, in the reader's own task: a task and a channel for each stream
             # would cost more than the stream itself, and nothing here needs to run beside it.
-            async with trial, aclosing(trial.seat.provider.stream(asking.request)) as parts:
+            trial, parts = await begin_stream(asking, trial)
+            async with trial, aclosing(parts):
                 async for part in parts:
                     if (shown := trial.take(part)) is not None:
                         yield shown
