@@ -14,6 +14,7 @@ import pytest
 from tests.models import fake_anthropic, fake_gemini
 from tests.models.fake_openai import Asked, Play, answering, call, serving
 
+from aicore.errors import ProviderUnavailable
 from aicore.flows import FlowProvider
 from aicore.models import (
     Anthropic,
@@ -23,6 +24,7 @@ from aicore.models import (
     OpenAICompatible,
     Provider,
     Request,
+    Router,
     ScriptedProvider,
     TextDelta,
 )
@@ -107,8 +109,30 @@ async def anthropic() -> AsyncIterator[Provider]:
         yield provider
 
 
+@asynccontextmanager
+async def router_over_one() -> AsyncIterator[Provider]:
+    async with scripted() as only, Router([only]) as provider:
+        yield provider
+
+
+@asynccontextmanager
+async def router_over_two() -> AsyncIterator[Provider]:
+    """The first is always down."""
+    down = ScriptedProvider([ProviderUnavailable("Down.", status=503)] * 100, name="down")
+    async with openai_compatible() as up, Router([down, up]) as provider:
+        yield provider
+
+
 Row = Callable[[], AbstractAsyncContextManager[Provider]]
-ROWS: list[Row] = [scripted, openai_compatible, anthropic, gemini, flows]
+ROWS: list[Row] = [
+    scripted,
+    openai_compatible,
+    anthropic,
+    gemini,
+    flows,
+    router_over_one,
+    router_over_two,
+]
 
 pytestmark = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.__name__)
 
