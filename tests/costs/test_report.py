@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.costs.conftest import PRICE, Shop
 
 from aicore import Agent
 from aicore.costs.demand import HOUR_MS, DemandCounter, HourOfUse
 from aicore.costs.reading import FailedTurn, UsageRow, read_usage
-from aicore.costs.report import Coverage, Group, Kept, PriceSeen, Report, Spent, report_on
+from aicore.costs.report import (
+    Coverage,
+    Group,
+    Kept,
+    PriceSeen,
+    Report,
+    ReportMaker,
+    Spent,
+    report_on,
+)
 from aicore.errors import StoreError
 from aicore.flows import FlowProvider
 from aicore.log import Event, EventLog, MemoryLog, Stored
@@ -74,7 +86,12 @@ async def test_spending_by_each_dimension(told: Shop) -> None:
         "second": (1, 503, None),
     }
     assert [one.name for one in report.by["provider"]] == ["rented", "box", "second"]
-    assert by(report, "model")["rented m"][0] == 7
+    # Of the one that failed for good nobody knows the model.
+    assert {name: one[0] for name, one in by(report, "model").items()} == {
+        "rented m": 7,
+        "box m": 3,
+        "second m": 1,
+    }
     assert by(report, "tenant") == {"shop": (11, 3872, usd(5350))}
     assert by(report, "task") == {"reply": (11, 3872, usd(5350))}
     assert by(report, "day") == {
@@ -106,7 +123,12 @@ async def test_caches_waste_and_what_was_kept(told: Shop) -> None:
     assert report.answers_without_model == 0
     assert report.prices == [PriceSeen("rented", "m", "own", "2026-11-01", 4)]
     # Without a router nobody reads a class: the first four answers.
-    assert report.unlabelled_tokens == 1010 + 120 + 155 + 450
+    assert report.tokens_of_class == {
+        "": 1010 + 120 + 155 + 450,
+        "personal": 510 + 300 + 504 + 503 + 100,
+        "special": 220,
+    }
+    assert report.conversations == 1
 
 
 async def test_hours_of_demand(told: Shop) -> None:
@@ -279,3 +301,79 @@ def test_a_sum_knows_what_it_does_not_know() -> None:
     assert spent.cost_usd == 3
     spent.add(replace(row, usage=Usage(input_tokens=2)))
     assert (spent.cost_usd, spent.unpriced_requests, spent.unpriced_tokens) == (3, 1, 2)
+
+
+@given(
+    st.lists(
+        st.builds(
+            UsageRow,
+            at_ms=st.integers(0, 10**11),
+            business=st.sampled_from(["a", "b"]),
+            conversation=st.sampled_from(["1", "2"]),
+            provider=st.sampled_from(["p", "q", "r"]),
+            model=st.sampled_from(["m", ""]),
+            task=st.sampled_from(["reply", "summary"]),
+            usage=st.one_of(
+                st.none(),
+                st.builds(
+                    Usage,
+                    input_tokens=st.integers(0, 10**6),
+                    output_tokens=st.integers(0, 10**5),
+                    cost_usd=st.one_of(st.none(), st.decimals(0, 100, places=6)),
+                    is_reported=st.booleans(),
+                ),
+            ),
+            outcome=st.sampled_from(["answered", "failed", "cut", "lost"]),
+            data_class=st.sampled_from([None, "personal", "special"]),
+        ),
+        max_size=30,
+    )
+)
+def test_every_table_sums_up_to_the_total(rows: list[UsageRow]) -> None:
+    maker = ReportMaker(zone=UTC)
+    for row in rows:
+        maker.add(row)
+    report = maker.report()
+    total = report.total
+    for groups in report.by.values():
+        for name in Spent.__slots__:
+            assert sum(getattr(one.spent, name) for one in groups) == getattr(total, name)
+    assert sum(report.tokens_of_class.values()) == total.tokens == report.demand.tokens
+    assert (
+        sum((sum(one.values()) for one in report.spent_on.values()), Decimal(0)) == total.known_usd
+    )
+    hours = [hour for mine in report.demand.of_provider.values() for hour in mine.values()]
+    assert sum(map(sum, hours)) == total.tokens
+    assert report.coverage.priced_tokens + total.unpriced_tokens == total.tokens
+    assert report.answers_without_model + total.requests == len(rows)
+    assert sum(one.spent.requests for one in report.waste) <= total.requests
+
+
+def test_what_is_kept_grows_with_names_and_hours_not_with_requests() -> None:
+    maker = ReportMaker(zone=UTC)
+
+    def add(count: int) -> None:
+        for number in range(count):
+            usage = Usage(input_tokens=number + 1, cost_usd=Decimal(number))
+            maker.add(
+                UsageRow(
+                    at_ms=number % 48 * HOUR_MS,
+                    business="b",
+                    conversation=f"web:{number}",
+                    provider="p",
+                    model="m",
+                    task="reply",
+                    usage=usage,
+                    price=PRICE,
+                )
+            )
+
+    add(1000)
+    tracemalloc.start()
+    try:
+        add(5000)
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert maker.report().total.requests == 6000
+    assert grown < 100_000  # less than twenty bytes a request

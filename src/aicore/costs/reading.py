@@ -127,6 +127,8 @@ def _answer(
 
 def _attempts(place: _Place, route: Route, *, task: Task, is_in_vain: bool) -> Iterator[UsageRow]:
     """What was paid for beside the answer, which has a row of its own."""
+    # Who gives no answer does not tell its model, but may have told it with another.
+    models = {one.provider: one.model for one in route.attempts if one.model}
     for attempt in route.attempts:
         if attempt.is_waste:
             yield UsageRow(
@@ -134,7 +136,7 @@ def _attempts(place: _Place, route: Route, *, task: Task, is_in_vain: bool) -> I
                 business=place.business,
                 conversation=place.conversation,
                 provider=attempt.provider,
-                model=attempt.model,
+                model=models.get(attempt.provider, ""),
                 task=task,
                 usage=attempt.usage,
                 data_class=route.data_class,

@@ -12,6 +12,7 @@ from typing import Literal
 from aicore.costs.demand import HOUR_MS, Demand, DemandCounter
 from aicore.costs.reading import FailedTurn, UsageRow
 from aicore.models.prices import cached_saving_usd
+from aicore.records import DataClass
 
 __all__ = [
     "DIMENSIONS",
@@ -152,12 +153,13 @@ class Report:
 
     The window is that of the requests found: `first_ms` and `last_ms` are None without any.
     `total` is all that models were asked, waste included. `answers_without_model` cost nothing:
-    flows. `spent_on` is the known spending of each day by provider. `unlabelled_tokens` have no
-    data class in the log.
+    flows. `spent_on` is the known spending of each day by provider. `tokens_of_class` are the
+    tokens by the data class of their request, "" for one that nobody labelled.
     """
 
     first_ms: int | None
     last_ms: int | None
+    conversations: int
     total: Spent
     coverage: Coverage
     by: Mapping[Dimension, Sequence[Group]]
@@ -169,7 +171,7 @@ class Report:
     failed_turns: Mapping[str, int]
     bursts: int
     answers_without_model: int
-    unlabelled_tokens: int
+    tokens_of_class: Mapping[DataClass | Literal[""], int]
     demand: Demand
 
     @property
@@ -197,7 +199,10 @@ async def report_on(
     zone: tzinfo | None = None,
     counter: DemandCounter | None = None,
 ) -> Report:
-    """Sum up rows of one business or several. Days are those of `zone` (None: the machine's)."""
+    """Sum up rows as `read_usage` gives them, of one business after the other.
+
+    Days are those of `zone` (None: the machine's).
+    """
     maker = ReportMaker(zone=zone, counter=counter)
     async for row in rows:
         maker.add(row)
@@ -221,7 +226,9 @@ class ReportMaker:
         self._failed: Counter[str] = Counter()
         self._bursts = 0
         self._without_model = 0
-        self._unlabelled = 0
+        self._of_class: dict[DataClass | Literal[""], int] = {}
+        self._conversations = 0
+        self._talking = ("", "")
         self._window: tuple[int, int] | None = None
         self._days: dict[int, date] = {}
 
@@ -252,6 +259,7 @@ class ReportMaker:
         return Report(
             first_ms=first_ms,
             last_ms=last_ms,
+            conversations=self._conversations,
             total=total,
             coverage=self._coverage(),
             by={one: _groups(one, spent) for one, spent in self._by.items()},
@@ -268,7 +276,7 @@ class ReportMaker:
             failed_turns=dict(sorted(self._failed.items())),
             bursts=self._bursts,
             answers_without_model=self._without_model,
-            unlabelled_tokens=self._unlabelled,
+            tokens_of_class=dict(sorted(self._of_class.items())),
             demand=self._demand.demand(hours),
         )
 
@@ -281,6 +289,10 @@ class ReportMaker:
             "task": row.task,
             "day": day.isoformat(),
         }
+        if (row.business, row.conversation) != self._talking:
+            # Rows come by conversation.
+            self._talking = (row.business, row.conversation)
+            self._conversations += 1
         self._total.add(row)
         for dimension, name in names.items():
             self._by[dimension].setdefault(name, Spent()).add(row)
@@ -292,8 +304,8 @@ class ReportMaker:
         if usage.is_reported:
             self._reported[0] += 1
             self._reported[1] += tokens
-        if row.data_class is None:
-            self._unlabelled += tokens
+        of_class = row.data_class or ""
+        self._of_class[of_class] = self._of_class.get(of_class, 0) + tokens
         if usage.cost_usd:
             spent_on = self._spent_on.setdefault(day, {})
             spent_on[row.provider] = spent_on.get(row.provider, Decimal(0)) + usage.cost_usd

@@ -91,11 +91,12 @@ def _window(report: Report) -> Section:
     rows = [
         ("First request", _moment(report.first_ms)),
         ("Last request", _moment(report.last_ms)),
-        ("Requests", count(total.requests)),
+        ("Requests", f"{count(total.requests)} in {count(report.conversations)} conversations"),
         ("Tokens", f"{count(total.input_tokens)} in, {count(total.output_tokens)} out"),
         ("Spent", _cost(total)),
         ("Price known", known),
         ("Counted by provider", told),
+        ("Data class", _classes(report)),
     ]
     notes = []
     if coverage.reported_tokens < coverage.tokens:
@@ -106,6 +107,14 @@ def _window(report: Report) -> Section:
         notes.append(f"{count(report.bursts)} answers came from a vendor, as a queue was too long.")
     return Section(
         "What models cost", rows, [*notes, *_failures(report)], has_head=False, text_columns=2
+    )
+
+
+def _classes(report: Report) -> str:
+    tokens = report.tokens_of_class
+    return ", ".join(
+        f"{name or 'not labelled'} {share(part, report.total.tokens)}"
+        for name, part in tokens.items()
     )
 
 
@@ -123,7 +132,7 @@ def _groups(dimension: Dimension, groups: Sequence[Group], total: Spent) -> Sect
             share(one.spent.cached_tokens, one.spent.input_tokens),
             count(one.spent.output_tokens),
             _cost(one.spent),
-            share(one.spent.known_usd, total.known_usd),
+            _of_all(one.spent, total),
         )
         for one in groups
     ]
@@ -152,7 +161,7 @@ def _waste(report: Report) -> Section:
             count(one.spent.requests),
             count(one.spent.tokens),
             _cost(one.spent),
-            share(one.spent.known_usd, report.total.known_usd),
+            _of_all(one.spent, report.total),
         )
         for one in report.waste
     ]
@@ -245,6 +254,7 @@ def _verdict(economics: Economics) -> Iterator[str]:
         return
     yield f"Cheapest: {_way(best)}, {money(best.month_usd)} a month."
     others = sorted({one.what for one in economics.variations if one.best.choice != best.choice})
+    yield "This counts your own model's answer as good as the vendor's, in as many tokens."
     if others:
         yield f"It is close: a fifth more or less of {', '.join(others)} changes that."
     else:
@@ -265,6 +275,10 @@ def _cost(spent: Spent) -> str:
     if spent.cost_usd is None or not spent.unpriced_requests:
         return money(spent.cost_usd)
     return f"{money(spent.known_usd)} + {count(spent.unpriced_requests)} unpriced"
+
+
+def _of_all(spent: Spent, total: Spent) -> str:
+    return "-" if spent.cost_usd is None else share(spent.known_usd, total.known_usd)
 
 
 def _moment(at_ms: int | None) -> str:
