@@ -26,6 +26,7 @@ from aicore.models import (
     ScriptedProvider,
 )
 from aicore.models.port import OutputSchema
+from aicore.models.router import Member, Router
 from aicore.models.structured import complete_as
 from aicore.records import Message, Prefix
 
@@ -61,18 +62,30 @@ async def scripted() -> AsyncIterator[Provider]:
         yield provider
 
 
+def as_openai(asked: Asked) -> Play:
+    form = asked.json.get("response_format", {}).get("json_schema", {})
+    return answering(asked, reply(json.dumps(asked.json["messages"]), form.get("schema")))
+
+
 @asynccontextmanager
 async def openai_compatible() -> AsyncIterator[Provider]:
-    def answer(asked: Asked) -> Play:
-        form = asked.json.get("response_format", {}).get("json_schema", {})
-        said = json.dumps(asked.json["messages"])
-        return answering(asked, reply(said, form.get("schema")))
-
     async with (
-        serving(otherwise=answer) as server,
+        serving(otherwise=as_openai) as server,
         OpenAICompatible(base_url=server.base_url, model="m") as provider,
     ):
         yield provider
+
+
+@asynccontextmanager
+async def router() -> AsyncIterator[Provider]:
+    """Over one that cannot be held to a schema, and one that can."""
+    async with serving(otherwise=as_openai) as server:
+        members = [
+            OpenAICompatible(base_url=server.base_url, model="m", json_schema=False, name="told"),
+            OpenAICompatible(base_url=server.base_url, model="m"),
+        ]
+        async with Router([Member(one) for one in members]) as provider:
+            yield provider
 
 
 @asynccontextmanager
@@ -122,7 +135,7 @@ async def gemini() -> AsyncIterator[Provider]:
 
 Row = Callable[[], AbstractAsyncContextManager[Provider]]
 TOLD: list[Row] = [scripted, told_openai_compatible]
-HELD: list[Row] = [openai_compatible, anthropic, gemini]
+HELD: list[Row] = [openai_compatible, anthropic, gemini, router]
 
 for_each = pytest.mark.parametrize("row", [*TOLD, *HELD], ids=lambda row: row.__name__)
 for_held = pytest.mark.parametrize("row", HELD, ids=lambda row: row.__name__)

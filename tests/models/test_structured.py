@@ -3,12 +3,14 @@
 import math
 from collections.abc import Iterable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.models.tiny_gguf import write_tiny_gguf
 
 from aicore.errors import ConfigError, ModelError, ProviderUnavailable
-from aicore.models import Capabilities, Completion, Request, ScriptedProvider
+from aicore.models import Capabilities, Completion, InProcess, Request, ScriptedProvider
 from aicore.models.port import OutputSchema
 from aicore.models.scripted import Reply
 from aicore.models.structured import complete_as
@@ -213,3 +215,26 @@ async def test_value_is_plain_json() -> None:
 
     assert value == {"a": 1.5, "b": [None, True]}
     assert math.isfinite(value["a"])
+
+
+async def test_real_model_is_held_to_its_schema(tmp_path: Path) -> None:
+    """Of random weights: without the schema it says nothing that could be one."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "pattern": "^[A-Z][a-z]{1,5}$"},
+            "kind": {"enum": ["new", "known"]},
+        },
+        "required": ["name", "kind"],
+        "additionalProperties": False,
+    }
+    request = Request(
+        prefix=Prefix(""), tail=[Message(role="user", text="Who?")], max_output_tokens=300
+    )
+    async with InProcess(path=write_tiny_gguf(tmp_path / "tiny.gguf"), threads=1) as provider:
+        value, completion = await complete_as(
+            provider, request, OutputSchema(name="guest", schema=schema)
+        )
+
+    assert value["kind"] in ("new", "known")
+    assert completion.finish == "stop"
