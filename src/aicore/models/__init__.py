@@ -11,10 +11,19 @@ if TYPE_CHECKING:
     from aicore.models.gemini import Gemini
     from aicore.models.in_process import InProcess
     from aicore.models.openai_compatible import OpenAICompatible
-    from aicore.models.port import Capabilities, Completion, Price, Provider, Request, TextDelta
+    from aicore.models.port import (
+        Capabilities,
+        Completion,
+        OutputSchema,
+        Price,
+        Provider,
+        Request,
+        TextDelta,
+    )
     from aicore.models.registry import open_provider
     from aicore.models.router import Router
     from aicore.models.scripted import ScriptedProvider
+    from aicore.models.structured import complete_as
     from aicore.models.timeouts import Timeouts
 
 __all__ = [
@@ -25,6 +34,7 @@ __all__ = [
     "Gemini",
     "InProcess",
     "OpenAICompatible",
+    "OutputSchema",
     "Price",
     "Provider",
     "Request",
@@ -32,6 +42,7 @@ __all__ = [
     "ScriptedProvider",
     "TextDelta",
     "Timeouts",
+    "complete_as",
     "find_local",
     "open_provider",
 ]
@@ -44,6 +55,7 @@ _MODULES = {
     "Gemini": "gemini",
     "InProcess": "in_process",
     "OpenAICompatible": "openai_compatible",
+    "OutputSchema": "port",
     "Price": "port",
     "Provider": "port",
     "Request": "port",
@@ -51,6 +63,7 @@ _MODULES = {
     "ScriptedProvider": "scripted",
     "TextDelta": "port",
     "Timeouts": "timeouts",
+    "complete_as": "structured",
     "find_local": "discovery",
     "open_provider": "registry",
 }
