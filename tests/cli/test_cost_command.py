@@ -7,6 +7,7 @@ import re
 import sqlite3
 import xml.etree.ElementTree as ET
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +17,7 @@ import anyio
 import pytest
 
 from aicore.cli import main
+from aicore.costs.measuring import Level, Measurement
 from aicore.log import Event, SQLiteLog, Stored
 from aicore.log.events import MessageReceived, ModelReplied, ReplySent, TurnFailed
 from aicore.models.port import Price
@@ -92,6 +94,9 @@ def measured(folder: Path, **changed: object) -> str:
         "requests": 100,
         "errors": 0,
         "is_reported": True,
+        "is_throughput": True,
+        "is_complete": True,
+        "levels": [{"refusals": ["only 3 answers came", "the server"]}, {"refusals": ["it"]}],
     }
     (folder / "measured.json").write_text(json.dumps(data | changed))
     return "measured.json"
@@ -237,9 +242,10 @@ def test_a_page_and_charts_need_nothing_else_and_names_are_only_text(
         ({"tokens_per_s_out": -1}, "not above 0"),
         ({"tokens_per_s_in": 0}, "not above 0"),
         ({"tokens_per_s_out": "fast"}, "Run it again"),
-        ({"tokens_per_s_out": None}, "Run it again"),
+        ({"tokens_per_s_out": None}, "only 3 answers came; the server; it"),
+        ({"tokens_per_s_out": None, "levels": []}, "not finished"),
+        ({"tokens_per_s_out": None, "levels": 7}, "Run it again"),
         ({"tokens_per_s_out": float("nan")}, "not above 0"),
-        ({"errors": 6}, "6 of 100"),
     ],
 )
 def test_a_measurement_that_is_none_is_refused(
@@ -248,6 +254,66 @@ def test_a_measurement_that_is_none_is_refused(
     anyio.run(write, folder / "talk.db", a_week())
     assert cost("--measured", measured(folder, **changed)) == 2
     assert word in capsys.readouterr().err
+
+
+def test_a_measurement_is_read_as_it_is_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    level = Level(
+        at_once=4,
+        requests=100,
+        errors=0,
+        seconds=60.0,
+        input_tokens=60_000,
+        cached_tokens=0,
+        output_tokens=6000,
+        is_reported=True,
+        first_token_p50_s=0.1,
+        first_token_p95_s=0.2,
+        stream_rate=25.0,
+        output_rate=100.0,
+        input_rate=1000.0,
+        reading_rate=1000.0,
+        writing_rate=100.0,
+    )
+    taken = Measurement(provider="box", model="m", at="2026-11-20", levels=[level])
+    (folder / "measured.json").write_text(json.dumps(taken.to_json()))
+    anyio.run(write, folder / "talk.db", a_week())
+    found = figures(capsys, "--measured", "measured.json", *OWNED)["economics"]
+    assert f"{Decimal(found['options'][1]['hybrid_usd']):.2f}" == "1381.21"
+    taken.levels = [replace(level, requests=10)]
+    (folder / "measured.json").write_text(json.dumps(taken.to_json()))
+    assert cost("--measured", "measured.json") == 2
+    assert "only 10 answers came" in capsys.readouterr().err
+
+
+def test_what_a_rule_keeps_here_sets_a_floor(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    special = replace(replied(WORK), data_class="special")
+    anyio.run(write, folder / "talk.db", [*a_week(), (0, special)])
+    words = ("--measured", measured(folder), *OWNED)
+    # One provider and no rule: the owner has said that all goes there.
+    assert figures(capsys, *words)["economics"]["floor_boxes"] == 0
+    with (folder / "aicore.toml").open("a") as file:
+        file.write("[privacy.special]\nlocal_only = true\n")
+    found = figures(capsys, *words)["economics"]
+    assert (found["floor_boxes"], found["is_managed_allowed"]) == (1, False)
+    assert found["best"]["choice"] == "hybrid"
+    # Without a configuration it is as if the rules were the careful ones.
+    bare = figures(capsys, *words, "--url", "talk.db", "--business", "shop")["economics"]
+    assert bare["floor_boxes"] == 1
+
+
+def test_a_price_of_the_owners_is_what_a_vendor_asks(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    anyio.run(write, folder / "talk.db", a_week(price=None, provider="box"))
+    with (folder / "aicore.toml").open("a") as file:
+        file.write('[prices."acme:big"]\ninput_usd = "2"\noutput_usd = "20"\n')
+    words = ("--measured", measured(folder), *OWNED, "--managed-price", "acme:big")
+    managed_usd = figures(capsys, *words)["economics"]["managed_usd"]
+    assert f"{Decimal(managed_usd):.2f}" == "2259.52"  # 520 in 168 of 730 hours
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "no json", "[1, 2]", "\x00"])

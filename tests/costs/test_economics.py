@@ -16,7 +16,6 @@ from aicore.costs.economics import (
     Box,
     Case,
     Costs,
-    Throughput,
     best,
     break_even,
     managed_usd,
@@ -26,6 +25,7 @@ from aicore.costs.economics import (
     utilisation,
     variations,
 )
+from aicore.costs.throughput import Throughput
 
 SPEED = Throughput(provider="box", tokens_per_s_out=Decimal(100), tokens_per_s_in=Decimal(1000))
 NEARLY = Decimal("1e-9")

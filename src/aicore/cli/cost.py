@@ -6,19 +6,20 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import anyio
 
+from aicore.agent.routing import build_book, build_rules
 from aicore.cli.screen import Screen
-from aicore.config import load
+from aicore.config import Settings, load
 from aicore.costs.demand import DemandCounter
 from aicore.costs.drawing import cost_svg, spend_svg, totals_svg
 from aicore.costs.economics import (
@@ -27,7 +28,6 @@ from aicore.costs.economics import (
     Costs,
     Economics,
     Refusal,
-    Throughput,
     Utilisation,
     reckon,
     refusals,
@@ -38,16 +38,18 @@ from aicore.costs.page import page
 from aicore.costs.reading import read_usage
 from aicore.costs.report import DIMENSIONS, Report, ReportMaker
 from aicore.costs.terminal import section_lines, spend_lines
+from aicore.costs.throughput import Throughput
 from aicore.costs.wording import economics_sections, report_sections
 from aicore.errors import ConfigError
 from aicore.log.registry import file_of, open_log
 from aicore.models.port import Price
 from aicore.models.price_book import PriceBook
+from aicore.records import DataClass
 
 __all__ = ["run_cost"]
 
 _SHOW_EVERY_S = 1.0
-_MOST_FAILED = Decimal("0.05")
+_CAREFUL: frozenset[DataClass] = frozenset({"special"})
 
 
 def run_cost(options: argparse.Namespace) -> int:
@@ -56,7 +58,8 @@ def run_cost(options: argparse.Namespace) -> int:
     Raises: ConfigError, StoreBusy, StoreError.
     """
     place = _place(options)
-    counter = DemandCounter(_managed_price(options.managed_price))
+    managed = _managed_price(options.managed_price, place.book)
+    counter = DemandCounter(managed, place.kept_here)
     throughput = _throughput(options.measured)
     maker = ReportMaker(zone=place.zone, counter=counter)
     anyio.run(_read, place, _window(options, place.zone), maker)
@@ -72,11 +75,17 @@ def run_cost(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Which log is read, for whom, and where their days begin (None: as on this machine)."""
+    """Which log is read and for whom, and what its configuration says besides.
+
+    `zone` is where days begin (None: as on this machine), `kept_here` are the classes of data
+    that no rule lets go to a vendor.
+    """
 
     url: str
     businesses: Sequence[str]
     zone: tzinfo | None
+    book: PriceBook
+    kept_here: Collection[DataClass]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +98,7 @@ class _Findings:
 
 def _place(options: argparse.Namespace) -> _Place:
     if options.url is not None:
-        place = _Place(options.url, options.business or ["main"], None)
+        place = _Place(options.url, options.business or ["main"], None, PriceBook(), _CAREFUL)
     else:
         settings = load(options.config)
         url = settings.log.url if settings.log.path is None else str(settings.log.path)
@@ -99,11 +108,17 @@ def _place(options: argparse.Namespace) -> _Place:
                 "Set log.path or log.url."
             )
         businesses = options.business or [settings.log.business]
-        place = _Place(url, businesses, _zone(settings.agent.zone))
+        zone = _zone(settings.agent.zone)
+        place = _Place(url, businesses, zone, build_book(settings), _kept_here(settings))
     file = file_of(place.url)
     if file is not None and not file.exists():
         raise ConfigError(f"There is no log {file} yet. Talk to the assistant first.")
     return place
+
+
+def _kept_here(settings: Settings) -> Collection[DataClass]:
+    rules = build_rules(settings).by_class.items()
+    return [one for one, rule in rules if rule.localities and "managed" not in rule.localities]
 
 
 def _zone(name: str | None) -> tzinfo | None:
@@ -128,15 +143,15 @@ def _midnight_ms(day: date, zone: tzinfo | None) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp() * 1000)
 
 
-def _managed_price(name: str | None) -> Price | None:
+def _managed_price(name: str | None, book: PriceBook) -> Price | None:
     if name is None:
         return None
     vendor, _, model = name.partition(":")
-    price = PriceBook().price(vendor, model)
+    price = book.price(vendor, model)
     if price is None:
         raise ConfigError(
             f"No price is known for {name!r}. Write --managed-price as vendor:model, such as "
-            "openai:gpt-5 or anthropic:claude-haiku-4-5."
+            "openai:gpt-5 or anthropic:claude-haiku-4-5, or give its price under [prices]."
         )
     return price
 
@@ -147,28 +162,14 @@ def _throughput(path: Path | None) -> Throughput | None:
         return None
     try:
         data = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-        read_s = data.get("tokens_per_s_in")
-        measured = Throughput(
-            provider=str(data["provider"]),
-            tokens_per_s_out=Decimal(data["tokens_per_s_out"]),
-            tokens_per_s_in=None if read_s is None else Decimal(read_s),
-        )
-        requests, errors = int(data["requests"]), int(data["errors"])
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
-    except (AttributeError, KeyError, TypeError, ValueError, InvalidOperation) as error:
-        raise ConfigError(f"{path} is not what `aicore measure` writes. Run it again.") from error
-    speeds = [
-        one for one in (measured.tokens_per_s_out, measured.tokens_per_s_in) if one is not None
-    ]
-    if not all(one.is_finite() and one > 0 for one in speeds):
-        raise ConfigError(f"{path} has a throughput that is not above 0. Run `aicore measure`.")
-    if errors > requests * _MOST_FAILED:
-        raise ConfigError(
-            f"In {path} {errors} of {requests} requests failed: that is no measurement. "
-            "Run `aicore measure` again with fewer requests at once."
-        )
-    return measured
+    except ValueError as error:
+        raise ConfigError(f"{path} is not what `aicore measure` writes.") from error
+    try:
+        return Throughput.from_json(data)
+    except ConfigError as error:
+        raise ConfigError(f"{path} holds {error}") from error
 
 
 def _costs(options: argparse.Namespace) -> Costs:

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Literal
 
 from aicore.costs.demand import Demand
+from aicore.costs.throughput import Throughput
 
 __all__ = [
     "HOURS_PER_MONTH",
@@ -31,7 +32,6 @@ __all__ = [
     "Option",
     "Overflow",
     "Refusal",
-    "Throughput",
     "Utilisation",
     "Variation",
     "reckon",
@@ -52,25 +52,6 @@ _BUSY_SHARE = Decimal("0.99")
 _VARIED = (Decimal("0.8"), Decimal("1.2"))
 
 Choice = Literal["managed", "self-hosted", "hybrid"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Throughput:
-    """What one box was measured to do, for all its requests together.
-
-    `tokens_per_s_in` is None where it was not measured; then input takes no time.
-    """
-
-    provider: str
-    tokens_per_s_out: Decimal
-    tokens_per_s_in: Decimal | None = None
-
-    def seconds(self, input_tokens: int, output_tokens: int) -> Decimal:
-        """How long one box is busy with that."""
-        reading = Decimal(0)
-        if self.tokens_per_s_in is not None:
-            reading = input_tokens / self.tokens_per_s_in
-        return reading + output_tokens / self.tokens_per_s_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

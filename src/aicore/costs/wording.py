@@ -229,11 +229,11 @@ def _totals(title: str, economics: Economics) -> Section:
         )
     notes = [
         f"US dollars a month, at {count(economics.tokens_per_day)} tokens a day. "
-        f"{economics.static_boxes} boxes hold 99 of 100 hours.",
+        f"Enough for 99 of 100 hours: {_boxes(economics.static_boxes)}.",
         f"All at a vendor: {managed}."
         if economics.is_managed_allowed
-        else f"All at a vendor is not allowed: special data stays here, which takes "
-        f"{economics.floor_boxes} boxes. The rest alone, at a vendor: {managed}.",
+        else "All at a vendor is not allowed: a rule on data keeps some here, which takes "
+        f"{_boxes(economics.floor_boxes)}. The rest alone, at a vendor: {managed}.",
     ]
     return Section(title, [head, *rows], notes)
 
@@ -267,8 +267,12 @@ def _refused(refusals: Sequence[Refusal]) -> Iterator[str]:
 
 
 def _way(best: Best) -> str:
-    boxes = "1 box" if best.boxes == 1 else f"{best.boxes} boxes"
-    return best.choice if best.choice == "managed" else f"{best.choice} with {boxes}"
+    is_managed = best.choice == "managed"
+    return best.choice if is_managed else f"{best.choice} with {_boxes(best.boxes)}"
+
+
+def _boxes(number: int) -> str:
+    return "1 box" if number == 1 else f"{number} boxes"
 
 
 def _cost(spent: Spent) -> str:
