@@ -20,7 +20,7 @@ from aicore.errors import (
 )
 from aicore.models import Capabilities, Completion, Provider
 from aicore.models.port import Origin, OutputSchema
-from aicore.models.router import DataRule, DataRules, Router, RouterLimits
+from aicore.models.router import DataRule, DataRules, Member, Router, RouterLimits
 from aicore.records import Prefix, Tool
 
 DOWN = ProviderUnavailable("No model server answers.", status=503)
@@ -356,6 +356,12 @@ def test_names_must_differ_and_somebody_be_there() -> None:
         Router([])
     with pytest.raises(ConfigError):
         Router([scripted("a"), scripted("a")])
+    with pytest.raises(ConfigError):
+        Router([Member(scripted("a"), at_once=0)])
+    with pytest.raises(ConfigError):
+        RouterLimits(rounds=0)
+    with pytest.raises(ConfigError):
+        RouterLimits(wait_s=float("nan"))
 
 
 async def test_must_be_entered() -> None:

@@ -184,6 +184,16 @@ async def test_stream_without_an_answer_is_a_failure() -> None:
         assert (await read(both.stream(asked())))[0] == "One two three."
 
 
+async def test_what_breaks_after_a_whole_answer_takes_nothing_from_it() -> None:
+    parts = TextDelta("One two "), Completion(text="One two "), ProviderUnavailable("Broken.")
+    second = scripted("b", "Never.")
+    async with router(Streams(*parts), second) as both:
+        text, completion = await read(both.stream(asked()))
+
+    assert text == completion.text == "One two "
+    assert second.requests == []
+
+
 async def test_left_early_everything_is_given_back() -> None:
     provider = Streams(TextDelta("One two three "), TextDelta("four"), anyio.Event())
     async with router(Member(provider, at_once=1), scripted("b", "Hi!")) as both:

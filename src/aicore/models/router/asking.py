@@ -38,6 +38,8 @@ __all__ = ["Asking"]
 _log = logging.getLogger(__name__)
 
 _USUAL_OUTPUT_TOKENS = 300
+_GUESS_S = 5.0
+"""How long an answer takes, before the first one of a provider is there."""
 _SPREAD = (0.5, 1.5)
 _MODELS_THAT_CANNOT = 2
 
@@ -56,6 +58,7 @@ class Asking:
         self.origin = request.origin
         self.original = request
         self.facts = _facts(desk, request)
+        self.input_tokens = self.facts.input_tokens
         self.decision: Decision = choose(self.facts, _snapshot(desk, self.facts), desk.rules)
         if desk.budget is not None and request.max_output_tokens is None:
             request = replace(request, max_output_tokens=desk.limits.output_tokens)
@@ -299,6 +302,7 @@ class Asking:
             self._joiner = Joiner(shown)
             self._is_joined = True
             self.request = going_on(self._bounded, shown)
+            self.input_tokens = request_tokens(self.request)
         return True
 
     # -- the end ---------------------------------------------------------------------------------
@@ -325,11 +329,11 @@ class Asking:
             rules = {one.provider: one.rule for one in ruled_out}
             return PolicyBlocked(data_class=self.facts.data_class, rules=rules)
         told = "; ".join(f"{one.provider}: {one.rule}" for one in ruled_out)
-        if self.decision.emptied_by == "capability" and any(
-            one.capabilities.context_tokens is not None
-            and one.capabilities.context_tokens < self.facts.input_tokens
-            for one in (seat for seat in self.desk.seats)
-        ):
+        incapable = {one.provider for one in ruled_out if one.stage == "capability"}
+        contexts = [
+            seat.capabilities.context_tokens for seat in self.desk.seats if seat.name in incapable
+        ]
+        if any(tokens is not None and tokens < self.facts.input_tokens for tokens in contexts):
             return ContextOverflow(
                 f"No provider that may be asked reads a conversation this long ({told})."
             )
@@ -395,7 +399,7 @@ def _snapshot(desk: Desk, facts: Facts) -> list[Candidate]:
             capabilities=seat.capabilities,
             health=seat.health.rule(now_s),
             cost_usd=_about_usd(seat, facts.input_tokens),
-            wait_s=seat.queue.expected_wait_s(seat.health.whole_s.seconds),
+            wait_s=seat.queue.expected_wait_s(seat.health.whole_s.seconds or _GUESS_S),
             latency_s=seat.health.first_s.seconds or seat.health.whole_s.seconds,
         )
         for seat in desk.seats

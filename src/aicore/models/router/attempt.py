@@ -127,13 +127,14 @@ class Trial:
     ) -> bool:
         elapsed_s = self._desk.stopwatch.now_s() - self._begun_s
         completion = self.completion
-        if exc is None and completion is not None:
+        if completion is not None and (exc is None or isinstance(exc, AicoreError)):
+            # What breaks after a whole answer takes nothing from it.
             self.seat.health.note_answer(elapsed_s)
             self._record("answered", elapsed_s, completion.usage)
             await self._leave()
             if self._reservation is not None:
                 await self._settle(self._reservation, completion.usage.cost_usd)
-            return False
+            return True
         is_handled = False
         if isinstance(exc, AicoreError):
             is_handled = self._fail(exc, elapsed_s)
@@ -180,7 +181,7 @@ class Trial:
 
     def _estimated(self) -> Usage:
         usage = Usage(
-            input_tokens=self._asking.facts.input_tokens,
+            input_tokens=self._asking.input_tokens,
             output_tokens=-(-self.chars // _CHARS_PER_TOKEN),
             is_reported=False,
         )
@@ -192,7 +193,7 @@ class Trial:
             return
         amount_usd = cost_usd(
             price,
-            input_tokens=self._asking.facts.input_tokens * _MARGIN,
+            input_tokens=self._asking.input_tokens * _MARGIN,
             output_tokens=self.request.max_output_tokens or self._desk.limits.output_tokens,
         )
         if amount_usd:

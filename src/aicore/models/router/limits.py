@@ -8,7 +8,11 @@ from typing import Protocol
 
 import anyio
 
+from aicore.errors import ConfigError
+
 __all__ = ["Clock", "RouterLimits", "SystemClock"]
+
+_AT_LEAST_ONE = frozenset({"rounds", "failures", "output_tokens"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +26,9 @@ class RouterLimits:
     asks for by Retry-After. A request waits for a resting provider at most `wait_s` in all, and
     for a place on a busy machine at most `queue_s` while another provider could take it.
     `output_tokens` bounds an answer where a budget is set and the request has no bound.
-    The share `hedge_share` of requests may ask a second provider when the first is slow.
+    The share `hedge_share` of streams may ask a second provider when the first is slow to begin.
+
+    Raises: ConfigError for a number that cannot be.
     """
 
     rounds: int = 3
@@ -36,6 +42,13 @@ class RouterLimits:
     queue_s: float = 10.0
     output_tokens: int = 4096
     hedge_share: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            least = 1 if name in _AT_LEAST_ONE else 0
+            if not value >= least:
+                raise ConfigError(f"The router's {name} is {value}. Give at least {least}.")
 
 
 class Clock(Protocol):

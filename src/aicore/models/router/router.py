@@ -37,7 +37,7 @@ class Router:
     router enters them, `budget` and `fallback`. `fallback` is asked when nobody else is left.
     `prefer` says what ranks first. `random` spreads retries. See docs/router.md.
 
-    Raises: ConfigError for no members, or two of the same name.
+    Raises: ConfigError for no members, two of the same name, or an `at_once` below 1.
     """
 
     def __init__(
@@ -52,12 +52,7 @@ class Router:
         clock: Clock = _CLOCK,
         random: Random | None = None,
     ) -> None:
-        given = [one if isinstance(one, Member) else Member(one) for one in members]
-        names = [one.provider.name for one in given]
-        if not given or len(set(names)) != len(names):
-            raise ConfigError(
-                f"A router needs providers with different names, not {names}. Give each a name."
-            )
+        given = _checked(members)
         self._members = given
         self._desk = Desk(
             seats=[],
@@ -154,6 +149,19 @@ class Router:
         if self._opened is None:
             raise NotOpenError("Enter the router first: async with router: ...")
         return Asking(self._desk, request, is_stream=is_stream)
+
+
+def _checked(members: Sequence[Member | Provider]) -> list[Member]:
+    given = [one if isinstance(one, Member) else Member(one) for one in members]
+    names = [one.provider.name for one in given]
+    if not given or len(set(names)) != len(names):
+        raise ConfigError(
+            f"A router needs providers with different names, not {names}. Give each a name."
+        )
+    for one in given:
+        if one.at_once is not None and one.at_once < 1:
+            raise ConfigError(f"{one.provider.name}: at_once is {one.at_once}. Give at least 1.")
+    return given
 
 
 def _joined(members: Sequence[Capabilities]) -> Capabilities:
