@@ -19,49 +19,56 @@ from aicore.models.locality import is_own_host
 from aicore.models.openai_compatible import Chat
 from aicore.models.openai_http import checked_url, request_headers
 from aicore.models.openai_reply import ReplyCollector
-from aicore.models.port import Capabilities, Price
+from aicore.models.port import Capabilities
 from aicore.models.settings import PriceSettings, Section, TimeoutSettings, read_settings
 from aicore.models.systems.regions import region_word
-from aicore.models.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from aicore.models.timeouts import DEFAULT_TIMEOUTS
 
 __all__ = ["SageMaker", "SageMakerSettings", "open_from_settings"]
 
 _MODEL_ERROR = 424
 
 
-class SageMaker(HTTPModel):
-    """A model behind a SageMaker endpoint. `model` is the name that its container serves.
+class SageMakerSettings(Section):
+    """One model behind a SageMaker endpoint. `model` is the name that its container serves.
 
     `base_url` is Amazon's runtime in `region`, e.g.
-    `https://runtime.sagemaker.eu-central-1.amazonaws.com`. Needs the extra `aws`.
-    `headers` may name an inference component; `json_schema` is False for a container that refuses
-    `response_format`. Text goes to Amazon, so it is `managed`.
+    `https://runtime.sagemaker.eu-central-1.amazonaws.com`. `headers` may name an inference
+    component; `json_schema` is False for a container that refuses `response_format`. `locality`
+    and `vendor` are what they are.
+    """
+
+    endpoint: str
+    region: str
+    model: str
+    base_url: str
+    name: str | None = None
+    locality: Literal["managed"] = "managed"
+    vendor: Literal["aws"] = "aws"
+    price: PriceSettings | None = None
+    context_tokens: int | None = None
+    headers: dict[str, str] | None = None
+    timeouts: TimeoutSettings | None = None
+    extra_body: dict[str, Any] | None = None
+    json_schema: bool = True
+
+
+class SageMaker(HTTPModel):
+    """A model behind a SageMaker endpoint. Needs the extra `aws`; enter it before use.
+
     Raises: ConfigError for a setting that cannot be or a missing extra, CredentialError without
     a key.
     """
 
-    def __init__(
-        self,
-        *,
-        endpoint: str,
-        region: str,
-        model: str,
-        base_url: str,
-        name: str | None = None,
-        price: Price | None = None,
-        context_tokens: int | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeouts: Timeouts = DEFAULT_TIMEOUTS,
-        extra_body: Mapping[str, Any] | None = None,
-        json_schema: bool = True,
-    ) -> None:
-        host = checked_url(base_url, "/invocations").hostname or ""
-        url = f"{base_url.rstrip('/')}/endpoints/{quote(endpoint, safe='')}/invocations"
-        own = {key.lower(): value for key, value in (headers or {}).items()}
-        signer = Signer(service="sagemaker", region=region, headers=own)
+    def __init__(self, settings: SageMakerSettings) -> None:
+        host = checked_url(settings.base_url, "/invocations").hostname or ""
+        base_url, endpoint = settings.base_url.rstrip("/"), quote(settings.endpoint, safe="")
+        url = f"{base_url}/endpoints/{endpoint}/invocations"
+        own = {key.lower(): value for key, value in (settings.headers or {}).items()}
+        signer = Signer(service="sagemaker", region=settings.region, headers=own)
         super().__init__(
-            name=name or f"sagemaker:{model}",
-            model=model,
+            name=settings.name or f"sagemaker:{settings.model}",
+            model=settings.model,
             site=Site(
                 url=url,
                 stream_url=f"{url}-response-stream",
@@ -71,16 +78,16 @@ class SageMaker(HTTPModel):
                 authorize=signer.sign,
                 key_remedy=KEY_REMEDY,
             ),
-            dialect=_FramedChat(model, extra_body or {}, "max_tokens"),
+            dialect=_FramedChat(settings.model, settings.extra_body or {}, "max_tokens"),
             capabilities=Capabilities(
-                locality="managed",
-                context_tokens=context_tokens,
-                price=price,
-                vendor="aws",
-                region=region_word(region),
-                schema=json_schema,
+                locality=settings.locality,
+                context_tokens=settings.context_tokens,
+                price=settings.price.price() if settings.price else None,
+                vendor=settings.vendor,
+                region=region_word(settings.region),
+                schema=settings.json_schema,
             ),
-            timeouts=timeouts,
+            timeouts=settings.timeouts.timeouts() if settings.timeouts else DEFAULT_TIMEOUTS,
         )
 
     def _take_whole(
@@ -164,37 +171,6 @@ def _unwrapped(status: int, body: bytes) -> tuple[int, bytes]:
     return status, body
 
 
-class SageMakerSettings(Section):
-    """As in SageMaker. `locality` and `vendor` are what they are."""
-
-    endpoint: str
-    region: str
-    model: str
-    base_url: str
-    name: str | None = None
-    locality: Literal["managed"] = "managed"
-    vendor: Literal["aws"] = "aws"
-    price: PriceSettings | None = None
-    context_tokens: int | None = None
-    headers: dict[str, str] | None = None
-    timeouts: TimeoutSettings | None = None
-    extra_body: dict[str, Any] | None = None
-    json_schema: bool = True
-
-
 def open_from_settings(settings: Mapping[str, Any]) -> SageMaker:
     """Make the provider; the caller enters it. Raises: ConfigError, CredentialError."""
-    checked = read_settings(SageMakerSettings, settings)
-    return SageMaker(
-        endpoint=checked.endpoint,
-        region=checked.region,
-        model=checked.model,
-        base_url=checked.base_url,
-        name=checked.name,
-        price=checked.price.price() if checked.price else None,
-        context_tokens=checked.context_tokens,
-        headers=checked.headers,
-        timeouts=checked.timeouts.timeouts() if checked.timeouts else DEFAULT_TIMEOUTS,
-        extra_body=checked.extra_body,
-        json_schema=checked.json_schema,
-    )
+    return SageMaker(read_settings(SageMakerSettings, settings))

@@ -12,57 +12,19 @@ from typing import Any, Literal
 
 from aicore.models.gemini import Gemini
 from aicore.models.google_token import KEY_REMEDY, GoogleToken
-from aicore.models.port import Price
 from aicore.models.settings import PriceSettings, Section, TimeoutSettings, read_settings
 from aicore.models.systems.regions import region_word
-from aicore.models.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from aicore.models.timeouts import DEFAULT_TIMEOUTS
 
 __all__ = ["VertexAI", "VertexSettings", "open_from_settings"]
 
 
-class VertexAI(Gemini):
-    """A Gemini model in a project of Google Cloud. The rest is as in Gemini.
+class VertexSettings(Section):
+    """One Gemini model in a project of Google Cloud. The rest is as in Gemini.
 
     `base_url` is the address of `region`, e.g. `https://europe-west4-aiplatform.googleapis.com`.
-    Needs the extra `google`; see GoogleToken for the account.
-    Raises: ConfigError for a setting that cannot be, or a missing extra.
+    `locality` and `vendor` are what they are.
     """
-
-    def __init__(
-        self,
-        *,
-        project: str,
-        region: str,
-        model: str,
-        base_url: str,
-        name: str | None = None,
-        price: Price | None = None,
-        context_tokens: int | None = None,
-        max_output_tokens: int | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeouts: Timeouts = DEFAULT_TIMEOUTS,
-        extra_body: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(
-            model=model,
-            base_url=base_url,
-            name=name or f"vertex:{model}",
-            locality="managed",
-            region=region_word(region),
-            price=price,
-            context_tokens=context_tokens,
-            max_output_tokens=max_output_tokens,
-            headers=headers,
-            timeouts=timeouts,
-            extra_body=extra_body,
-            path=f"/v1/projects/{project}/locations/{region}/publishers/google/models/{{model}}",
-            authorize=GoogleToken().authorize,
-        )
-        self._backend = replace(self._backend, key_remedy=KEY_REMEDY)
-
-
-class VertexSettings(Section):
-    """As in VertexAI. `locality` and `vendor` are what they are."""
 
     project: str
     region: str
@@ -79,19 +41,34 @@ class VertexSettings(Section):
     extra_body: dict[str, Any] | None = None
 
 
+class VertexAI(Gemini):
+    """A Gemini model in a project of Google Cloud; enter it before use.
+
+    Needs the extra `google`; see GoogleToken for the account.
+    Raises: ConfigError for a setting that cannot be, or a missing extra.
+    """
+
+    def __init__(self, settings: VertexSettings) -> None:
+        place = f"projects/{settings.project}/locations/{settings.region}"
+        super().__init__(
+            model=settings.model,
+            base_url=settings.base_url,
+            name=settings.name or f"vertex:{settings.model}",
+            locality=settings.locality,
+            region=region_word(settings.region),
+            price=settings.price.price() if settings.price else None,
+            context_tokens=settings.context_tokens,
+            max_output_tokens=settings.max_output_tokens,
+            headers=settings.headers,
+            timeouts=settings.timeouts.timeouts() if settings.timeouts else DEFAULT_TIMEOUTS,
+            extra_body=settings.extra_body,
+            vendor=settings.vendor,
+            path=f"/v1/{place}/publishers/google/models/{{model}}",
+            authorize=GoogleToken().authorize,
+        )
+        self._backend = replace(self._backend, key_remedy=KEY_REMEDY)
+
+
 def open_from_settings(settings: Mapping[str, Any]) -> VertexAI:
     """Make the provider; the caller enters it. Raises: ConfigError."""
-    checked = read_settings(VertexSettings, settings)
-    return VertexAI(
-        project=checked.project,
-        region=checked.region,
-        model=checked.model,
-        base_url=checked.base_url,
-        name=checked.name,
-        price=checked.price.price() if checked.price else None,
-        context_tokens=checked.context_tokens,
-        max_output_tokens=checked.max_output_tokens,
-        headers=checked.headers,
-        timeouts=checked.timeouts.timeouts() if checked.timeouts else DEFAULT_TIMEOUTS,
-        extra_body=checked.extra_body,
-    )
+    return VertexAI(read_settings(VertexSettings, settings))
