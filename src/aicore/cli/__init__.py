@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aicore.cli.cost_arguments import add_cost_command
 from aicore.cli.db_arguments import add_db_command
+from aicore.cli.measure_arguments import add_measure_command
 from aicore.cli.memory_arguments import add_memory_command
 from aicore.errors import AicoreError, ConfigError
 from aicore.telemetry.logs import write_logs
@@ -71,6 +72,10 @@ def _run(words: list[str]) -> int:
         from aicore.cli.db import run_db
 
         return run_db(options)
+    if options.command == "measure":
+        from aicore.cli.measure import run_measure
+
+        return run_measure(options)
     if options.command == "memory":
         from aicore.cli.memory import run_memory
 
@@ -108,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         "--conversation", default="terminal", help="thread to continue (default: terminal)"
     )
     add_cost_command(commands)
+    add_measure_command(commands)
     add_memory_command(commands)
     add_db_command(commands)
     doctor = commands.add_parser("doctor", help="check a configuration and say what is wrong")
