@@ -133,7 +133,8 @@ def test_facts() -> None:
     [
         {"model": ""},
         {"base_url": "nowhere"},
-        {"base_url": "https://example.com/v1beta/models"},
+        {"base_url": "https://example.com/v1beta"},
+        {"base_url": "https://example.com/v1", "path": "/v1/models/{model}"},
         {"api_key": "a\nb"},
         {"headers": {"host": "x"}},
         {"extra_body": {"contents": []}},

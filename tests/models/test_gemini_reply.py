@@ -140,6 +140,8 @@ def test_repeated_ids_are_told_apart() -> None:
         {"name": "pay", "args": "rubbish"},
         {"name": "pay", "args": {"sum": float("nan")}},
         {"args": {}},
+        {"name": 5},
+        {"name": ""},
     ],
 )
 def test_call_that_is_not_whole_is_left_out(function: dict[str, Any]) -> None:
@@ -287,6 +289,35 @@ def test_a_stream_cut_at_any_byte_is_never_taken_for_whole() -> None:
         with pytest.raises(BrokenOffError):
             from_stream([data[:at]])
     assert from_stream([data[:end]]).calls
+
+
+KEYS = """args blockReason candidates content error finishReason functionCall id modelVersion name
+parts promptFeedback promptTokenCount text thought thoughtSignature usageMetadata"""
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "STOP", "x"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(KEYS.split()),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON, JSON)
+def test_any_json_is_an_answer_or_a_typed_failure(part: Any, chunk: Any) -> None:
+    ended = {"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]}
+    for data in (chunk, ended, {"candidates": [chunk]}, [chunk, part]):
+        for read in (lambda one=data: from_whole(one), lambda one=data: from_stream([event(one)])):
+            try:
+                completion = read()
+            except (BrokenOffError, ErrorInReply):
+                continue
+            assert completion.usage.input_tokens >= completion.usage.cached_tokens >= 0
+            assert all(isinstance(one.name, str) and one.id for one in completion.calls)
 
 
 # Usage

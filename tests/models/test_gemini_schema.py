@@ -37,6 +37,7 @@ def test_what_gemini_knows_is_left_alone() -> None:
         ({"type": "object", "patternProperties": {}, "propertyNames": {}, "not": {}}, "type"),
         ({"type": "boolean", "enum": [True]}, "type"),
         ({"type": "string", "enum": ["a", None]}, "type"),
+        ({"type": "string", "enum": [], "anyOf": [], "allOf": []}, "type"),
     ],
 )
 def test_what_it_does_not_know_is_left_out(schema: dict[str, Any], known: str) -> None:

@@ -61,7 +61,8 @@ class Gemini(HTTPModel):
         model = model.removeprefix("models/")
         if not model:
             raise ConfigError("model is empty. Name one, such as gemini-flash-latest.")
-        is_own = is_own_host(checked_url(base_url, "/models").hostname or "")
+        version = path.partition("/models/")[0]
+        is_own = is_own_host(checked_url(base_url, version).hostname or "")
         name = name or f"gemini:{model}"
         url = base_url.rstrip("/") + path.replace("{model}", quote(model, safe="@"))
         further = {**({"x-goog-api-key": api_key} if api_key else {}), **(headers or {})}

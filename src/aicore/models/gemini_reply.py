@@ -139,14 +139,14 @@ class GeminiReply:
         if not isinstance(signature, str):
             signature = None
         text = part.get("text") or ""
+        if text.__class__ is not str:
+            raise TypeError("text is no text")
         if part.get("thought"):
             self._parts.add_thought(text, signature)
             return ""
         if called := part.get("functionCall"):
             self._add_call(called, signature)
             return ""
-        if text.__class__ is not str:
-            raise TypeError("text is no text")
         self._parts.add_text(text, signature)
         if text:
             self._texts.append(text)
@@ -156,7 +156,7 @@ class GeminiReply:
         name, arguments = called.get("name"), called.get("args")
         # Only Vertex AI sends calls in pieces, and only if asked to.
         is_piece = called.get("willContinue") or called.get("partialArgs")
-        if is_piece or not name or not isinstance(arguments, dict | None) or _is_odd(arguments):
+        if is_piece or not isinstance(name, str) or not name or not _is_whole(arguments):
             self._has_broken = True
             return
         told = called.get("id")
@@ -188,7 +188,7 @@ class GeminiReply:
                 output_tokens=-(-(len(text) + calls) // _CHARS_PER_TOKEN),
                 is_reported=False,
             )
-        counts = {key: value for key, value in told.items() if isinstance(value, int)}
+        counts = {key: max(value, 0) for key, value in told.items() if isinstance(value, int)}
         input_tokens = counts["promptTokenCount"] + counts.get("toolUsePromptTokenCount", 0)
         return Usage(
             input_tokens=input_tokens,
@@ -198,10 +198,10 @@ class GeminiReply:
         )
 
 
-def _is_odd(arguments: Any) -> bool:
-    """Whether they hold numbers that are no JSON, which the next request could not carry."""
+def _is_whole(arguments: Any) -> bool:
+    """Whether the next request can carry them: not with NaN or infinity."""
     try:
         to_json_text(arguments)
     except ValueError:
-        return True
-    return False
+        return False
+    return isinstance(arguments, dict | None)

@@ -9,7 +9,7 @@ whole schema.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 __all__ = ["known_parameters", "known_part"]
 
@@ -38,7 +38,7 @@ def known_part(schema: Any) -> dict[str, Any]:
         return {**known, **_maps(schema, ("$defs", "definitions"))}
     known = {key: schema[key] for key in _SAME if key in schema}
     known.update(_maps(schema, _MAPS))
-    known.update({key: _each(schema[key]) for key in _LISTS if isinstance(schema.get(key), list)})
+    known.update({key: _each(schema[key]) for key in _LISTS if _is_list(schema.get(key))})
     if "items" in schema:
         known["items"] = known_part(schema["items"])
     if "additionalProperties" in schema:
@@ -47,7 +47,7 @@ def known_part(schema: Any) -> dict[str, Any]:
     known.update(_values(schema))
     known.update(_description(schema))
     only = schema.get("allOf")
-    return {**known_part(only[0]), **known} if isinstance(only, list) and len(only) == 1 else known
+    return {**known_part(only[0]), **known} if _is_list(only) and len(only) == 1 else known
 
 
 def _maps(schema: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
@@ -61,6 +61,10 @@ def _maps(schema: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _is_list(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list) and bool(value)
+
+
 def _each(schemas: list[Any]) -> list[dict[str, Any]]:
     return [known_part(one) for one in schemas]
 
@@ -68,7 +72,7 @@ def _each(schemas: list[Any]) -> list[dict[str, Any]]:
 def _values(schema: Mapping[str, Any]) -> dict[str, Any]:
     """`enum`, of text and numbers only; a `const` is one of a single value."""
     values = [schema["const"]] if "const" in schema else schema.get("enum")
-    if not isinstance(values, list) or not all(type(value) in _TYPES for value in values):
+    if not _is_list(values) or not all(type(value) in _TYPES for value in values):
         return {}
     kinds = {_TYPES[type(value)] for value in values}
     return {
