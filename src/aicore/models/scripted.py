@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -57,7 +57,7 @@ class ScriptedProvider:
             raise reply
         return reply
 
-    async def stream(self, request: Request) -> AsyncIterator[TextDelta | Completion]:
+    async def stream(self, request: Request) -> AsyncGenerator[TextDelta | Completion, None]:
         """Give the next reply in deltas. Raises as `complete` does."""
         reply = self._next(request)
         text = ""
