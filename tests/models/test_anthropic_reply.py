@@ -211,6 +211,18 @@ def test_arguments_may_come_with_the_start_of_a_call() -> None:
     assert read_stream(*events).calls[0].arguments == {}
 
 
+def test_signature_and_id_may_be_missing_where_they_are_empty() -> None:
+    """Other servers of this format leave them out, the vendor did once."""
+    begin = {"type": "content_block_start", "index": 0}
+    thinks = event({**begin, "content_block": {"type": "thinking"}})
+    calls = event({**begin, "index": 1, "content_block": {"type": "tool_use", "name": "find"}})
+    completion = read_stream(start(), thinks, calls, end(), STOP)
+
+    assert [made.name for made in completion.calls] == ["find"]
+    assert completion.calls[0].id
+    assert completion.state is None
+
+
 def test_repeated_ids_are_told_apart() -> None:
     twice = [LOOK, call("toolu_1", "find", {"name": "Bob"})]
     for completion in both(*twice, stop="tool_use"):

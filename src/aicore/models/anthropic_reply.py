@@ -173,12 +173,12 @@ class MessageCollector:
             self._add_text(block, first["text"])
         elif block.kind == "tool_use":
             function = {"name": first["name"]}
-            self._calls.add({"id": first["id"], "function": function}, index=block.place)
+            self._calls.add({"id": first.get("id"), "function": function}, index=block.place)
             if first.get("input"):  # in a stream it comes in pieces
                 self._add_input(block, first["input"])
         elif block.kind == "thinking":
-            block.pieces.append(_string(first["thinking"]))
-            block.signature = _string(first["signature"])
+            block.pieces.append(_string(first.get("thinking", "")))
+            block.signature = _string(first.get("signature", ""))
 
     def _add_delta(self, index: int, delta: dict[str, Any]) -> None:
         block, kind = self._at[index], (self._at[index].kind, delta["type"])
