@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.models import fake_anthropic, fake_gemini
+from tests.models import fake_anthropic, fake_gemini, fake_sagemaker
 from tests.models.fake_openai import Asked, Play, answering, call, serving
 
 from aicore.errors import ProviderUnavailable
@@ -27,6 +27,7 @@ from aicore.models import (
     Router,
     ScriptedProvider,
     TextDelta,
+    open_provider,
 )
 from aicore.models.scripted import Reply
 from aicore.records import Message, Prefix, Tool, ToolCall
@@ -84,6 +85,23 @@ async def gemini() -> AsyncIterator[Provider]:
 
 
 @asynccontextmanager
+async def sagemaker() -> AsyncIterator[Provider]:
+    def answer(asked: Asked) -> Play:
+        if asked.json["messages"][-1]["content"].startswith("find Ann"):
+            return fake_sagemaker.enveloped(asked, "", [call(0, "find", '{"name": "Ann"}')])
+        return fake_sagemaker.enveloped(asked, TEXT)
+
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        async with serving(otherwise=answer) as server:
+            place = {"endpoint": "shop", "region": "eu-central-1", "model": "m"}
+            base_url = fake_sagemaker.origin(server.base_url)
+            async with open_provider("sagemaker", {**place, "base_url": base_url}) as provider:
+                yield provider
+
+
+@asynccontextmanager
 async def flows() -> AsyncIterator[Provider]:
     steps = [
         {"call": "find", "with": {"name": "Ann"}, "on_error": "go_on"},
@@ -129,6 +147,7 @@ ROWS: list[Row] = [
     openai_compatible,
     anthropic,
     gemini,
+    sagemaker,
     flows,
     router_over_one,
     router_over_two,

@@ -2,10 +2,8 @@
 
 import json
 import re
-from binascii import crc32
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from struct import pack
 from typing import Any
 
 import anyio.to_thread
@@ -24,6 +22,7 @@ from tests.models.fake_openai import (
     streamed,
     whole,
 )
+from tests.models.fake_sagemaker import failure, framed, origin, part
 
 from aicore.errors import (
     ConfigError,
@@ -36,7 +35,6 @@ from aicore.models import Provider, Request, TextDelta, open_provider
 
 KEY, SECRET, TOKEN = "AKIATEST", "very/secret/key", "session-token"
 REGION = "eu-central-1"
-STREAM = "application/vnd.amazon.eventstream"
 Ask = Callable[..., Request]
 Collect = Callable[..., Any]
 
@@ -53,38 +51,6 @@ def key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def provider(base_url: str, **settings: Any) -> Provider:
     plain = {"endpoint": "shop", "region": REGION, "model": "m"}
     return open_provider("sagemaker", {**plain, "base_url": base_url, **settings})
-
-
-def origin(base_url: str) -> str:
-    return base_url.removesuffix("/v1")
-
-
-def frame(payload: bytes, headers: dict[str, str]) -> bytes:
-    """One message of AWS's event stream: prelude, headers, payload, both with a checksum."""
-    head = b"".join(
-        pack("!B", len(name)) + name.encode() + pack("!BH", 7, len(value)) + value.encode()
-        for name, value in headers.items()
-    )
-    prelude = pack("!II", 16 + len(head) + len(payload), len(head))
-    start = prelude + pack("!I", crc32(prelude))
-    body = start + head + payload
-    return body + pack("!I", crc32(body))
-
-
-def part(payload: bytes) -> bytes:
-    kind = {":event-type": "PayloadPart", ":content-type": "application/octet-stream"}
-    return frame(payload, {**kind, ":message-type": "event"})
-
-
-def failure(name: str, message: str) -> bytes:
-    body = json.dumps({"Message": message, "ErrorCode": "StreamBroken"}).encode()
-    return frame(body, {":exception-type": name, ":message-type": "exception"})
-
-
-def framed(frames: Iterable[bytes], size: int = 0, **how: Any) -> Play:
-    data = b"".join(frames)
-    parts = [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
-    return Play(parts, headers={"content-type": STREAM}, **how)
 
 
 def signature(asked: Asked, url: str) -> str:
