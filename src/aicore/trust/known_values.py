@@ -1,0 +1,83 @@
+"""Finds values that are known already, wherever they stand in a text.
+
+What a CRM, a mail or a payment says in a field for names is a name, whether or not anything in a
+message shows it. Matched by whole words, in any case, with or without accents.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from aicore.trust.marks import Marked
+from aicore.trust.ordinary_words import fold, is_ordinary
+
+__all__ = ["KnownValues"]
+
+_WORD = re.compile(r"\w+")
+_NAME_PART = re.compile(r"[^\W\d_](?:[^\W\d_]|['\u2019-])+")
+_SHORTEST_PART = 3
+_SHORTEST = 3
+_FEWEST_DIGITS = 4
+
+
+class KnownValues:
+    """A set of values with their kinds; `find` takes time by the length of the text alone."""
+
+    def __init__(self) -> None:
+        self._by_word: dict[str, dict[str, tuple[int, str]]] = {}
+
+    def add(self, kind: str, value: str) -> None:
+        """Know a value. Of a name also its parts, if they have 3 letters and are no everyday words.
+
+        What is too short or too ordinary to be told from other text is left out.
+        """
+        whole = " ".join(value.split())
+        if kind == "NAME":
+            for part in _NAME_PART.findall(whole):
+                if len(part) >= _SHORTEST_PART and not is_ordinary(part):
+                    self._put(kind, part)
+        words = _WORD.findall(whole)
+        digits = sum(map(str.isdigit, whole))
+        letters = sum(map(str.isalpha, whole))
+        is_ordinary_word = all(map(is_ordinary, words))
+        if (letters >= _SHORTEST and not is_ordinary_word) or digits >= _FEWEST_DIGITS:
+            self._put(kind, whole)
+
+    def find(self, text: str) -> Iterator[Marked]:
+        """Find the known values in a text; of several that begin at a word, the longest."""
+        if not self._by_word:
+            return
+        folded = fold(text)
+        for word in _WORD.finditer(folded):
+            for value, (before, kind) in self._by_word.get(word[0], {}).items():
+                start = word.start() - before
+                end = start + len(value)
+                if start >= 0 and folded.startswith(value, start) and _is_apart(folded, start, end):
+                    yield Marked(start, end, kind)
+                    break
+
+    def _put(self, kind: str, value: str) -> None:
+        folded = fold(value)
+        first = _WORD.search(folded)
+        if first is None:
+            return
+        values = self._by_word.setdefault(first[0], {})
+        if folded not in values:
+            values[folded] = (first.start(), kind)
+            longest_first = sorted(values.items(), key=lambda item: -len(item[0]))
+            self._by_word[first[0]] = dict(longest_first)
+        if (ending := first[0] + "s") and first.end() == len(folded) and first.start() == 0:
+            # A German genitive is one word with its name.
+            genitives = self._by_word.setdefault(ending, {})
+            genitives.setdefault(folded, (0, kind))
+
+
+def _is_apart(folded: str, start: int, end: int) -> bool:
+    """Whether a place begins and ends with words, but for an s of possession behind it."""
+    if start > 0 and folded[start].isalnum() and folded[start - 1].isalnum():
+        return False
+    if end < len(folded) and folded[end - 1].isalnum() and folded[end].isalnum():
+        is_possessive = folded[end] == "s" and not folded[end + 1 : end + 2].isalnum()
+        return is_possessive and folded[start:end].isalpha()
+    return True

@@ -1,0 +1,190 @@
+"""Masks texts with the placeholders of a vault, and puts the values back.
+
+A text is masked by what is known in its conversation, by patterns, and by a recogniser if there is
+one. What is found in one text is known from then on: older texts that hold it are masked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import anyio
+
+from aicore.errors import ModelError
+from aicore.trust import patterns
+from aicore.trust.marks import Marked, apart
+from aicore.trust.placeholders import SHAPE, StreamRestorer, restore, restore_value
+from aicore.trust.recogniser import Recogniser
+from aicore.trust.vault import LITERAL, Vault
+
+__all__ = ["Detector", "MaskedText", "Pseudonyms", "rebuilt", "texts_in"]
+
+_LONG_CHARS = 20_000
+_FEWEST_DIGITS = 9
+
+
+class Detector:
+    """Finds personal values by patterns, and by a recogniser where there is one.
+
+    `language` (ISO 639-1) is what the recogniser is told; `regions` as in `patterns.find`.
+    """
+
+    def __init__(
+        self,
+        recogniser: Recogniser | None = None,
+        *,
+        language: str = "en",
+        regions: Sequence[str] = patterns.REGIONS,
+    ) -> None:
+        self._recogniser = recogniser
+        self._language = language
+        self._regions = tuple(regions)
+
+    async def find(self, text: str) -> Sequence[Marked]:
+        """Places of personal values, which may overlap. Long texts are read in a thread."""
+        if len(text) > _LONG_CHARS:
+            found = await anyio.to_thread.run_sync(self._patterns, text)
+        else:
+            found = self._patterns(text)
+        if self._recogniser is None:
+            return found
+        return [*found, *await self._recogniser.recognise(text, self._language)]
+
+    def _patterns(self, text: str) -> Sequence[Marked]:
+        marks = list(patterns.find(text, regions=self._regions))
+        return [*marks, *(Marked(*found.span(), LITERAL) for found in SHAPE.finditer(text))]
+
+
+class MaskedText:
+    """One text and what it is masked as; `settled_at` is the newest value it was checked for."""
+
+    __slots__ = ("clear", "found", "masked", "settled_at")
+
+    def __init__(self, clear: str) -> None:
+        self.clear = clear
+        self.masked = clear
+        self.found: Sequence[Marked] | None = None
+        self.settled_at = -1
+
+    def __repr__(self) -> str:
+        return "MaskedText(...)"
+
+
+class Pseudonyms:
+    """What goes out and what comes back in one conversation."""
+
+    def __init__(self, vault: Vault, detector: Detector) -> None:
+        self.vault = vault
+        self._detector = detector
+
+    async def mask(self, text: str) -> str:
+        """Mask one text. Raises as Vault.assign does."""
+        part = MaskedText(text)
+        await self.settle([part])
+        return part.masked
+
+    async def mask_value(self, value: Any) -> Any:
+        """Mask all texts and long numbers in a JSON value, keys included."""
+        parts = [MaskedText(text) for text in texts_in(value)]
+        await self.settle(parts)
+        return rebuilt(value, iter([part.masked for part in parts]))
+
+    async def settle(self, parts: Sequence[MaskedText]) -> None:
+        """Mask texts, together with what is found in any of them. Raises as Vault.assign does."""
+        for part in parts:
+            if part.found is None:
+                part.found = await self._detector.find(part.clear)
+        while True:
+            open_ = [part for part in parts if part.settled_at < self.vault.newest]
+            newest = self.vault.newest
+            marked = [(part, self._marks(part)) for part in open_ if self._is_concerned(part)]
+            await self.vault.assign(
+                (mark.kind, part.clear[mark.start : mark.end])
+                for part, marks in marked
+                for mark in marks
+            )
+            for part, marks in marked:
+                part.masked = self._with_placeholders(part.clear, marks)
+            for part in open_:
+                part.settled_at = newest
+            if self.vault.newest == newest:
+                return
+
+    def unmask(self, text: str) -> str:
+        """Put the values back. Raises: ModelError for an unknown placeholder."""
+        return restore(text, self.vault.value_of)
+
+    def unmask_value(self, value: Any) -> Any:
+        """Put the values back in a JSON value.
+
+        Raises: ModelError for an unknown placeholder, and for one too mangled to be read.
+        """
+        restored = restore_value(value, self.vault.value_of)
+        if any(map(self.has_remains, texts_in(restored))):
+            raise ModelError(
+                "The model mangled a placeholder in what it wants done. It was not done; ask again."
+            )
+        return restored
+
+    def unmask_stream(self) -> StreamRestorer:
+        """What puts the values back in a text that comes in pieces."""
+        return StreamRestorer(self.vault.value_of)
+
+    def has_remains(self, restored: str) -> bool:
+        """Whether something of a placeholder of this vault is left in a restored text."""
+        return self.vault.nonce in restored.lower()
+
+    def _is_concerned(self, part: MaskedText) -> bool:
+        if part.settled_at < 0:
+            return True
+        newer = self.vault.known_since(part.settled_at)
+        return next(newer.find(part.clear), None) is not None
+
+    def _marks(self, part: MaskedText) -> Sequence[Marked]:
+        return apart(part.clear, [*self.vault.known.find(part.clear), *(part.found or ())])
+
+    def _with_placeholders(self, text: str, marks: Sequence[Marked]) -> str:
+        pieces = []
+        at = 0
+        for mark in marks:
+            value = text[mark.start : mark.end]
+            pieces += [text[at : mark.start], self.vault.placeholder_of(value)]
+            at = mark.end
+        return "".join((*pieces, text[at:]))
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """The texts of a JSON value, keys included, and its numbers of nine digits or more."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield key
+            yield from texts_in(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from texts_in(one)
+    elif _is_long(value):
+        yield str(value)
+
+
+def rebuilt(value: Any, texts: Iterator[str]) -> Any:
+    """The same JSON value with other texts, in the order of `texts_in`.
+
+    A number whose text stayed the same stays a number.
+    """
+    if isinstance(value, str):
+        return next(texts)
+    if isinstance(value, dict):
+        return {next(texts): rebuilt(one, texts) for one in value.values()}
+    if isinstance(value, list | tuple):
+        return [rebuilt(one, texts) for one in value]
+    if _is_long(value):
+        text = next(texts)
+        return value if text == str(value) else text
+    return value
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, int) and abs(value) >= 10 ** (_FEWEST_DIGITS - 1)
