@@ -60,6 +60,14 @@ async def test_models_that_cannot_chat_are_passed_over() -> None:
     assert found.model == "llama3.3"
 
 
+async def test_models_that_are_passed_on_to_a_vendor_do_not_run_here() -> None:
+    async with replying(answer(listing("gpt-oss:120b-cloud", "llama3.3"))) as port:
+        found = await find_local(5, ports={port: "Ollama"})
+
+    assert found is not None
+    assert found.model == "llama3.3"
+
+
 async def test_first_of_the_ports_wins() -> None:
     async with replying(answer(listing("a"))) as one, replying(answer(listing("b"))) as two:
         found = await find_local(5, ports={two: "two", one: "one"})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aicore.models.locality import is_own_host
+from aicore.models.locality import is_own_host, is_passed_on
 
 OWN = """localhost LOCALHOST shop.localhost 127.0.0.1 127.9.9.9 ::1 10.1.2.3 172.16.0.1 192.168.0.9
 fd00::1 fe80::1 fe80::1%eth0 169.254.1.1 ollama gpu-box llm_1 nas.local gpu.home.arpa gpu.internal
@@ -20,3 +20,10 @@ def test_own_machines(host: str) -> None:
 @pytest.mark.parametrize("host", [*OTHERS.split(), ""])
 def test_machines_of_others(host: str) -> None:
     assert not is_own_host(host)
+
+
+def test_models_that_a_local_server_passes_on() -> None:
+    assert is_passed_on("gpt-oss:120b-cloud")
+    assert is_passed_on("GLM-4.6:Cloud")
+    assert not is_passed_on("cloudy:8b")
+    assert not is_passed_on("llama3.3")

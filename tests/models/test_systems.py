@@ -271,6 +271,8 @@ def test_proxy_counts_as_managed_unless_the_user_says_otherwise() -> None:
 def test_cloud_model_of_a_local_server_is_managed(model: str) -> None:
     assert opened("ollama", model=model).capabilities.locality == "managed"
     assert opened("ollama", model="cloudy:8b").capabilities.locality == "local"
+    plain = {"base_url": "http://127.0.0.1:11434/v1", "model": model}
+    assert open_provider("openai-compatible", plain).capabilities.locality == "managed"
 
 
 @pytest.mark.parametrize(

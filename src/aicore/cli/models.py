@@ -16,6 +16,7 @@ from aicore.agent.routing import build_book
 from aicore.config import Settings, load
 from aicore.errors import AicoreError, CredentialError
 from aicore.models.http_model import HTTPModel
+from aicore.models.locality import is_passed_on
 from aicore.models.port import Price, Provider
 from aicore.models.price_book import PriceBook
 from aicore.models.registry import open_provider
@@ -177,7 +178,7 @@ def _found(
 def _locality(kind: str, one: Listed) -> str:
     """As the provider would say: a program of this machine may pass text on."""
     if kind not in known_systems():
-        return "local"
+        return "managed" if is_passed_on(one.model) else "local"
     return open_provider(kind, {"model": one.model}).capabilities.locality
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import anyio
 
+from aicore.models.locality import is_passed_on
+
 __all__ = ["WELL_KNOWN_PORTS", "FoundServer", "can_chat", "find_local"]
 
 WELL_KNOWN_PORTS: Mapping[int, str] = {
@@ -43,8 +45,9 @@ async def find_local(
 ) -> FoundServer | None:
     """Ask the usual ports of 127.0.0.1 for their models, all at once.
 
-    Gives the first in the order of `ports` (port: product) that lists a model fit for chat, or
-    None. Sends nothing but `GET /v1/models`, and nothing at all to a port where nobody listens.
+    Gives the first in the order of `ports` (port: product) that lists a model fit for chat that
+    is served there and not passed on to a vendor, or None. Sends nothing but `GET /v1/models`,
+    and nothing at all to a port where nobody listens.
     """
     found: dict[int, FoundServer] = {}
 
@@ -93,7 +96,7 @@ def _chat_model(answer: bytearray) -> str | None:
     listed = data.get("data") if isinstance(data, dict) else None
     for entry in listed if isinstance(listed, list) else ():
         model = entry.get("id") if isinstance(entry, dict) else None
-        if isinstance(model, str) and model and can_chat(model):
+        if isinstance(model, str) and model and can_chat(model) and not is_passed_on(model):
             return model
     return None
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from aicore.errors import ConfigError
 from aicore.models.http_model import Authorize, HTTPModel, Site
-from aicore.models.locality import is_own_host
+from aicore.models.locality import is_own_host, is_passed_on
 from aicore.models.openai_http import checked_url, request_headers
 from aicore.models.openai_reply import ReplyCollector
 from aicore.models.openai_request import encode_body, encode_head
@@ -31,7 +31,8 @@ class OpenAICompatible(HTTPModel):
     """A model behind an OpenAI-compatible chat endpoint, `base_url` + `/chat/completions`.
 
     Enter it before use. Everything but `base_url` and `model` may be left out. `locality` is
-    derived from the host of `base_url`: loopback and private addresses are `local`. `extra_body`
+    derived from the host of `base_url`: loopback and private addresses are `local`, but for models
+    that a local server passes on to its vendor. `extra_body`
     adds fields to every request, e.g. `{"temperature": 0}`; `headers` likewise. `limit_field` is
     the server's name for the limit on output, derived from the host where it is left out.
     `authorize` gives headers that differ from request to request. `json_schema` is False for
@@ -79,7 +80,7 @@ class OpenAICompatible(HTTPModel):
             ),
             dialect=Chat(model, extra_body or {}, limit_field or _limit_field(host)),
             capabilities=Capabilities(
-                locality=locality or ("local" if is_own else "managed"),
+                locality=locality or ("managed" if is_passed_on(model) or not is_own else "local"),
                 context_tokens=context_tokens,
                 price=price,
                 vendor=vendor,

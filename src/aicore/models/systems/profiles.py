@@ -35,12 +35,11 @@ class Profile:
     `base_url` may hold named parts, `{region}`, that the user's settings fill; `base_url_of`
     replaces it for some regions; `parts` are settings the dialect takes itself. `locality`: by
     the host of the address, a vendor's whatever the address, or a vendor's unless the user says
-    otherwise; models that fit `managed_models` are a vendor's, those that fit `roaming_models`
-    are answered in no region in particular. `auth` is how `key_variable` goes into a request.
-    `owned_by` is what the system calls itself in its list of models, `context_from` who tells a
-    model's context. `json_schema`: answers can be held to a schema. `first_token_s` is its
-    patience. `tried` says what the profile was tried with: the bytes on the wire only, or the
-    real system.
+    otherwise; models that fit `roaming_models` are answered in no region in particular. `auth` is
+    how `key_variable` goes into a request. `owned_by` is what the system calls itself in its list
+    of models, `context_from` who tells a model's context. `json_schema`: answers can be held to a
+    schema. `first_token_s` is its patience. `tried` says what the profile was tried with: the
+    bytes on the wire only, or the real system.
     """
 
     kind: str
@@ -65,7 +64,6 @@ class Profile:
     context_from: Literal["ollama", "models", "llama-cpp", "lm-studio", "openrouter"] | None = None
     json_schema: bool = True
     lists_models: bool = True
-    managed_models: tuple[str, ...] = ()
     roaming_models: tuple[str, ...] = ()
     quirks: tuple[str, ...] = ()
     start: tuple[str, ...] = ()
@@ -126,7 +124,7 @@ def complete(profile: Profile, settings: Mapping[str, Any]) -> dict[str, Any]:
         timeouts = fields.get("timeouts", {})
         if isinstance(timeouts, Mapping):
             fields["timeouts"] = {"first_token_s": profile.first_token_s, **timeouts}
-    _set_locality(profile, fields, str(model))
+    _set_locality(profile, fields)
     _set_key(profile, fields)
     return fields
 
@@ -166,7 +164,7 @@ def _region(profile: Profile, parts: Mapping[str, str], model: str) -> str | Non
     return region_word(parts["region"])
 
 
-def _set_locality(profile: Profile, fields: dict[str, Any], model: str) -> None:
+def _set_locality(profile: Profile, fields: dict[str, Any]) -> None:
     if profile.locality == "managed":
         if fields.get("locality", "managed") != "managed":
             raise ConfigError(
@@ -174,7 +172,7 @@ def _set_locality(profile: Profile, fields: dict[str, Any], model: str) -> None:
                 f'server of your own write kind = "{profile.dialect}".'
             )
         fields["locality"] = "managed"
-    elif profile.locality == "managed-unless-said" or _fits(model, profile.managed_models):
+    elif profile.locality == "managed-unless-said":
         fields.setdefault("locality", "managed")
 
 
