@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "build_agent",
     "build_configured",
+    "build_instructions",
     "build_log",
     "build_memory",
     "build_provider",
@@ -49,7 +50,7 @@ def build_agent(path: Path, *, provider: Provider | None = None) -> Agent:
     return Agent(
         provider=provider,
         servers=[build_server(name, one) for name, one in settings.servers.items()],
-        instructions=_instructions(settings),
+        instructions=build_instructions(settings),
         log=build_log(settings),
         limits=_limits(settings.limits),
         call_limits=DispatchLimits(**settings.calls.model_dump()),
@@ -143,7 +144,8 @@ def _flows(fields: dict[str, Any]) -> Provider:
     return FlowProvider(Path(file))
 
 
-def _instructions(settings: Settings) -> str:
+def build_instructions(settings: Settings) -> str:
+    """What the assistant is told of itself, from the file or the text. Raises: ConfigError."""
     agent = settings.agent
     if agent.instructions_file is None:
         return agent.instructions

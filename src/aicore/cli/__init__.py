@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aicore.cli.cost_arguments import add_cost_command
 from aicore.cli.db_arguments import add_db_command
+from aicore.cli.export_arguments import add_export_command
 from aicore.cli.measure_arguments import add_measure_command
 from aicore.cli.memory_arguments import add_memory_command
 from aicore.errors import AicoreError, ConfigError
@@ -76,6 +77,10 @@ def _run(words: list[str]) -> int:
         from aicore.cli.measure import run_measure
 
         return run_measure(options)
+    if options.command == "export":
+        from aicore.cli.export import run_export
+
+        return run_export(options)
     if options.command == "memory":
         from aicore.cli.memory import run_memory
 
@@ -114,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_cost_command(commands)
     add_measure_command(commands)
+    add_export_command(commands)
     add_memory_command(commands)
     add_db_command(commands)
     doctor = commands.add_parser("doctor", help="check a configuration and say what is wrong")
