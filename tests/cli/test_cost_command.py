@@ -231,7 +231,7 @@ def test_a_page_and_charts_need_nothing_else_and_names_are_only_text(
     told = [bar.text or "" for bar in bars]
     assert "2026-11-02 rented: $48.00" in told
     assert any("<script>" in one for one in told)
-    assert "1 boxes, hybrid: " in "\n".join(told)
+    assert "1 box, hybrid: " in "\n".join(told)
     assert not chart.findall(".//{http://www.w3.org/2000/svg}script")
 
 
