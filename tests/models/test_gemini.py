@@ -28,7 +28,6 @@ from tests.models.fake_openai import (
     stream_play,
 )
 
-from aicore import Agent
 from aicore.errors import (
     AicoreError,
     ConfigError,
@@ -166,43 +165,6 @@ def test_missing_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GEMINI_API_KEY", raising=False)
     with pytest.raises(ConfigError, match="GEMINI_API_KEY"):
         open_provider("gemini", {"model": "m"})
-
-
-# Signatures, over two requests
-
-
-@pytest.mark.parametrize("is_stream", [False, True])
-async def test_signatures_come_back_where_they_stood(
-    is_stream: bool, ask: Ask, collect: Collect
-) -> None:
-    """Through a whole agent: the state goes into its log and out of it."""
-    parts = [call("free", {"day": "Tue"}, "f1", SIGNATURE), call("free", {"day": "Wed"}, "f2")]
-    first = [[said("Moment.")], parts, [said("", OTHER_SIGNATURE)]]
-    sent = [part for chunk in first for part in chunk]
-
-    def free(day: str) -> str:
-        """Free times of a day."""
-        return f"{day} 9:00"
-
-    plays = (
-        [stream_play(*streamed(*first)), stream_play(*streamed([said("Nine.")]))]
-        if is_stream
-        else [json_play(whole(sent)), json_play(whole([said("Nine.")]))]
-    )
-    async with serving(*plays) as server, Agent(provider=gemini(server), tools=[free]) as agent:
-        if is_stream:
-            texts = [
-                event.delta
-                async for event in agent.stream("When?", conversation="c")
-                if hasattr(event, "delta")
-            ]
-            assert "".join(texts).endswith("Nine.")
-        else:
-            assert (await agent.send("When?", conversation="c")).text.endswith("Nine.")
-
-    _, answered, results = server.requests[1].json["contents"]
-    assert answered == {"role": "model", "parts": sent}
-    assert [one["functionResponse"]["id"] for one in results["parts"]] == ["f1", "f2"]
 
 
 # What goes wrong

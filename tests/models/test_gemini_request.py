@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.models.fake_gemini import OTHER_SIGNATURE, SIGNATURE
+from tests.models.fake_gemini import FOREIGN, OTHER_SIGNATURE, SIGNATURE
 
 from aicore.models.gemini_request import ContentEncoder
 from aicore.models.port import OutputSchema, Request
 from aicore.records import Message, Prefix, Tail, Tool, ToolCall
 
 OURS = "gemini:m"
-DUMMY = "skip_thought_signature_validator"
 TOOL = Tool(
     name="find",
     description="Find a customer.",
@@ -235,18 +234,18 @@ def test_state_of_another_provider_is_dropped(provider: str) -> None:
     state = [["call", "f1", SIGNATURE], ["call", "f2", None]]
 
     assert parts_of_answer(answer("", "find", "list", provider=provider, state=state)) == [
-        {"functionCall": {"name": "find", "args": {}}, "thoughtSignature": DUMMY},
+        {"functionCall": {"name": "find", "args": {}}, "thoughtSignature": FOREIGN},
         {"functionCall": {"name": "list", "args": {}}},
     ]
 
 
 def test_own_calls_that_came_unsigned_get_what_google_documents() -> None:
-    """Gemini 3 refuses calls of which none is signed."""
-    state = [["text", 2, None], ["call", "f1", None]]
+    """Gemini 3 refuses calls of which the first is not signed; older models sign the text."""
+    state = [["text", 2, SIGNATURE], ["call", "f1", None]]
 
     assert parts_of_answer(answer("Hi", "find", provider=OURS, state=state)) == [
-        {"text": "Hi"},
-        {"functionCall": {"id": "f1", "name": "find", "args": {}}, "thoughtSignature": DUMMY},
+        {"text": "Hi", "thoughtSignature": SIGNATURE},
+        {"functionCall": {"id": "f1", "name": "find", "args": {}}, "thoughtSignature": FOREIGN},
     ]
 
 
@@ -283,7 +282,7 @@ def test_signatures_of_calls_survive_a_change_of_the_text() -> None:
 def test_damaged_state_is_dropped(state: Any) -> None:
     assert parts_of_answer(answer("Hi", "find", provider=OURS, state=state)) == [
         {"text": "Hi"},
-        {"functionCall": {"name": "find", "args": {}}, "thoughtSignature": DUMMY},
+        {"functionCall": {"name": "find", "args": {}}, "thoughtSignature": FOREIGN},
     ]
 
 
@@ -294,7 +293,7 @@ def test_two_providers_do_not_share_the_bytes_of_a_message() -> None:
 
     ours, others = (json.loads(encoded(request, name)) for name in (OURS, "gemini:other"))
     assert ours["contents"][1]["parts"][0]["thoughtSignature"] == SIGNATURE
-    assert others["contents"][1]["parts"][0]["thoughtSignature"] == DUMMY
+    assert others["contents"][1]["parts"][0]["thoughtSignature"] == FOREIGN
     assert "id" in ours["contents"][2]["parts"][0]["functionResponse"]
     assert "id" not in others["contents"][2]["parts"][0]["functionResponse"]
 

@@ -17,7 +17,8 @@ from aicore.records import Message
 
 __all__ = ["PartRecord", "given_id", "parts_of"]
 
-# What Google documents for calls that were not made by the model that reads them.
+# What Google documents for calls that were not made by the model that reads them. Of a content
+# Gemini 3 asks it of the first call; other models let it pass.
 _UNSIGNED = "skip_thought_signature_validator"
 # A content without any text is refused.
 _NOTHING = "(empty)"
@@ -64,8 +65,6 @@ def parts_of(message: Message, provider: str) -> list[dict[str, Any]]:
     """Give the parts of an assistant message, as they came if `provider` answered it."""
     parts: list[dict[str, Any]] = []
     calls = iter(message.calls)
-    first_call: dict[str, Any] | None = None
-    is_signed = False
     at = 0
     for kind, value, signature in _entries(message, provider):
         part: dict[str, Any]
@@ -79,13 +78,13 @@ def parts_of(message: Message, provider: str) -> list[dict[str, Any]]:
             identity = {} if value is None else {"id": value}
             called = {**identity, "name": call.name, "args": dict(call.arguments)}
             part = {"functionCall": called}
-            first_call = first_call or part
         if signature is not None:
             part["thoughtSignature"] = signature
-            is_signed = True
         parts.append(part)
-    if first_call is not None and not is_signed:
-        first_call["thoughtSignature"] = _UNSIGNED
+    for part in parts:
+        if "functionCall" in part:
+            part.setdefault("thoughtSignature", _UNSIGNED)
+            break
     return parts or [{"text": _NOTHING}]
 
 
