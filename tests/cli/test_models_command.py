@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from tests.models.fake_openai import Asked, Play, free_port, json_play, serving
+from tests.models.tiny_gguf import write_tiny_gguf
 
 from aicore.models.systems.profiles import known_systems
 
@@ -117,6 +118,27 @@ async def test_vendor_is_asked_for_its_list_only_and_the_price_is_looked_up(
     assert code == 0
     assert "not asked" in said
     assert KEY not in said + json.dumps(found)
+
+
+async def test_model_in_this_process_is_its_file(tmp_path: Path) -> None:
+    write_tiny_gguf(tmp_path / "tiny.gguf")
+    (tmp_path / "aicore.toml").write_text(
+        """
+        [providers.here]
+        kind = "in-process"
+        path = "tiny.gguf"
+        [providers.gone]
+        kind = "in-process"
+        path = "gone.gguf"
+        """
+    )
+    found = await rows(tmp_path)
+    here, gone = found["here"], found["gone"]
+
+    assert (here["answers"], here["model"], here["most_tokens"]) == (True, "tiny.gguf", 8192)
+    assert here["locality"] == "in_process"
+    assert gone["answers"] is False
+    assert "gone.gguf" in gone["error"]
 
 
 async def test_one_provider_and_flows_are_told_too(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from aicore.agent.routing import build_book
 from aicore.config import Settings, load
 from aicore.errors import AicoreError, CredentialError
 from aicore.models.http_model import HTTPModel
+from aicore.models.in_process_header import read_header
 from aicore.models.locality import is_passed_on
 from aicore.models.port import Price, Provider
 from aicore.models.price_book import PriceBook
@@ -108,7 +109,7 @@ def _configured(
         return replace(row, locality=where, answers=False, error=str(error)), None
     row = _with_facts(row, provider, book)
     if not isinstance(provider, HTTPModel):
-        return row, None
+        return _with_file(row, Path(str(fields.get("path", "")))), None
     asking = asking_of(kind, provider)
     origin = "/".join(provider.site.url.split("/", 3)[:3])
     return replace(row, model=provider.model, url=origin), asking
@@ -125,6 +126,15 @@ def _with_facts(row: _Row, provider: Provider, book: PriceBook) -> _Row:
         region=facts.region,
         vendor=facts.vendor,
     )
+
+
+def _with_file(row: _Row, path: Path) -> _Row:
+    """A model in this process: whether its file is one is all that is looked at."""
+    row = replace(row, model=path.name)
+    try:
+        return replace(row, answers=True, most_tokens=read_header(path).trained_tokens)
+    except AicoreError as error:
+        return replace(row, answers=False, error=str(error))
 
 
 def _answered(row: _Row, asking: Asking, listing: Listing) -> _Row:
