@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.models.fake_openai import DONE, Asked, Play, answering, call, serving, stream_play
+from tests.models.fake_openai import DONE, Asked, Play, call, serving, stream_play
 from tests.models.router.scene import PRICE, asked, read
 
 from aicore.models import OpenAICompatible, Request
@@ -13,16 +13,8 @@ from aicore.models.router import Router, RouterLimits
 from aicore.records import Prefix, Tool
 
 TEXT = "Grüße, Ann! Am 24.11. sind\n\n3 Zeiten frei: 9:00, 15:30 Uhr \U0001f600 - ich sehe nach."
-PIECES = [
-    "Grü",
-    "ße, Ann! Am 24.1",
-    "1. sind\n",
-    "\n3 Zeiten fr",
-    "ei: 9:00, 15:",
-    "30 Uhr \U0001f600",
-    " - ich se",
-    "he nach.",
-]
+PIECES = ["Grü", "ße, Ann! Am 24.1", "1. sind\n", "\n3 Zeiten frei: 9:00, 15:"]
+PIECES += ["30 Uhr \U0001f600 - ich se", "he nach."]
 ARGUMENTS = '{"name": "Änn"}'
 FIND = Tool(name="find", description="Find.", parameters={}, server="crm", remote_name="find")
 # Nobody rests, and retries are not counted: each cut is a request of its own.
@@ -78,7 +70,9 @@ async def test_text_and_call_come_once_wherever_the_stream_is_cut(
     def second(asked: Asked) -> Play:
         shown = so_far(asked)
         text = TEXT if shown is None else manner(shown)
-        return answering(asked, text, [call(0, "find", ARGUMENTS, "call_b")])
+        calls = {"tool_calls": [call(0, "find", ARGUMENTS, "call_b")]}
+        said = event({"content": text[:9]}), event({"content": text[9:]})
+        return stream_play(b"".join(said), event(calls) + event({}, "tool_calls") + DONE)
 
     request: Request = asked(prefix=Prefix("Be kind.", [FIND]))
     answered: list[str] = []

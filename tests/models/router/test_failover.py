@@ -188,6 +188,16 @@ async def test_all_keys_wrong_stays_a_credential_error() -> None:
                 await one.complete(asked())
 
 
+async def test_passing_fault_says_more_than_a_wrong_key() -> None:
+    """Who comes later may be answered: that is what the caller has to know."""
+    members = scripted("a", DOWN), scripted("b", CredentialError("Refused."))
+    async with router(*members, limits=ONCE) as both:
+        with pytest.raises(ProviderUnavailable) as caught:
+            await both.complete(asked())
+
+    assert caught.value.status == 503
+
+
 async def test_no_credit_rests_long_and_comes_back_without_a_restart() -> None:
     clock = MovedClock()
     poor = scripted("a", OperatorError("No credit."), "Hello!")

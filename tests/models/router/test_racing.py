@@ -9,7 +9,7 @@ import pytest
 from tests.models.router.scene import LOCAL, MANAGED, PRICE, MovedClock, asked, read, scripted
 
 from aicore.errors import Interrupted, ProviderUnavailable
-from aicore.models import Capabilities, Completion, Request, TextDelta
+from aicore.models import Capabilities, Completion, Provider, Request, TextDelta
 from aicore.models.budget import Budget, BudgetLimits, MemoryLedger
 from aicore.models.router import Member, Router, RouterLimits
 
@@ -150,7 +150,7 @@ async def test_both_fail_and_a_third_answers() -> None:
         slow.may_begin.set()
         return DOWN
 
-    members = [slow, scripted("b", fail), scripted("c", "Hello!")]
+    members: list[Member | Provider] = [slow, scripted("b", fail), scripted("c", "Hello!")]
     async with Router(members, clock=Lazy(), limits=ONCE) as three:
         ready(three)
         text, completion = await read(three.stream(asked()))
@@ -163,7 +163,7 @@ async def test_both_fail_and_a_third_answers() -> None:
 async def test_winner_that_breaks_is_gone_on_with() -> None:
     slow = Slow("a", "Never.")
     cut = Interrupted("Broken.", text="One two three fo")
-    members = [slow, scripted("b", cut), scripted("c", "four.")]
+    members: list[Member | Provider] = [slow, scripted("b", cut), scripted("c", "four.")]
     async with Router(members, clock=Lazy(), limits=ONCE) as three:
         ready(three)
         text, _ = await read(three.stream(asked()))

@@ -143,6 +143,18 @@ async def test_nobody_left_is_interrupted_with_what_was_shown() -> None:
     assert len(caught.value.route.attempts) == 2
 
 
+async def test_nobody_left_and_nothing_shown_is_not_told_as_interrupted() -> None:
+    """What the providers said was held: whoever reads the stream saw none of it."""
+    cut = Interrupted("Broken.", text="Hel")
+    fallback = scripted("flows", "A person will call.")
+    members = scripted("a", cut, cut), scripted("b", cut, cut)
+    async with router(*members, limits=ONCE) as both:
+        with pytest.raises(ProviderUnavailable):
+            await read(both.stream(asked()))
+    async with router(*members, limits=ONCE, fallback=fallback) as both:
+        assert (await read(both.stream(asked())))[0] == "A person will call."
+
+
 async def test_fallback_is_not_asked_in_the_middle() -> None:
     fallback = scripted("flows", "A person will call.")
     members = scripted("a", CUT), scripted("b", ModelError("No."))

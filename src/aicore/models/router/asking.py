@@ -74,6 +74,7 @@ class Asking:
         self._is_over = False
         self._ruled_out: list[RuledOut] = []
         self._error: AicoreError | None = None
+        self._down: ProviderUnavailable | None = None
         self._overflow: ContextOverflow | None = None
         self._budget_error: BudgetReached | None = None
         self._shown: list[str] = []
@@ -278,6 +279,12 @@ class Asking:
 
     def _note_down(self, seat: Seat, error: AicoreError, *, is_probe: bool) -> None:
         now_s, limits = self.desk.stopwatch.now_s(), self.desk.limits
+        if isinstance(error, ProviderUnavailable):
+            self._down = error
+        elif isinstance(error, Interrupted):
+            # Its text was held: to whoever reads this stream nothing has been shown by it.
+            self._down = ProviderUnavailable(f"The answer of {seat.name} broke off.")
+            self._down.__cause__ = error
         seat.health.note_failure(error, now_s, is_probe=is_probe)
         backoff_s = limits.backoff_s * 2.0 ** (self._visits.get(seat, 1) - 1)
         backoff_s *= self.desk.random.uniform(*_SPREAD)
@@ -319,6 +326,10 @@ class Asking:
             return self._nobody_allowed()
         if self._overflow is not None:
             return self._overflow
+        if self._cannot >= _MODELS_THAT_CANNOT and self._error is not None:
+            return self._error
+        if self._down is not None:
+            return self._down
         if self._error is not None and not isinstance(self._error, OperatorError):
             return self._error
         return self._all_down() or self._budget_error or self._error or self._all_disabled()
