@@ -165,7 +165,7 @@ def _checked(members: Sequence[Member | Provider]) -> list[Member]:
 
 
 def _joined(members: Sequence[Capabilities]) -> Capabilities:
-    prices = {member.price for member in members}
+    prices = [member.price for member in members]
     contexts = [member.context_tokens for member in members]
     is_managed = any(member.locality == "managed" for member in members)
     is_local = any(member.locality == "local" for member in members)
@@ -173,7 +173,7 @@ def _joined(members: Sequence[Capabilities]) -> Capabilities:
         locality="managed" if is_managed else "local" if is_local else "in_process",
         tools=any(member.tools for member in members),
         context_tokens=None if None in contexts else max(one for one in contexts if one),
-        price=prices.pop() if len(prices) == 1 else None,
+        price=prices[0] if all(one == prices[0] for one in prices) else None,
         schema=any(member.schema for member in members),
         reads_class=True,
     )

@@ -35,8 +35,11 @@ def request_tokens(request: Request) -> int:
 
 def cost_usd(price: Price, *, input_tokens: int, output_tokens: int) -> Decimal:
     """What a request costs at most: nothing read from a cache, all of it written to one."""
-    input_usd = max(price.input_usd, price.cache_write_usd or price.input_usd)
-    return (input_tokens * input_usd + output_tokens * price.output_usd) / _PER
+    # The estimate may be too high: then the rates of a shorter input apply, were they dearer.
+    rates = (price, *(tier for tier in price.tiers if input_tokens > tier.above_tokens))
+    input_usd = max(max(one.input_usd, one.cache_write_usd or one.input_usd) for one in rates)
+    output_usd = max(one.output_usd for one in rates)
+    return (input_tokens * input_usd + output_tokens * output_usd) / _PER
 
 
 def _of_prefix(prefix: Prefix) -> float:
