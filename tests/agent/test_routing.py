@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.models.fake_openai import Asked, FakeOpenAI, Play, answering, json_play, serving
+from tests.models.fake_openai import (
+    Asked,
+    FakeOpenAI,
+    Play,
+    answering,
+    call,
+    json_play,
+    serving,
+)
 
 from aicore import Agent
 from aicore.config import Settings, load
@@ -201,3 +209,55 @@ def test_rules_make_a_router_of_one(tmp_path: Path) -> None:
     file = tmp_path / "aicore.toml"
     file.write_text('[provider]\nkind = "ollama"\nmodel = "m"\n[budget]\nday_usd = 3\n')
     assert isinstance(Agent.from_config(file)._parts.provider, Router)
+
+
+MASKED = """\
+[privacy.personal]
+pseudonymise = true
+[privacy]
+vault = "sqlite:///vault.db"
+key_file = "vault.key"
+[router]
+use = ["cloud"]
+"""
+
+
+async def test_a_vendor_sees_placeholders_and_the_customer_values(tmp_path: Path) -> None:
+    def echo(asked: Asked) -> Play:
+        said = asked.json["messages"][-1]["content"].split("\n")[0]
+        return answering(asked, f"You wrote: {said}")
+
+    more = f'{MASKED}\n[log]\npath = "log.db"'
+    async with two_systems(tmp_path, more, managed=echo) as (file, _, vendor):
+        (text,) = await answers(file, "My mail is ann.lee@example.org, please note it.")
+        assert text == "You wrote: My mail is ann.lee@example.org, please note it."
+        assert all(b"ann.lee" not in one.body for one in vendor.requests)
+        # The vault is kept: after a restart what was said before is masked the same way.
+        await answers(file, "Which was it?")
+        first, last = (one.json["messages"] for one in vendor.requests)
+        masked = first[-1]["content"].split("\n")[0]
+        assert masked in last[-3]["content"]
+        assert b"ann.lee" not in (tmp_path / "vault.db").read_bytes()
+
+
+async def test_what_a_labelled_tool_gave_is_masked_wherever_it_is_said(tmp_path: Path) -> None:
+    server = f'local = "aicore_servers.crm:server"\nargs = ["--data", "{tmp_path}"]'
+    more = f"{MASKED}\n[servers.crm]\n{server}"
+    record = '{"type":"contact","records":[{"set":{"name":"Wilhelmina Okafor"}}]}'
+    replies = [
+        ("", "crm_upsert", record),
+        ("", "crm_search", '{"type":"contact","query":"okaf"}'),
+        ("Is it about okafor?", "", ""),
+    ]
+
+    def play_on(asked: Asked) -> Play:
+        done = sum(message["role"] == "tool" for message in asked.json["messages"])
+        text, name, arguments = replies[min(done, 2)]
+        calls = [call(0, name, arguments, f"c{done}")] if name else []
+        return answering(asked, text, calls)
+
+    async with two_systems(tmp_path, more, managed=play_on) as (file, _, vendor):
+        await answers(file, "Please add a customer.", "The one called wilhelmina, yes.")
+        last = vendor.requests[-1].body.decode().casefold()
+        assert "wilhelmina" not in last
+        assert "name_" in last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from aicore.models.budget import Budget
     from aicore.models.price_book import PriceBook
     from aicore.models.router import DataRule, DataRules, Member
+    from aicore.trust.vault import Vaults
 
-__all__ = ["build_book", "build_members", "build_router", "build_rules", "model_provider"]
+__all__ = [
+    "build_book",
+    "build_members",
+    "build_router",
+    "build_rules",
+    "build_vaults",
+    "model_provider",
+]
 
 _OF_MEMBER = ("at_once",)
 """What of [providers.NAME] is the router's and not the provider's."""
@@ -71,6 +79,7 @@ def build_members(settings: Settings) -> list[Member]:
     """The providers that a router chooses among. Raises: ConfigError."""
     from aicore.models.router import Member
 
+    masking = _masking(settings)
     named = settings.providers or {"": settings.provider}
     used = settings.router.use or list(named)
     book = build_book(settings)
@@ -79,10 +88,32 @@ def build_members(settings: Settings) -> list[Member]:
         fields = dict(named[name])
         own = {key: fields.pop(key) for key in _OF_MEMBER if key in fields}
         provider = _provider(name, fields, book)
+        is_managed = provider.capabilities.locality == "managed"
+        if masking is not None and is_managed:
+            provider = masking(provider)
         members.append(Member(provider, **own))
     if not members:
         raise ConfigError("No provider is configured: give [providers.NAME] with a kind.")
     return members
+
+
+def _masking(settings: Settings) -> Callable[[Provider], Provider] | None:
+    """What has a provider see placeholders, where any rule asks for that."""
+    rules = build_rules(settings)
+    if not any(rules.rule(one).must_mask for one in DATA_CLASSES):
+        return None
+    from aicore.trust.masked import Masked
+
+    vaults = build_vaults(settings)
+    return lambda provider: Masked(provider, vaults)
+
+
+def build_vaults(settings: Settings) -> Vaults:
+    """Where pseudonyms are kept; the caller enters them. Raises: ConfigError."""
+    from aicore.trust.vault_registry import open_vaults
+
+    privacy = settings.privacy
+    return open_vaults(privacy.vault, key_env=privacy.key_env, key_file=privacy.key_file)
 
 
 def _provider(name: str, fields: dict[str, Any], book: PriceBook) -> Provider:

@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 
 from aicore.agent.build import build_log, build_memory
+from aicore.agent.routing import build_vaults
 from aicore.cli.screen import Screen, ask_line
 from aicore.config import Settings, load
 from aicore.errors import ConfigError
@@ -19,6 +20,7 @@ from aicore.log.events import MessageReceived, ReplySent
 from aicore.log.port import EventLog
 from aicore.memory.memory import Memory
 from aicore.memory.port import Entry
+from aicore.trust.vault import Vaults
 
 __all__ = ["run_memory"]
 
@@ -37,7 +39,10 @@ async def _run(options: argparse.Namespace) -> int:
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(build_log(settings))
         memory = await stack.enter_async_context(_memory(settings, options.config))
-        desk = _Desk(memory, log, Screen())
+        vaults = None
+        if settings.privacy.vault is not None:
+            vaults = await stack.enter_async_context(build_vaults(settings))
+        desk = _Desk(memory, log, Screen(), vaults)
         if options.part == "list":
             return await desk.show_all(options.subject)
         if options.part == "show":
@@ -64,7 +69,10 @@ def _memory(settings: Settings, config: Path) -> Memory:
 class _Desk:
     """What a member of staff does with a memory, shown on a screen."""
 
-    def __init__(self, memory: Memory, log: EventLog, screen: Screen) -> None:
+    def __init__(
+        self, memory: Memory, log: EventLog, screen: Screen, vaults: Vaults | None
+    ) -> None:
+        self._vaults = vaults
         self._memory = memory
         self._log = log
         self._screen = screen
@@ -145,7 +153,7 @@ class _Desk:
         if not is_sure and not await self._confirmed(subject):
             self._say("Nothing was deleted.")
             return 1
-        forgotten = await self._memory.forget_all(subject, self._log)
+        forgotten = await self._memory.forget_all(subject, self._log, vaults=self._vaults)
         if not (forgotten.entries or forgotten.conversations or forgotten.held):
             self._say(
                 f"Nothing is remembered of {subject}, and nobody of that name has spoken. "

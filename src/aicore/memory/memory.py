@@ -39,6 +39,7 @@ from aicore.records import Conversation, ConversationId, DataClass
 
 if TYPE_CHECKING:
     from aicore.memory.knowledge.knowledge import Knowledge, Refreshed
+    from aicore.trust.vault import Vaults
 
 __all__ = ["Forgotten", "Memory", "MemoryLimits"]
 
@@ -314,8 +315,12 @@ class Memory:
         """What else is remembered of somebody that says the same: the text, or a fact's value."""
         return [one for one in await self.entries(subject) if says_again(one, entries)]
 
-    async def forget_all(self, subject: str, log: EventLog) -> Forgotten:
+    async def forget_all(
+        self, subject: str, log: EventLog, *, vaults: Vaults | None = None
+    ) -> Forgotten:
         """Delete somebody for good: all that is remembered, and every conversation they spoke in.
+
+        With `vaults`, the pseudonyms of these conversations, too.
 
         Conversations that another process has under way stay; see `Forgotten.held`. Do it again
         when they are at rest: what is in them is learned again meanwhile. Do it again as well
@@ -329,6 +334,8 @@ class Memory:
         # Not after the log: only that tells, after a crash, what others' memories hold of it.
         entries = await self._forget_said(subject, spoken)
         theirs = [one.conversation for one in spoken]
+        for one in theirs if vaults is not None else ():
+            await vaults.erase(one, business=self.business)
         held = [one for one in theirs if not await erase_conversation(log, one)]
         # What was learned meanwhile. What still is being learned finds its conversation gone.
         entries += await self._forget_said(subject, spoken)

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 from aicore.errors import AicoreError, Interrupted, ProviderUnavailable
 from aicore.models.port import Capabilities, Completion, Provider, Request, TextDelta
 from aicore.records import Message, Tail
+from aicore.trust.labelled import labelled_in
 from aicore.trust.masked_parts import (
     Part,
     States,
@@ -171,6 +172,8 @@ class _Talk:
 
     async def masked(self, request: Request, pseudonyms: Pseudonyms) -> Request:
         """The request with all parts masked. Raises as Pseudonyms.settle does."""
+        if any(one.role == "tool" and id(one) not in self._parts for one in request.tail):
+            await pseudonyms.vault.assign(labelled_in(request.tail, request.prefix.tools))
         prefix = self._part(request.prefix, prefix_part)
         summary = None if request.summary is None else self._message(request.summary)
         messages = [self._message(message) for message in request.tail]
