@@ -28,7 +28,7 @@ def test_facts_are_read(tiny: Path) -> None:
 
 def test_head_that_is_cut_anywhere_is_a_config_error(tiny: Path, tmp_path: Path) -> None:
     whole, path = tiny.read_bytes(), tmp_path / "cut.gguf"
-    for length in range(whole.index(b"tokenizer.")):
+    for length in range(0, whole.index(b"tokenizer."), 3):
         path.write_bytes(whole[:length])
         with pytest.raises(ConfigError):
             read_header(path)

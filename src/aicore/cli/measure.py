@@ -110,10 +110,9 @@ def _conclude(measurement: Measurement, screen: Screen) -> None:
         screen.line("Incomplete: it was stopped before all levels were measured.", style="red")
     best = measurement.best
     if best is not None:
-        screen.line(
-            f"Best: {best.output_rate:.1f} tokens/s in total with {best.at_once} at once "
-            f"(reading alone {best.reading_rate:.0f}/s, writing alone {best.writing_rate:.1f}/s)."
-        )
+        screen.line(f"Best: {best.output_rate:.1f} tokens/s in total, with {best.at_once} at once.")
+        reading, writing = _per_token(best.reading_rate), _per_token(best.writing_rate)
+        screen.line(f"Reading takes {reading}, writing {writing}.")
         return
     screen.line("No throughput:", style="bold")
     for reason in _reasons(measurement.levels):
@@ -133,6 +132,10 @@ def _line(level: Level) -> str:
         f"{level.at_once:7}  {level.requests - level.errors:7}  {level.errors:6}  {times:>19}  "
         f"{each:>13}  {mark}{level.output_rate:<5.1f}  {mark}{level.input_rate:<5.0f}  {cached:.0%}"
     )
+
+
+def _per_token(rate: float | None) -> str:
+    return "no time" if rate is None else f"{1000 / rate:.3g} ms a token"
 
 
 def _seconds(value: float | None) -> str:

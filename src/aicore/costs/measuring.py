@@ -1,7 +1,7 @@
 """What a model server really does: its throughput, with as many requests at once as are tried.
 
 Two loads per level. Reading: answers of one token, so that the time goes into prompts. Answering:
-the load as asked for. What the reading speed explains of the second is taken off, so that
+the load as asked for. The speeds of reading and writing are those two that explain both, so
 `input / tokens_per_s_in + output / tokens_per_s_out` is the time that the box was seen to need.
 """
 
@@ -31,6 +31,7 @@ _MOST_ERRORS = 20
 _WARM_UP_SHARE = 0.05
 _READING_SHARE = 0.25
 _LEAST_WRITING_SHARE = 0.3
+_LEAST_READING_SHARE = 0.001
 _GRACE_S = 120.0
 _CHARS_PER_TOKEN = 4
 _WORDS = (
@@ -58,7 +59,7 @@ class Level:
     Counts and first-token times are of the answering load, `seconds` from its first request to
     the end of its last answer. Rates are tokens per second: `stream_rate` of one answer, its wait
     included (median), `output_rate` and `input_rate` of all together; `reading_rate` of prompts
-    alone, without what a cache held, `writing_rate` of answers alone.
+    alone, without what a cache held (None: too fast to be seen), `writing_rate` of answers alone.
     """
 
     at_once: int
@@ -90,7 +91,7 @@ class Level:
             )
         if not self.is_reported:
             reasons.append("the server does not report its tokens: the figures are estimated")
-        if self.reading_rate is None or self.writing_rate is None:
+        if self.writing_rate is None:
             reasons.append("reading took most of the time: give more --output-tokens")
         return reasons
 
@@ -232,6 +233,7 @@ class _Bench:
             except OperatorError as exc:
                 run.failure = exc
                 scope.cancel()
+                return
 
     async def _ask(self, output_tokens: int) -> _Seen:
         started_s, first_s, completion = self._clock(), None, None
@@ -269,14 +271,8 @@ class _Bench:
 
 
 def _level(at_once: int, reading: _Run, answering: _Run) -> Level:
-    total, read = answering.total, reading.total
-    new_tokens = read.input_tokens - read.cached_tokens
-    reading_rate = reading.rate(new_tokens) or None
-    writing_s = 0.0
-    if reading_rate is not None:
-        spent_s = (total.input_tokens - total.cached_tokens) / reading_rate
-        writing_s = answering.seconds - spent_s
-    is_explained = writing_s > answering.seconds * _LEAST_WRITING_SHARE
+    total = answering.total
+    reading_rate, writing_rate = _rates(reading, answering)
     firsts = sorted(one.first_s for one in answering.seen if one.first_s is not None)
     streams = [one.usage.output_tokens / one.whole_s for one in answering.seen if one.whole_s > 0]
     return Level(
@@ -287,15 +283,33 @@ def _level(at_once: int, reading: _Run, answering: _Run) -> Level:
         input_tokens=total.input_tokens,
         cached_tokens=total.cached_tokens,
         output_tokens=total.output_tokens,
-        is_reported=bool(answering.seen) and total.is_reported and read.is_reported,
+        is_reported=bool(answering.seen) and total.is_reported and reading.total.is_reported,
         first_token_p50_s=_quantile(firsts, 0.5),
         first_token_p95_s=_quantile(firsts, 0.95),
         stream_rate=median(streams) if streams else None,
         output_rate=answering.rate(total.output_tokens),
         input_rate=answering.rate(total.input_tokens),
         reading_rate=reading_rate,
-        writing_rate=total.output_tokens / writing_s if is_explained else None,
+        writing_rate=writing_rate,
     )
+
+
+def _rates(reading: _Run, answering: _Run) -> tuple[float | None, float | None]:
+    """Solve `new input / reading rate + output / writing rate = seconds` for both loads."""
+    read, wrote = reading.total, answering.total
+    read_in, wrote_in = (one.input_tokens - one.cached_tokens for one in (read, wrote))
+    determinant = read_in * wrote.output_tokens - wrote_in * read.output_tokens
+    if determinant <= 0 or answering.seconds <= 0:
+        return None, None
+    per_input_s = (
+        reading.seconds * wrote.output_tokens - answering.seconds * read.output_tokens
+    ) / determinant
+    reading_s = max(wrote_in * per_input_s, 0.0)
+    writing_s = answering.seconds - reading_s
+    if writing_s < answering.seconds * _LEAST_WRITING_SHARE:
+        return None, None
+    is_seen = reading_s > answering.seconds * _LEAST_READING_SHARE
+    return 1 / per_input_s if is_seen else None, wrote.output_tokens / writing_s
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float | None:
