@@ -31,6 +31,10 @@ from aicore.models import (
 )
 from aicore.models.scripted import Reply
 from aicore.records import Message, Prefix, Tool, ToolCall
+from aicore.trust.masked import Masked
+from aicore.trust.vault import Vaults
+from aicore.trust.vault_key import VaultKey
+from aicore.trust.vault_store import MemoryVaultStore
 
 TEXT = "Grüße, Ann \U0001f600"
 FIND = Tool(
@@ -67,6 +71,20 @@ async def openai_compatible() -> AsyncIterator[Provider]:
         OpenAICompatible(base_url=server.base_url, model="m") as provider,
     ):
         yield provider
+
+
+@asynccontextmanager
+async def masked() -> AsyncIterator[Provider]:
+    def answer(asked: Asked) -> Play:
+        if asked.json["messages"][-1]["content"].startswith("find Ann"):
+            return answering(asked, "", [call(0, "find", '{"name": "Ann"}')])
+        return answering(asked, TEXT)
+
+    vaults = Vaults(MemoryVaultStore(), VaultKey.random())
+    async with serving(otherwise=answer) as server:
+        inner = OpenAICompatible(base_url=server.base_url, model="m")
+        async with Masked(inner, vaults) as provider:
+            yield provider
 
 
 @asynccontextmanager
@@ -145,6 +163,7 @@ Row = Callable[[], AbstractAsyncContextManager[Provider]]
 ROWS: list[Row] = [
     scripted,
     openai_compatible,
+    masked,
     anthropic,
     gemini,
     sagemaker,
