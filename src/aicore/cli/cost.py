@@ -46,7 +46,7 @@ from aicore.models.port import Price
 from aicore.models.price_book import PriceBook
 from aicore.records import DataClass
 
-__all__ = ["run_cost"]
+__all__ = ["Findings", "read_findings", "run_cost"]
 
 _SHOW_EVERY_S = 1.0
 _CAREFUL: frozenset[DataClass] = frozenset({"special"})
@@ -57,13 +57,7 @@ def run_cost(options: argparse.Namespace) -> int:
 
     Raises: ConfigError, StoreBusy, StoreError.
     """
-    place = _place(options)
-    managed = _managed_price(options.managed_price, place.book)
-    counter = DemandCounter(managed, place.kept_here)
-    throughput = _throughput(options.measured)
-    maker = ReportMaker(zone=place.zone, counter=counter)
-    anyio.run(_read, place, _window(options, place.zone), maker)
-    findings = _findings(maker.report(), throughput, _costs(options))
+    findings = read_findings(options)
     _write_files(options, findings)
     if options.json:
         data = report_to_json(findings.report, findings.economics, findings.used, findings.refusals)
@@ -71,6 +65,17 @@ def run_cost(options: argparse.Namespace) -> int:
     else:
         _show(options, findings)
     return 0
+
+
+def read_findings(options: argparse.Namespace) -> Findings:
+    """Read a log and reckon with it. Raises as `run_cost`."""
+    place = _place(options)
+    managed = _managed_price(options.managed_price, place.book)
+    counter = DemandCounter(managed, place.kept_here)
+    throughput = _throughput(options.measured)
+    maker = ReportMaker(zone=place.zone, counter=counter)
+    anyio.run(_read, place, _window(options, place.zone), maker)
+    return _findings(maker.report(), throughput, _costs(options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,9 @@ class _Place:
 
 
 @dataclass(frozen=True, slots=True)
-class _Findings:
+class Findings:
+    """A report, and what owning would cost; without a measurement `refusals` say why there is none."""
+
     report: Report
     economics: Economics | None
     used: Utilisation | None
@@ -212,18 +219,18 @@ class _Progress:
             self._screen.line(f"{self._rows} requests read", style="dim")
 
 
-def _findings(report: Report, throughput: Throughput | None, costs: Costs) -> _Findings:
+def _findings(report: Report, throughput: Throughput | None, costs: Costs) -> Findings:
     demand = report.demand
     if not demand.tokens:
-        return _Findings(report, None, None, [])
+        return Findings(report, None, None, [])
     if throughput is None or not costs.box.month_usd:
-        return _Findings(report, None, None, refusals(demand, throughput, costs))
+        return Findings(report, None, None, refusals(demand, throughput, costs))
     case = Case(demand=demand, throughput=throughput, costs=costs)
     economics = reckon(case)
-    return _Findings(report, economics, utilisation(case), economics.refusals)
+    return Findings(report, economics, utilisation(case), economics.refusals)
 
 
-def _sections(options: argparse.Namespace, findings: _Findings) -> list[Any]:
+def _sections(options: argparse.Namespace, findings: Findings) -> list[Any]:
     dimensions = DIMENSIONS if options.by is None else (options.by,)
     sections = report_sections(findings.report, dimensions)
     if findings.economics is None and not findings.refusals:
@@ -231,7 +238,7 @@ def _sections(options: argparse.Namespace, findings: _Findings) -> list[Any]:
     return sections + economics_sections(findings.economics, findings.used, findings.refusals)
 
 
-def _show(options: argparse.Namespace, findings: _Findings) -> None:
+def _show(options: argparse.Namespace, findings: Findings) -> None:
     screen = Screen()
     for section in _sections(options, findings):
         title, *lines = list(section_lines(section))[1:]
@@ -244,7 +251,7 @@ def _show(options: argparse.Namespace, findings: _Findings) -> None:
     screen.line()
 
 
-def _write_files(options: argparse.Namespace, findings: _Findings) -> None:
+def _write_files(options: argparse.Namespace, findings: Findings) -> None:
     report, economics = findings.report, findings.economics
     if options.html is not None:
         charts = [spend_svg(report)]

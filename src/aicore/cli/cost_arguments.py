@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-__all__ = ["add_cost_command"]
+__all__ = ["add_cost_command", "add_reading_arguments"]
 
 _AMOUNTS = {
     "--box-usd-per-hour": "what one box costs an hour, where it is rented",
@@ -22,6 +22,15 @@ _DIMENSIONS = ("provider", "model", "tenant", "task", "day")
 def add_cost_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
     cost = commands.add_parser("cost", help="what models cost, from the log; renting or owning")
+    add_reading_arguments(cost)
+    cost.add_argument("--by", choices=_DIMENSIONS, help="only this table (default: all)")
+    cost.add_argument("--html", type=Path, metavar="FILE", help="write a page as well")
+    cost.add_argument("--svg", type=Path, metavar="FILE", help="write the charts as well")
+    cost.add_argument("--json", action="store_true", help="print all figures as JSON")
+
+
+def add_reading_arguments(cost: argparse.ArgumentParser) -> None:
+    """Declare which log is read, and what an own box would cost."""
     cost.add_argument(
         "--config", type=Path, default=Path("aicore.toml"), help="default: aicore.toml"
     )
@@ -33,7 +42,6 @@ def add_cost_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
     )
     cost.add_argument("--since", type=_day, metavar="DATE", help="first day, as 2026-11-01")
     cost.add_argument("--until", type=_day, metavar="DATE", help="last day, included")
-    cost.add_argument("--by", choices=_DIMENSIONS, help="only this table (default: all)")
     cost.add_argument("--measured", type=Path, metavar="FILE", help="what `aicore measure` wrote")
     cost.add_argument(
         "--managed-price",
@@ -42,9 +50,6 @@ def add_cost_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
     )
     for name, meaning in _AMOUNTS.items():
         cost.add_argument(name, type=_amount, default=Decimal(0), metavar="X", help=meaning)
-    cost.add_argument("--html", type=Path, metavar="FILE", help="write a page as well")
-    cost.add_argument("--svg", type=Path, metavar="FILE", help="write the charts as well")
-    cost.add_argument("--json", action="store_true", help="print all figures as JSON")
 
 
 def _day(text: str) -> date:

@@ -334,8 +334,9 @@ class Memory:
         # Not after the log: only that tells, after a crash, what others' memories hold of it.
         entries = await self._forget_said(subject, spoken)
         theirs = [one.conversation for one in spoken]
-        for one in theirs if vaults is not None else ():
-            await vaults.erase(one, business=self.business)
+        if vaults is not None:
+            for one in theirs:
+                await vaults.erase(one, business=self.business)
         held = [one for one in theirs if not await erase_conversation(log, one)]
         # What was learned meanwhile. What still is being learned finds its conversation gone.
         entries += await self._forget_said(subject, spoken)
