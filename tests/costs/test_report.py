@@ -25,11 +25,13 @@ from aicore.costs.report import (
     Spent,
     report_on,
 )
+from aicore.costs.wording import report_sections
 from aicore.errors import StoreError
 from aicore.flows import FlowProvider
 from aicore.log import Event, EventLog, MemoryLog, Stored
 from aicore.log.events import ModelReplied, Summarized
 from aicore.models.port import Price
+from aicore.models.route import Route
 from aicore.records import ConversationId, Usage
 
 
@@ -248,6 +250,14 @@ async def test_flows_answer_without_a_model_and_are_no_requests(shop: Shop) -> N
     report = await report_of(shop)
     assert report.total.requests == 0
     assert report.answers_without_model == 1
+
+
+async def test_flows_that_stood_in_for_models_are_told_apart() -> None:
+    route = Route(data_class="personal", because="nobody is left", is_degraded=True)
+    free = Usage(cost_usd=Decimal(0))
+    report = await memory_report(replied(free, route=route.to_json()), replied(free))
+    assert (report.degraded, report.answers_without_model) == (1, 2)
+    assert "1 of them because" in " ".join(report_sections(report)[0].notes)
 
 
 async def test_an_answer_of_unknown_cost_and_length_is_a_request_of_unknown_cost() -> None:

@@ -146,6 +146,7 @@ def test_unknown_is_never_zero(vendor: str | None, model: str) -> None:
         ("openai", "gpt-5", ""),
         ("openai", "GPT-5-2025-08-07", ""),
         ("openrouter", "openai/gpt-5", ""),
+        ("anthropic", "claude-haiku-4-5", ""),
         ("google", "models/gemini-3.1-flash-lite", ""),
         ("anthropic", "claude-sonnet-4-5-20250929", "anthropic:claude-sonnet-4-5"),
         ("azure", "gpt-5", "openai:gpt-5"),

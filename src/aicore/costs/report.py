@@ -153,8 +153,9 @@ class Report:
 
     The window is that of the requests found: `first_ms` and `last_ms` are None without any.
     `total` is all that models were asked, waste included. `answers_without_model` cost nothing:
-    flows. `spent_on` is the known spending of each day by provider. `tokens_of_class` are the
-    tokens by the data class of their request, "" for one that nobody labelled.
+    flows, which stood in for models in `degraded` of them. `spent_on` is the known spending of
+    each day by provider. `tokens_of_class` are the tokens by the data class of their request, ""
+    for one that nobody labelled.
     """
 
     first_ms: int | None
@@ -170,6 +171,7 @@ class Report:
     prices: Sequence[PriceSeen]
     failed_turns: Mapping[str, int]
     bursts: int
+    degraded: int
     answers_without_model: int
     tokens_of_class: Mapping[DataClass | Literal[""], int]
     demand: Demand
@@ -225,6 +227,7 @@ class ReportMaker:
         self._prices: Counter[tuple[str, str, str, str]] = Counter()
         self._failed: Counter[str] = Counter()
         self._bursts = 0
+        self._degraded = 0
         self._without_model = 0
         self._of_class: dict[DataClass | Literal[""], int] = {}
         self._conversations = 0
@@ -239,6 +242,7 @@ class ReportMaker:
             return
         if _took_no_model(row):
             self._without_model += 1
+            self._degraded += row.is_degraded
             return
         first_ms, last_ms = self._window or (row.at_ms, row.at_ms)
         self._window = (min(first_ms, row.at_ms), max(last_ms, row.at_ms))
@@ -275,6 +279,7 @@ class ReportMaker:
             prices=[PriceSeen(*names, count) for names, count in sorted(self._prices.items())],
             failed_turns=dict(sorted(self._failed.items())),
             bursts=self._bursts,
+            degraded=self._degraded,
             answers_without_model=self._without_model,
             tokens_of_class=dict(sorted(self._of_class.items())),
             demand=self._demand.demand(hours),

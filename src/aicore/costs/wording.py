@@ -76,9 +76,7 @@ def economics_sections(
 
 def _nothing(report: Report) -> Section:
     notes = ["No model was asked in this window."]
-    if report.answers_without_model:
-        notes.append(f"{count(report.answers_without_model)} answers took no model.")
-    notes += _failures(report)
+    notes += _without_model(report) + _failures(report)
     return Section("What models cost", notes=notes)
 
 
@@ -101,8 +99,7 @@ def _window(report: Report) -> Section:
     notes = []
     if coverage.reported_tokens < coverage.tokens:
         notes.append("What a provider does not count is estimated from the length of the texts.")
-    if report.answers_without_model:
-        notes.append(f"{count(report.answers_without_model)} answers took no model.")
+    notes += _without_model(report)
     if report.bursts:
         notes.append(f"{count(report.bursts)} answers came from a vendor, as a queue was too long.")
     return Section(
@@ -116,6 +113,15 @@ def _classes(report: Report) -> str:
         f"{name or 'not labelled'} {share(part, report.total.tokens)}"
         for name, part in tokens.items()
     )
+
+
+def _without_model(report: Report) -> list[str]:
+    if not report.answers_without_model:
+        return []
+    notes = [f"{count(report.answers_without_model)} answers took no model."]
+    if report.degraded:
+        notes.append(f"{count(report.degraded)} of them because no model could be asked.")
+    return notes
 
 
 def _failures(report: Report) -> list[str]:

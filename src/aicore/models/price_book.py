@@ -117,7 +117,9 @@ def _find(vendor: str, model: str) -> _Entry | None:
 def _source(vendor: str, reference: str, provider: Provider, found: ModelInfo) -> str:
     package = f"genai-prices {importlib.metadata.version('genai-prices')}"
     is_listed = any(one is found for one in provider.models)
-    if is_listed and vendor == provider.id and _is_named(found.match, reference.lower()):
+    name = reference.lower()
+    is_named = found.id.lower() == name or _is_named(found.match, name)
+    if is_listed and is_named and vendor == provider.id:
         return package
     lender = provider
     if not is_listed:
