@@ -25,10 +25,14 @@ async def aicore(folder: Path, *words: str) -> tuple[int, str]:
     return done.returncode, said
 
 
-async def rows(folder: Path) -> dict[str, dict[str, Any]]:
+async def rows(folder: Path, url: str = "") -> dict[str, dict[str, Any]]:
+    """By name; what runs at `url` and has none, by its model."""
     code, said = await aicore(folder, "--json")
     assert code == 0
-    return {row["name"]: row for row in json.loads(said) if row["name"]}
+    told = [row for row in json.loads(said) if row["name"] or row["url"] == url]
+    found = {row["name"] or row["model"]: row for row in told}
+    assert len(found) == len(told), "something is told twice"
+    return found
 
 
 def answering(answers: Mapping[str, Any]) -> Callable[[Asked], Play]:
@@ -40,7 +44,13 @@ def answering(answers: Mapping[str, Any]) -> Callable[[Asked], Play]:
 
 
 OLLAMA = {
-    "/v1/models": {"object": "list", "data": [{"id": "llama3.3:latest", "owned_by": "library"}]},
+    "/v1/models": {
+        "object": "list",
+        "data": [
+            {"id": "llama3.3:latest", "owned_by": "library"},
+            {"id": "gpt-oss:120b-cloud", "owned_by": "library"},
+        ],
+    },
     "/api/ps": {"models": [{"name": "llama3.3:latest", "context_length": 16384}]},
     "/api/show": {"model_info": {"llama.context_length": 131072}},
 }
@@ -68,9 +78,11 @@ async def test_configured_models_are_told_with_context_price_and_place(tmp_path:
             model = "gpt-5"
             """
         )
-        found = await rows(tmp_path)
+        found = await rows(tmp_path, server.base_url.removesuffix("/v1"))
 
     house, other, down, rented = (found[name] for name in ("house", "other", "down", "rented"))
+    assert set(found) == {"house", "other", "down", "rented", "gpt-oss:120b-cloud"}
+    assert found["gpt-oss:120b-cloud"]["locality"] == "managed"
     assert (house["answers"], house["context_tokens"], house["most_tokens"]) == (
         True,
         16384,

@@ -72,18 +72,32 @@ async def _rows(settings: Settings) -> list[_Row]:
     book = await anyio.to_thread.run_sync(_loaded_book, settings)
     configured = [_configured(name, fields, book) for name, fields in named.items()]
     asked = [(place, asking) for place, (_, asking) in enumerate(configured) if asking is not None]
-    taken = {asking.origin for _, asking in asked}
+    taken = {_origin(asking) for _, asking in asked}
     found = [one for one in local_systems() if one.origin not in taken]
     listings = await survey([*(asking for _, asking in asked), *found])
     rows = [row for row, _ in configured]
-    others = []
+    others: list[_Row] = []
     for (place, asking), listing in zip(asked, listings, strict=False):
         rows[place] = _answered(rows[place], asking, listing)
         if asking.is_own and rows[place].locality != "managed":
-            others += _found(asking, listing, book, beside=rows[place].model)
+            others += _found(asking, listing, book)
     for asking, listing in zip(found, listings[len(asked) :], strict=True):
         others += _found(asking, listing, book)
-    return [*rows, *others]
+    return [*rows, *_not_named(others, rows)]
+
+
+def _not_named(found: Sequence[_Row], named: Sequence[_Row]) -> list[_Row]:
+    """What runs here, each once, without what the configuration names."""
+    unique = {(row.url, row.model): row for row in found}
+    return [
+        row
+        for row in unique.values()
+        if not any(row.url == one.url and _is_same(row.model, one.model) for one in named)
+    ]
+
+
+def _origin(asking: Asking) -> str:
+    return asking.origin.replace("//localhost:", "//127.0.0.1:")
 
 
 def _loaded_book(settings: Settings) -> PriceBook:
@@ -161,9 +175,7 @@ def _is_same(listed: str, asked: str) -> bool:
     return listed == asked or listed == f"{asked}:latest"
 
 
-def _found(
-    asking: Asking, listing: Listing, book: PriceBook, *, beside: str | None = None
-) -> list[_Row]:
+def _found(asking: Asking, listing: Listing, book: PriceBook) -> list[_Row]:
     """What runs here and no configuration names."""
     if isinstance(listing.error, CredentialError):
         error = "It wants a key. Name it in a configuration, with api_key_env."
@@ -181,7 +193,6 @@ def _found(
             answers=True,
         )
         for one in listing.models
-        if beside is None or not _is_same(one.model, beside)
     ]
 
 
