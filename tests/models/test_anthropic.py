@@ -230,6 +230,18 @@ async def test_error_within_a_stream_is_who_must_act(
     assert KEY not in str(caught.value)
 
 
+async def test_content_filter_is_a_refusal(ask: Ask, collect: Collect) -> None:
+    filtered = error("invalid_request_error", "Output blocked by content filtering policy")
+    late = stream_play(start(), *block(0, text("Sure, ")), event(filtered))
+    plays = [json_play(filtered, status=400), json_play(filtered, status=400), late]
+    async with serving(*plays) as server, provider(server.base_url) as model:
+        completions = [await model.complete(ask())]
+        completions += [(await collect(model, ask()))[1] for _ in range(2)]
+
+    assert [one.finish for one in completions] == ["refused"] * 3
+    assert [one.text for one in completions] == ["", "", "Sure, "]
+
+
 async def test_silence_is_given_up(ask: Ask, collect: Collect) -> None:
     begun = stream_play(start(), *block(0, text("Hi")), end="hang")
     short: dict[str, Any] = {"timeouts": Timeouts(first_token_s=0.1, idle_s=0.1)}

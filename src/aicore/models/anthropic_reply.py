@@ -12,6 +12,7 @@ from typing import Any
 from aicore.models.anthropic_request import digest_of
 from aicore.models.anthropic_thinking import Layout, Thinking
 from aicore.models.call_collector import CallCollector
+from aicore.models.http_faults import is_refusal_error
 from aicore.models.http_model import Asked, BrokenOffError, ErrorInReply
 from aicore.models.port import Completion, Finish
 from aicore.models.prices import priced
@@ -141,7 +142,12 @@ class MessageCollector:
         elif kind == "message_stop":
             self.is_done = True
         elif kind == "error":
-            raise ErrorInReply(event.get("error") or event)
+            self._fail(event.get("error") or event)
+
+    def _fail(self, error: Any) -> None:
+        if not is_refusal_error(error):
+            raise ErrorInReply(error)
+        self.refuse()
 
     def _start(self, message: dict[str, Any]) -> None:
         self._has_message = True

@@ -21,7 +21,14 @@ from aicore.errors import (
     ProviderUnavailable,
 )
 
-__all__ = ["Backend", "error_for_body", "error_for_status", "is_refusal", "retry_after_s"]
+__all__ = [
+    "Backend",
+    "error_for_body",
+    "error_for_status",
+    "is_refusal",
+    "is_refusal_error",
+    "retry_after_s",
+]
 
 _MESSAGE_CHARS = 200
 _RETRYABLE = frozenset({408, 409, 425, 429})
@@ -57,6 +64,7 @@ _STATUS_OF_TYPE = {
 _BAD_KEY_REASON = "API_KEY_INVALID"
 _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s", re.ASCII)
 _REFUSAL_CODES = frozenset({"content_filter", "content_policy_violation"})
+_REFUSAL_TEXT = re.compile("blocked by content filtering policy", re.IGNORECASE)  # Anthropic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +99,16 @@ def error_for_body(error: Any, backend: Backend) -> AicoreError:
 
 
 def is_refusal(body: bytes) -> bool:
-    """Tell whether a 400 is a content filter speaking (Azure answers so)."""
-    return _error_object(body).get("code") in _REFUSAL_CODES
+    """Tell whether a 400 is a content filter speaking (Azure and Anthropic answer so)."""
+    return is_refusal_error(_error_object(body))
+
+
+def is_refusal_error(error: Any) -> bool:
+    """Tell whether an error object is a content filter speaking."""
+    if not isinstance(error, Mapping):
+        return False
+    told = str(error.get("message"))
+    return str(error.get("code")) in _REFUSAL_CODES or bool(_REFUSAL_TEXT.search(told))
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
