@@ -267,7 +267,10 @@ class Asking:
 
     async def _wait(self, delay_s: float) -> bool:
         """Wait for a provider to come back; False when that is longer than is allowed."""
-        allowed_s = min(self.desk.limits.wait_s - self._waited_s, _time_left_s())
+        left_s = _time_left_s()
+        if left_s <= 0:
+            await anyio.lowlevel.checkpoint()  # the caller's cancelling goes before any error
+        allowed_s = min(self.desk.limits.wait_s - self._waited_s, left_s)
         if allowed_s <= 0 or allowed_s < delay_s < inf:
             return False
         begun_s = self.desk.stopwatch.now_s()
