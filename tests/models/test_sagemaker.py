@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -227,3 +228,10 @@ async def test_answer_in_one_piece_is_priced_and_placed(ask: Ask) -> None:
         "aws",
         "eu",
     )
+
+
+def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "botocore.auth", None)
+
+    with pytest.raises(ConfigError, match=r"aicore-mcp\[aws\]"):
+        provider("http://127.0.0.1:9")

@@ -1,6 +1,7 @@
 """Vertex AI at the wire: Gemini's format under a project's address, with Google's tokens."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -251,3 +252,10 @@ def test_address_and_region_follow_the_place(region: str, host: str, word: str |
 def test_project_that_is_missing_is_named() -> None:
     with pytest.raises(ConfigError, match="project"):
         open_provider("vertex", {"region": "europe-west4", "model": "gemini-x"})
+
+
+def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "google.auth", None)
+
+    with pytest.raises(ConfigError, match=r"aicore-mcp\[google\]"):
+        provider("http://127.0.0.1:9/v1")
