@@ -147,7 +147,8 @@ async def test_vendors_client_reads_a_stream_as_we_do(
 
 def conversation() -> Request:
     """Two answers of the model, one of them with two calls, and everything a request can hold."""
-    state = [["text", 4, None], ["call", "f1", SIGNATURE], ["call", "f2", None]]
+    parts = [["text", 4, None], ["call", "f1", SIGNATURE], ["call", "f2", None]]
+    state = {"model": "m", "parts": parts}
     calls = [ToolCall("f1", "find", {"name": "Ann"}), ToolCall("f2", "find", {})]
     tail = [
         Message(role="user", text="find Ann"),

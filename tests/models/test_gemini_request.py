@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.models.fake_gemini import FOREIGN, OTHER_SIGNATURE, SIGNATURE
 
+from aicore.models.gemini_parts import Signer
 from aicore.models.gemini_request import ContentEncoder
 from aicore.models.port import OutputSchema, Request
 from aicore.records import Message, Prefix, Tail, Tool, ToolCall
 
 OURS = "gemini:m"
+SIGNER = Signer(OURS, "m")
 TOOL = Tool(
     name="find",
     description="Find a customer.",
@@ -27,8 +29,13 @@ BARE = Tool(
 NO_PREFIX = Prefix("")
 
 
-def encoded(request: Request, provider: str = OURS) -> bytes:
-    return ContentEncoder(provider, {}, None).body(request)
+def encoded(request: Request, signer: Signer = SIGNER) -> bytes:
+    return ContentEncoder(signer, {}, None).body(request)
+
+
+def kept(*parts: Any, model: str = "m") -> Any:
+    """The state of an answer."""
+    return {"model": model, "parts": [list(part) for part in parts]}
 
 
 def read(tail: Any, **changes: Any) -> Any:
@@ -155,7 +162,7 @@ def test_empty_messages_have_some_text() -> None:
 
 def test_limit_and_schema_join_the_options() -> None:
     options = {"generationConfig": {"temperature": 0}, "safetySettings": []}
-    encoder = ContentEncoder(OURS, options, 500)
+    encoder = ContentEncoder(SIGNER, options, 500)
     schema = OutputSchema(name="s", schema={"type": "object", "title": "S"})
 
     def body(**changes: Any) -> Any:
@@ -191,14 +198,14 @@ def test_text_of_any_kind_can_be_sent(text: str, rules: str, volatile: str) -> N
 
 
 def test_parts_come_back_as_they_came() -> None:
-    state = [
+    state = kept(
         ["thought", "I look.", SIGNATURE],
         ["text", 3, None],
         ["text", 2, OTHER_SIGNATURE],
         ["call", "f1", SIGNATURE],
         ["call", None, None],
         ["text", 0, OTHER_SIGNATURE],
-    ]
+    )
 
     assert parts_of_answer(answer("Grüße", "find", "list", provider=OURS, state=state)) == [
         {"text": "I look.", "thought": True, "thoughtSignature": SIGNATURE},
@@ -215,7 +222,7 @@ def test_parts_come_back_as_they_came() -> None:
 
 def test_ids_that_gemini_gave_come_back_with_the_results() -> None:
     """Our own id may be another: ids are told apart over a whole conversation."""
-    state = [["call", "f1", SIGNATURE], ["call", None, None]]
+    state = kept(["call", "f1", SIGNATURE], ["call", None, None])
     tail = [
         user("find"),
         answer("", "find", "list", provider=OURS, state=state),
@@ -231,7 +238,7 @@ def test_ids_that_gemini_gave_come_back_with_the_results() -> None:
 
 @pytest.mark.parametrize("provider", ["openai:m", "gemini:other", ""])
 def test_state_of_another_provider_is_dropped(provider: str) -> None:
-    state = [["call", "f1", SIGNATURE], ["call", "f2", None]]
+    state = kept(["call", "f1", SIGNATURE], ["call", "f2", None])
 
     assert parts_of_answer(answer("", "find", "list", provider=provider, state=state)) == [
         {"functionCall": {"name": "find", "args": {}}, "thoughtSignature": FOREIGN},
@@ -241,7 +248,7 @@ def test_state_of_another_provider_is_dropped(provider: str) -> None:
 
 def test_own_calls_that_came_unsigned_get_what_google_documents() -> None:
     """Gemini 3 refuses calls of which the first is not signed; older models sign the text."""
-    state = [["text", 2, SIGNATURE], ["call", "f1", None]]
+    state = kept(["text", 2, SIGNATURE], ["call", "f1", None])
 
     assert parts_of_answer(answer("Hi", "find", provider=OURS, state=state)) == [
         {"text": "Hi", "thoughtSignature": SIGNATURE},
@@ -254,7 +261,7 @@ def test_text_needs_no_signature() -> None:
 
 
 def test_signatures_of_calls_survive_a_change_of_the_text() -> None:
-    state = [["text", 9, OTHER_SIGNATURE], ["call", "f1", SIGNATURE], ["call", None, None]]
+    state = kept(["text", 9, OTHER_SIGNATURE], ["call", "f1", SIGNATURE], ["call", None, None])
 
     assert parts_of_answer(answer("Hi", "find", provider=OURS, state=state)) == [
         {"text": "Hi"},
@@ -271,15 +278,18 @@ def test_signatures_of_calls_survive_a_change_of_the_text() -> None:
         None,
         {},
         "x",
-        [["call"]],
-        [["call", 1, None]],
-        [["text", "2", None]],
-        [["text", -1, None]],
-        [["call", None, 5]],
-        [3],
+        [["text", 2, None], ["call", "f1", SIGNATURE]],
+        {"model": "m", "parts": 3},
+        kept(["text", 2, None], ["call", "f1", SIGNATURE], model="other"),
+        kept(["call"]),
+        kept(["call", 1, None]),
+        kept(["text", "2", None]),
+        kept(["text", -1, None]),
+        kept(["call", None, 5]),
+        {"model": "m", "parts": [3]},
     ],
 )
-def test_damaged_state_is_dropped(state: Any) -> None:
+def test_state_that_is_damaged_or_of_another_model_is_dropped(state: Any) -> None:
     assert parts_of_answer(answer("Hi", "find", provider=OURS, state=state)) == [
         {"text": "Hi"},
         {"functionCall": {"name": "find", "args": {}}, "thoughtSignature": FOREIGN},
@@ -287,11 +297,13 @@ def test_damaged_state_is_dropped(state: Any) -> None:
 
 
 def test_two_providers_do_not_share_the_bytes_of_a_message() -> None:
-    state = [["call", "f1", SIGNATURE]]
+    state = kept(["call", "f1", SIGNATURE])
     tail = [user("find"), answer("", "find", provider=OURS, state=state), result("c0")]
     request = Request(prefix=NO_PREFIX, tail=Tail(tail, {}))
 
-    ours, others = (json.loads(encoded(request, name)) for name in (OURS, "gemini:other"))
+    ours, others = (
+        json.loads(encoded(request, signer)) for signer in (SIGNER, Signer("gemini:other", "m"))
+    )
     assert ours["contents"][1]["parts"][0]["thoughtSignature"] == SIGNATURE
     assert others["contents"][1]["parts"][0]["thoughtSignature"] == FOREIGN
     assert "id" in ours["contents"][2]["parts"][0]["functionResponse"]
@@ -301,7 +313,7 @@ def test_two_providers_do_not_share_the_bytes_of_a_message() -> None:
 # The same bytes
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
-STATE = st.sampled_from([None, [["call", "f1", SIGNATURE]], [["call", None, None]]])
+STATE = st.sampled_from([None, kept(["call", "f1", SIGNATURE]), kept(["call", None, None])])
 ROUND = st.builds(
     lambda text, state, said: [
         user(text),
@@ -357,7 +369,7 @@ def test_a_growing_tail_gives_the_same_bytes_as_a_fresh_one() -> None:
         messages.append(result("c1"))
         check()
         messages.append(answer(f"a{number}"))
-    assert joined[f"gemini:{OURS}"][0] == 19
+    assert joined[f"gemini:{OURS}:m"][0] == 19
 
 
 def test_an_earlier_and_shorter_tail_can_be_sent_again() -> None:
@@ -382,7 +394,7 @@ def test_each_part_is_encoded_once() -> None:
     prefix = Prefix("Be kind.", [TOOL])
     message = user("hi")
     encoded(Request(prefix=prefix, tail=[message]))
-    message.encoded[f"gemini:{OURS}"] = b'{"role":"user","parts":[{"text":"kept"}'
+    message.encoded[f"gemini:{OURS}:m"] = b'{"role":"user","parts":[{"text":"kept"}'
     prefix.encoded["gemini"] = b'"contents":['
 
     assert read([user("first"), message], prefix=prefix) == {

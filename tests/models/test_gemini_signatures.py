@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.models import fake_openai
-from tests.models.fake_gemini import CheckingVendor, call, origin, said
+from tests.models.fake_gemini import CheckingVendor, call, failed, origin, said
 from tests.models.fake_openai import FakeOpenAI, json_play, serving
 
 from aicore import Agent
@@ -76,19 +76,57 @@ async def test_a_conversation_goes_from_one_vendor_to_another_and_back(tmp_path:
     assert b"thoughtSignature" not in theirs.requests[0].body
 
 
-async def test_a_vendor_who_checks_refuses_what_it_did_not_sign() -> None:
-    """The judge can say no."""
-    vendor = CheckingVendor(LOOKS)
-    one = ToolCall("c0", "free", {})
-    state: Any = [["call", None, "AAAA"]]
+def stale() -> Request:
+    """A conversation whose signature the vendor does not take, or no more."""
+    state: Any = {"model": "m", "parts": [["call", "f7", "AAAA"]]}
+    call = ToolCall("c0", "free", {})
     tail = [
         Message(role="user", text="When?"),
-        Message(role="assistant", calls=[one], provider="gemini:m", state=state),
+        Message(role="assistant", calls=[call], provider="gemini:m", state=state),
         Message(role="tool", call_id="c0", text="9:00"),
     ]
+    return Request(prefix=Prefix(""), tail=tail)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_signature_that_is_refused_is_left_out_once(is_stream: bool, collect: Any) -> None:
+    vendor = CheckingVendor(ANSWERS, ANSWERS)
+    request = stale()
     async with serving(otherwise=vendor) as server, gemini(server) as provider:
+        for _ in range(2):  # what was cached of the messages is not in the way
+            completion = (
+                (await collect(provider, request))[1]
+                if is_stream
+                else await provider.complete(request)
+            )
+            assert completion.text == "Nine o'clock."
+
+    assert [b"AAAA" in asked.body for asked in server.requests] == [True, False] * 2
+    assert request.tail[1].state is not None
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_signature_that_is_refused_again_is_an_error(is_stream: bool, collect: Any) -> None:
+    said = failed(400, "INVALID_ARGUMENT", "Thought signature is not valid.")
+    fault = json_play(said, status=400)
+    async with serving(fault, fault, fault) as server, gemini(server) as provider:
         with pytest.raises(ModelError):
-            await provider.complete(Request(prefix=Prefix(""), tail=tail))
+            await (collect(provider, stale()) if is_stream else provider.complete(stale()))
+        assert len(server.requests) == 2
+        with pytest.raises(ModelError):  # nothing to leave out
+            await provider.complete(
+                Request(prefix=Prefix(""), tail=[Message(role="user", text="When?")])
+            )
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_other_faults_of_a_request_are_told_at_once(is_stream: bool, collect: Any) -> None:
+    fault = json_play(failed(400, "INVALID_ARGUMENT", "Bad field."), status=400)
+    async with serving(fault) as server, gemini(server) as provider:
+        with pytest.raises(ModelError):
+            await (collect(provider, stale()) if is_stream else provider.complete(stale()))
+    assert len(server.requests) == 1
 
 
 async def test_an_answer_is_asked_for_again_without_what_was_signed() -> None:

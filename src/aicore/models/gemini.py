@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any, Literal
 from urllib.parse import quote
 
-from aicore.errors import ConfigError
+from aicore.errors import ConfigError, ModelError
+from aicore.models.gemini_parts import Signer, is_signature_refused, unsigned
 from aicore.models.gemini_reply import GeminiReply
 from aicore.models.gemini_request import ContentEncoder
 from aicore.models.http_model import Authorize, HTTPModel, Site
 from aicore.models.locality import is_own_host
 from aicore.models.openai_http import checked_url, request_headers
-from aicore.models.port import Capabilities, Price, Request
+from aicore.models.port import Capabilities, Completion, Price, Request, TextDelta
 from aicore.models.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 __all__ = ["GEMINI_PATH", "Gemini"]
@@ -77,7 +79,9 @@ class Gemini(HTTPModel):
                 secrets=tuple(secret for secret in further.values() if secret),
                 authorize=authorize,
             ),
-            dialect=_GenerateContent(_encoder(name, extra_body or {}, max_output_tokens)),
+            dialect=_GenerateContent(
+                _encoder(Signer(name, model), extra_body or {}, max_output_tokens)
+            ),
             capabilities=Capabilities(
                 locality=locality or ("local" if is_own else "managed"),
                 context_tokens=context_tokens,
@@ -88,6 +92,33 @@ class Gemini(HTTPModel):
             ),
             timeouts=timeouts,
         )
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer in one piece; once more without signatures where they are refused.
+
+        Raises as HTTPModel does.
+        """
+        try:
+            return await super().complete(request)
+        except ModelError as exc:
+            if not is_signature_refused(exc, request, self.name):
+                raise
+        return await super().complete(unsigned(request))
+
+    async def stream(self, request: Request) -> AsyncGenerator[TextDelta | Completion, None]:
+        """Answer as text deltas, then the Completion; else as `complete`."""
+        try:
+            async with aclosing(super().stream(request)) as items:
+                async for item in items:
+                    yield item
+        except ModelError as exc:
+            if not is_signature_refused(exc, request, self.name):
+                raise
+        else:
+            return
+        async with aclosing(super().stream(unsigned(request))) as items:
+            async for item in items:
+                yield item
 
 
 class _GenerateContent:
@@ -104,7 +135,9 @@ class _GenerateContent:
         return GeminiReply()
 
 
-def _encoder(name: str, options: Mapping[str, Any], limit_tokens: int | None) -> ContentEncoder:
+def _encoder(
+    signer: Signer, options: Mapping[str, Any], limit_tokens: int | None
+) -> ContentEncoder:
     config = options.get("generationConfig", {})
     if not isinstance(config, Mapping):
         raise ConfigError("extra_body: generationConfig is a table of settings.")
@@ -113,6 +146,6 @@ def _encoder(name: str, options: Mapping[str, Any], limit_tokens: int | None) ->
     if own:
         raise ConfigError(f"extra_body cannot set {own[0]!r}. Remove it.")
     try:
-        return ContentEncoder(name, options, limit_tokens)
+        return ContentEncoder(signer, options, limit_tokens)
     except (TypeError, ValueError) as exc:
         raise ConfigError(f"extra_body is not plain JSON: {exc}.") from exc

@@ -2,26 +2,33 @@
 
 Gemini signs its thoughts. A signature comes on a part of the answer and has to come back on that
 part: Gemini 3 answers 400 otherwise. Of calls made at once only the first is signed. The state of
-a message holds how its parts followed each other, one `[kind, value, signature]` each: of text
-the number of characters, of a call the id that Gemini gave or None, of a thought its text. The
-text and the calls themselves stand in the message alone.
+a message holds the model that signed it, and how its parts followed each other, one `[kind,
+value, signature]` each: of text the number of characters, of a call the id that Gemini gave or
+None, of a thought its text. The text and the calls themselves stand in the message alone.
 
 https://ai.google.dev/gemini-api/docs/thought-signatures
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 
+from aicore.errors import ModelError
+from aicore.models.port import Request
 from aicore.records import Message
 
-__all__ = ["PartRecord", "given_id", "parts_of"]
+__all__ = ["PartRecord", "Signer", "given_id", "is_signature_refused", "parts_of", "unsigned"]
 
 # What Google documents for calls that were not made by the model that reads them. Of a content
 # Gemini 3 asks it of the first call; other models let it pass.
 _UNSIGNED = "skip_thought_signature_validator"
 # A content without any text is refused.
 _NOTHING = "(empty)"
+
+# Google says it in several ways, under 400 and as the reason why an answer ended.
+_SIGNATURE = re.compile(r"thought[ _]signature", re.IGNORECASE)
 
 _Entry = tuple[str, Any, str | None]
 
@@ -52,21 +59,30 @@ class PartRecord:
         if signature is not None:
             self._entries.append(("thought", text, signature))
 
-    def state(self) -> list[list[Any]] | None:
-        """Give what the next request needs, None where the message says it all."""
+    def state(self, model: str) -> dict[str, Any] | None:
+        """Give what the next request to the model needs, None where the message says it all."""
         is_needed = any(
             signature is not None or (kind == "call" and value is not None)
             for kind, value, signature in self._entries
         )
-        return [list(entry) for entry in self._entries] if is_needed else None
+        parts = [list(entry) for entry in self._entries]
+        return {"model": model, "parts": parts} if is_needed else None
 
 
-def parts_of(message: Message, provider: str) -> list[dict[str, Any]]:
-    """Give the parts of an assistant message, as they came if `provider` answered it."""
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Whose signatures are worth something: no other provider's, and no other model's."""
+
+    provider: str
+    model: str
+
+
+def parts_of(message: Message, signer: Signer) -> list[dict[str, Any]]:
+    """Give the parts of an assistant message, as they came if `signer` answered it."""
     parts: list[dict[str, Any]] = []
     calls = iter(message.calls)
     at = 0
-    for kind, value, signature in _entries(message, provider):
+    for kind, value, signature in _entries(message, signer):
         part: dict[str, Any]
         if kind == "text":
             part = {"text": message.text[at : at + value]}
@@ -88,15 +104,30 @@ def parts_of(message: Message, provider: str) -> list[dict[str, Any]]:
     return parts or [{"text": _NOTHING}]
 
 
-def given_id(message: Message, index: int, provider: str) -> str | None:
+def given_id(message: Message, index: int, signer: Signer) -> str | None:
     """Give the id that Gemini gave the call at `index`, None where it gave none."""
     ids: list[str | None]
-    ids = [value for kind, value, _ in _entries(message, provider) if kind == "call"]
+    ids = [value for kind, value, _ in _entries(message, signer) if kind == "call"]
     return ids[index]
 
 
-def _entries(message: Message, provider: str) -> list[_Entry]:
-    kept = _kept(message.state) if message.provider == provider else []
+def is_signature_refused(error: ModelError, request: Request, provider: str) -> bool:
+    """Tell whether a request failed by a signature, of which it has some.
+
+    Signatures are said to expire, and not to be valid under another account.
+    """
+    is_signed = any(one.provider == provider and one.state is not None for one in request.tail)
+    return is_signed and _SIGNATURE.search(str(error)) is not None
+
+
+def unsigned(request: Request) -> Request:
+    """The same request without any state, and without the bytes that hold one."""
+    tail = [replace(one, state=None, encoded={}) for one in request.tail]
+    return replace(request, tail=tail)
+
+
+def _entries(message: Message, signer: Signer) -> list[_Entry]:
+    kept = _kept(message.state, signer.model) if message.provider == signer.provider else []
     calls = [entry for entry in kept if entry[0] == "call"]
     size = sum(value for kind, value, _ in kept if kind == "text")
     if size == len(message.text) and len(calls) == len(message.calls):
@@ -107,10 +138,13 @@ def _entries(message: Message, provider: str) -> list[_Entry]:
     return text + (calls + unknown)[: len(message.calls)]
 
 
-def _kept(state: Any) -> list[_Entry]:
-    if not isinstance(state, list) or not all(map(_is_entry, state)):
+def _kept(state: Any, model: str) -> list[_Entry]:
+    if not isinstance(state, dict) or state.get("model") != model:
         return []
-    return [(kind, value, signature) for kind, value, signature in state]
+    parts = state.get("parts")
+    if not isinstance(parts, list) or not all(map(_is_entry, parts)):
+        return []
+    return [(kind, value, signature) for kind, value, signature in parts]
 
 
 def _is_entry(entry: Any) -> bool:

@@ -102,7 +102,7 @@ class GeminiReply:
             usage=priced(asked.price, self._counted(asked, text)),
             finish="refused" if self._is_refused else finish,
             model=self._model or asked.model,
-            state=self._parts.state(),
+            state=self._parts.state(asked.model),
         )
 
     def _take(self, data: bytes) -> str:

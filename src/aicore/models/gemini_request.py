@@ -6,8 +6,8 @@ bytes in the next request of a conversation, so Google's implicit caching hits.
 
 The results of one answer's calls stand together in one content, in the order of the calls: Gemini
 counts them, and tells calls without an id apart by name and order. A content is kept without its
-end `]}`, so that a further result can join it. Signatures belong to the provider that gave them,
-so bytes are kept by its name.
+end `]}`, so that a further result can join it. Signatures belong to the provider and the model that
+gave them, so bytes are kept by their names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aicore.models.gemini_parts import given_id, parts_of
+from aicore.models.gemini_parts import Signer, given_id, parts_of
 from aicore.models.gemini_schema import known_parameters, known_part
 from aicore.models.port import Request
 from aicore.models.wire_json import to_json
@@ -32,19 +32,21 @@ _END = b"]}"
 
 
 class ContentEncoder:
-    """Writes the requests of one provider.
+    """Writes the requests of one provider, which is `signer`.
 
     `options` are further fields of each request; those of `generationConfig` are joined with
     ours. Raises: TypeError, ValueError for options that are no JSON.
     """
 
-    def __init__(self, provider: str, options: Mapping[str, Any], limit_tokens: int | None) -> None:
+    def __init__(
+        self, signer: Signer, options: Mapping[str, Any], limit_tokens: int | None
+    ) -> None:
         further = {key: value for key, value in options.items() if key != "generationConfig"}
         self._head = to_json(further)[:-1] + (b"," if further else b"")
         self._config = dict(options.get("generationConfig", {}))
         to_json(self._config)
-        self._provider = provider
-        self._key = f"{_DIALECT}:{provider}"
+        self._signer = signer
+        self._key = f"{_DIALECT}:{signer.provider}:{signer.model}"
         self._limit_tokens = limit_tokens
 
     def body(self, request: Request) -> bytes:
@@ -111,7 +113,7 @@ class ContentEncoder:
         if message.role == "user":
             encoded = _TEXT + _escaped(message.text or "(empty)") + _END_OF_TEXT
         elif message.role == "assistant":
-            parts = parts_of(message, self._provider)
+            parts = parts_of(message, self._signer)
             encoded = to_json({"role": "model", "parts": parts})[: -len(_END)]
         else:
             name, call_id = self._called(tail, at)
@@ -128,7 +130,7 @@ class ContentEncoder:
         for message in reversed(tail[:at]):
             for index, call in enumerate(message.calls):
                 if call.id == call_id:
-                    return call.name, given_id(message, index, self._provider)
+                    return call.name, given_id(message, index, self._signer)
         raise ValueError(f"A request's tail has a result of {call_id!r}, but not the call.")
 
 
