@@ -209,7 +209,7 @@ def test_failed_turns_are_told_even_where_nothing_else_is(
 
     anyio.run(fail)
     assert cost() == 0
-    assert "1 turns failed: policy_blocked" in capsys.readouterr().out
+    assert "1 turn failed: policy_blocked" in capsys.readouterr().out
 
 
 def test_a_page_and_charts_need_nothing_else_and_names_are_only_text(

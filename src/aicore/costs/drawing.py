@@ -8,7 +8,7 @@ from html import escape
 
 from aicore.costs.economics import Economics, Option
 from aicore.costs.report import Report
-from aicore.costs.wording import count, money
+from aicore.costs.wording import count, counted, money
 
 __all__ = ["cost_svg", "spend_svg", "totals_svg"]
 
@@ -90,7 +90,7 @@ def _totals(economics: Economics) -> str:
         left = _LEFT + number * step
         parts += _pair(option, left, step, most)
         middle = left + step / 2
-        parts.append(_text(middle, _HEIGHT - _BOTTOM + 16, _boxes(option), "middle"))
+        parts.append(_text(middle, _HEIGHT - _BOTTOM + 16, counted(option.boxes, "box"), "middle"))
         found = even.get(option.boxes)
         if found is not None and found.tokens_per_day is not None:
             told = f"from {count(found.tokens_per_day)}/day"
@@ -106,17 +106,13 @@ def _managed(economics: Economics) -> str:
     return "all at a vendor" if economics.is_managed_allowed else "vendor, without special data"
 
 
-def _boxes(option: Option) -> str:
-    return "1 box" if option.boxes == 1 else f"{option.boxes} boxes"
-
-
 def _pair(option: Option, left: Decimal, step: Decimal, most: Decimal) -> Iterator[str]:
     for number, (name, amount) in enumerate(
         (("self-hosted", option.self_usd), ("hybrid", option.hybrid_usd))
     ):
         if amount is not None:
             x = left + step * (Decimal("0.1") + Decimal("0.4") * number)
-            way = f"{_boxes(option)}, {name}" if option.boxes else "all at a vendor"
+            way = f"{counted(option.boxes, 'box')}, {name}" if option.boxes else "all at a vendor"
             told = f"{way}: {money(amount)} a month"
             place = (x, amount / most, step * Decimal("0.38"), amount / most)
             yield _bar(place, _COLOURS[number], told)

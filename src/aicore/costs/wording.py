@@ -10,7 +10,7 @@ from decimal import Decimal
 from aicore.costs.economics import Best, Economics, Refusal, Utilisation
 from aicore.costs.report import DIMENSIONS, Dimension, Group, Report, Spent
 
-__all__ = ["Section", "count", "economics_sections", "money", "report_sections", "share"]
+__all__ = ["Section", "count", "counted", "economics_sections", "money", "report_sections", "share"]
 
 _NO_PRICE = "unknown"
 
@@ -42,6 +42,12 @@ def money(amount_usd: Decimal | None) -> str:
 def count(number: int | Decimal) -> str:
     """A number of tokens or requests, in whole ones."""
     return f"{round(number):,}"
+
+
+def counted(number: int, what: str) -> str:
+    """A number with the word for it, such as 1 box and 2 boxes."""
+    ending = "es" if what.endswith("x") else "s"
+    return f"{count(number)} {what}{ending if number != 1 else ''}"
 
 
 def share(part: int | Decimal, whole: int | Decimal) -> str:
@@ -86,10 +92,11 @@ def _window(report: Report) -> Section:
     known += f"{share(coverage.priced_tokens, coverage.tokens)} of tokens"
     told = f"{share(coverage.reported_requests, coverage.requests)} of requests, "
     told += f"{share(coverage.reported_tokens, coverage.tokens)} of tokens"
+    talks = counted(report.conversations, "conversation")
     rows = [
         ("First request", _moment(report.first_ms)),
         ("Last request", _moment(report.last_ms)),
-        ("Requests", f"{count(total.requests)} in {count(report.conversations)} conversations"),
+        ("Requests", f"{count(total.requests)} in {talks}"),
         ("Tokens", f"{count(total.input_tokens)} in, {count(total.output_tokens)} out"),
         ("Spent", _cost(total)),
         ("Price known", known),
@@ -101,10 +108,10 @@ def _window(report: Report) -> Section:
         notes.append("What a provider does not count is estimated from the length of the texts.")
     notes += _without_model(report)
     if report.bursts:
-        notes.append(f"{count(report.bursts)} answers came from a vendor, as a queue was too long.")
-    return Section(
-        "What models cost", rows, [*notes, *_failures(report)], has_head=False, text_columns=2
-    )
+        bursts = counted(report.bursts, "answer")
+        notes.append(f"{bursts} came from a vendor because a queue was too long.")
+    notes += _failures(report)
+    return Section("What models cost", rows, notes, has_head=False, text_columns=2)
 
 
 def _classes(report: Report) -> str:
@@ -118,14 +125,15 @@ def _classes(report: Report) -> str:
 def _without_model(report: Report) -> list[str]:
     if not report.answers_without_model:
         return []
-    notes = [f"{count(report.answers_without_model)} answers took no model."]
+    notes = [f"{counted(report.answers_without_model, 'answer')} took no model."]
     if report.degraded:
         notes.append(f"{count(report.degraded)} of them because no model could be asked.")
     return notes
 
 
 def _failures(report: Report) -> list[str]:
-    return [f"{count(n)} turns failed: {code}." for code, n in report.failed_turns.items()]
+    failed = report.failed_turns.items()
+    return [f"{counted(number, 'turn')} failed: {code}." for code, number in failed]
 
 
 def _groups(dimension: Dimension, groups: Sequence[Group], total: Spent) -> Section:
@@ -195,9 +203,8 @@ def _prices(report: Report) -> Section:
 def _used(used: Utilisation) -> Section:
     if not used.tokens:
         note = f"{used.provider}, which was measured, answered nothing in this window."
-        return Section(
-            "The own machine", notes=[note, f"Its idle time cost {money(used.idle_usd)}."]
-        )
+        idle = f"If it was paid for all the same, that cost {money(used.idle_usd)}."
+        return Section("The own machine", notes=[note, idle])
     peak = "-" if used.peak_to_mean is None else f"{used.peak_to_mean:.1f} times the mean hour"
     rows = [
         ("Provider", used.provider),
@@ -235,11 +242,11 @@ def _totals(title: str, economics: Economics) -> Section:
         )
     notes = [
         f"US dollars a month, at {count(economics.tokens_per_day)} tokens a day. "
-        f"Enough for 99 of 100 hours: {_boxes(economics.static_boxes)}.",
+        f"Enough for 99 of 100 hours: {counted(economics.static_boxes, 'box')}.",
         f"All at a vendor: {managed}."
         if economics.is_managed_allowed
         else "All at a vendor is not allowed: a rule on data keeps some here, which takes "
-        f"{_boxes(economics.floor_boxes)}. The rest alone, at a vendor: {managed}.",
+        f"{counted(economics.floor_boxes, 'box')}. The rest alone, at a vendor: {managed}.",
     ]
     return Section(title, [head, *rows], notes)
 
@@ -274,11 +281,7 @@ def _refused(refusals: Sequence[Refusal]) -> Iterator[str]:
 
 def _way(best: Best) -> str:
     is_managed = best.choice == "managed"
-    return best.choice if is_managed else f"{best.choice} with {_boxes(best.boxes)}"
-
-
-def _boxes(number: int) -> str:
-    return "1 box" if number == 1 else f"{number} boxes"
+    return best.choice if is_managed else f"{best.choice} with {counted(best.boxes, 'box')}"
 
 
 def _cost(spent: Spent) -> str:
