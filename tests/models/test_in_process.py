@@ -108,6 +108,14 @@ async def test_answers_satisfy_their_schema(tiny: Path, ask: Ask) -> None:
         jsonschema.validate(json.loads(answer.text), SCHEMA)
 
 
+async def test_schema_that_cannot_be_is_a_model_error(tiny: Path, ask: Ask) -> None:
+    broken = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a$"}}}
+    async with opened(tiny) as provider:
+        with pytest.raises(ModelError):
+            await provider.complete(ask(output_schema=OutputSchema(name="a", schema=broken)))
+        assert await provider.complete(ask())
+
+
 async def test_calls_are_whole_and_satisfy_their_schema(tiny: Path, ask: Ask, collect: Any) -> None:
     asked = ask(prefix=Prefix("Be kind.", [BOOK]), max_output_tokens=200)
     async with opened(tiny) as provider:
