@@ -177,6 +177,10 @@ class Asking:
             return False
         return self._prepare_next(trial)
 
+    def explain(self, error: AicoreError) -> None:
+        """Say with an error how it came to that."""
+        error.route = self._route("")
+
     def answered(self, trial: Trial, completion: Completion) -> Completion:
         """Give the completion as the router's own."""
         seat = trial.seat
@@ -191,7 +195,7 @@ class Asking:
         )
 
     async def _fall_back(self, error: AicoreError) -> Completion:
-        error.route = self._route("")
+        self.explain(error)
         fallback, request = self.desk.fallback, self.original
         if (
             fallback is None

@@ -154,6 +154,8 @@ class Trial:
         usage = None if _was_free(self, exc) else self._estimated()
         outcome: AttemptOutcome = "failed" if self.first_s is None else "cut"
         self._record(outcome, elapsed_s, usage, code=exc.code, status=status)
+        if not is_handled:
+            self._asking.explain(exc)
         return is_handled
 
     def _record(
