@@ -194,7 +194,7 @@ def _kept(report: Report) -> Section:
 def _prices(report: Report) -> Section:
     head = ("provider", "model", "price from", "as of", "answers")
     rows = [
-        (one.provider, one.model, one.source or "not told", one.as_of or "-", count(one.requests))
+        (one.provider, one.model, one.source or "own", one.as_of or "-", count(one.requests))
         for one in report.prices
     ]
     return Section("Prices", [head, *rows] if rows else (), text_columns=4)

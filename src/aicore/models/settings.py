@@ -32,6 +32,7 @@ class PriceSettings(Section):
     input_usd: Decimal = Field(ge=0)
     output_usd: Decimal = Field(ge=0)
     cached_usd: Decimal | None = Field(default=None, ge=0)
+    cache_write_usd: Decimal | None = Field(default=None, ge=0)
 
     def price(self) -> Price:
         """The same as a Price."""
