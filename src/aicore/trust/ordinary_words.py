@@ -119,5 +119,7 @@ def _ordinary() -> frozenset[str]:
 
 
 def is_ordinary(word: str) -> bool:
-    """Whether a word is an everyday one of any of the four languages."""
-    return fold(word) in _ordinary()
+    """Whether a word is an everyday one of any of the four languages, "I'm" and "c'est" too."""
+    words = _ordinary()
+    parts = fold(word).replace("\u2019", "'").split("'")
+    return parts[0] in words if len(parts) == 1 else all(p in words or len(p) < 3 for p in parts)

@@ -73,7 +73,9 @@ def find_accounts(text: str) -> Iterator[Marked]:
         if found is None:
             continue
         number = re.sub(r"[^A-Za-z0-9]", "", found[0]).upper()
-        if _mod_97(number) == 1 or _NEAR_IBAN.search(text, 0, begins.start()):
+        if _mod_97(number) == 1 or _NEAR_IBAN.search(
+            text, max(0, begins.start() - 20), begins.start()
+        ):
             yield Marked(found.start(), found.end(), "IBAN")
 
 
