@@ -44,14 +44,18 @@ def replied(usage: Usage, provider: str = "rented", price: Price | None = PRICE)
 
 
 async def write(path: Path, answers: list[tuple[int, ModelReplied]]) -> None:
-    """Answers at hours since the second of November, each in a conversation of its own."""
+    """A conversation with answers at hours since the second of November."""
     async with SQLiteLog(path, business="shop") as log:
-        for number, (hour, body) in enumerate(answers):
-            at_ms = BEGIN_MS + hour * HOUR_MS
+        events: list[Event] = []
+        for hour, body in answers:
+            turn = len(events) + 1
             said = MessageReceived(text="hello", principal=Principal("customer", "ann"))
             bodies = [said, body, ReplySent(text="secret words")]
-            events = [Event(seq, 1, at_ms, one) for seq, one in enumerate(bodies, 1)]
-            await log.restore(Stored(ConversationId(f"web:{number}"), 3, 1, at_ms), events)
+            at_ms = BEGIN_MS + hour * HOUR_MS
+            events += [Event(turn + n, turn, at_ms, one) for n, one in enumerate(bodies)]
+        if events:
+            stored = Stored(ConversationId("web:1"), len(events), 1, BEGIN_MS)
+            await log.restore(stored, events)
 
 
 def a_week(price: Price | None = PRICE, provider: str = "rented") -> list[tuple[int, ModelReplied]]:
@@ -340,7 +344,7 @@ def test_a_file_that_is_no_measurement_is_refused(
         (("--html", "missing/cost.html"), "missing"),
         (("--config", "other.toml"), "other.toml"),
         (("--url", "mysql://127.0.0.1/shop"), "mysql"),
-        (("--url", "redis://127.0.0.1:9/0"), "cannot be reached"),
+        (("--url", "unix://nowhere.sock"), "cannot be reached"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from aicore.models.port import Price, PriceTier
 from aicore.models.price_book import PriceBook
 from aicore.models.prices import cached_saving_usd, priced
+from aicore.models.settings import PriceSettings
 from aicore.records import Usage
 
 NOVEMBER = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -234,6 +235,12 @@ def test_a_price_is_read_back_from_the_log_as_it_was() -> None:
     assert Price.from_json(plain.to_json()) == plain
     of_before = {key: value for key, value in plain.to_json().items() if key != "tiers"}
     assert Price.from_json(of_before) == plain
+
+
+def test_a_configuration_can_say_all_of_it_but_tiers() -> None:
+    told = {"input_usd": "2", "output_usd": "10", "cached_usd": "0.2", "cache_write_usd": "2.5"}
+    price = PriceSettings.model_validate(told).price()
+    assert price == replace(TIERED, source="", as_of="", tiers=())
 
 
 def test_what_a_cache_saves_is_less_what_filling_it_costs() -> None:
