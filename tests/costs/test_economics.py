@@ -171,11 +171,29 @@ def test_a_verdict_needs_a_measurement_a_price_a_week_and_a_vendor() -> None:
     one_unpriced = {0: HourOfUse(input_tokens=100, unpriced_tokens=5)}
     assert refusals(Demand(window_hours=168, hours=one_unpriced), SPEED, COSTS) == []
     two_unpriced = {0: HourOfUse(input_tokens=100, unpriced_tokens=6)}
-    assert len(refusals(Demand(window_hours=168, hours=two_unpriced), SPEED, COSTS)) == 1
+    unknown = Demand(window_hours=168, hours=two_unpriced)
+    assert len(refusals(unknown, SPEED, COSTS)) == 1
+    # Then what a vendor asks is unknown, which is not nothing; what boxes cost is known.
+    blind = reckon(a_case(unknown))
+    assert blind.managed_usd is None
+    assert [one.hybrid_usd for one in blind.options] == [None, 1230, 1960, 2690]
+    assert [one.tokens_per_day for one in blind.break_even] == [None, None, None]
     refused = reckon(a_case(replace(week, window_hours=167)))
     assert refused.best is None
     assert refused.variations == []
     assert len(refused.refusals) == 1
+
+
+def test_tokens_without_a_price_cost_what_the_others_do() -> None:
+    """4 of 100 have none, and the others cost 96 dollars: together 100, not 96."""
+    hours = {
+        0: HourOfUse(input_tokens=50, managed_usd=Decimal(50)),
+        1: HourOfUse(input_tokens=50, unpriced_tokens=4, managed_usd=Decimal(46)),
+    }
+    case = a_case(Demand(window_hours=730, hours=hours))
+    assert managed_usd(case) == 100
+    assert option(case, 0).hybrid_usd == 100
+    assert best(case).month_usd == 100
 
 
 def test_nobody_knows_a_break_even_without_a_price() -> None:

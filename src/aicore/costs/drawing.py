@@ -82,7 +82,7 @@ def _totals(economics: Economics) -> str:
     options = economics.options
     amounts = [one for option in options for one in (option.self_usd, option.hybrid_usd)]
     known = [one for one in [*amounts, economics.managed_usd] if one is not None]
-    most = max(known) or Decimal(1)
+    most = max(known, default=Decimal(0)) or Decimal(1)
     step = Decimal(_PLOT_WIDTH) / len(options)
     parts = [_heading("A month by number of boxes"), *_axis(most)]
     even = {one.boxes: one for one in economics.break_even if one.is_reachable}
@@ -95,7 +95,8 @@ def _totals(economics: Economics) -> str:
         if found is not None and found.tokens_per_day is not None:
             told = f"from {count(found.tokens_per_day)}/day"
             parts.append(_text(middle, _HEIGHT - _BOTTOM + 32, told, "middle", size=9))
-    parts.append(_managed_line(economics, most))
+    if economics.managed_usd is not None:
+        parts.append(_managed_line(economics, economics.managed_usd, most))
     parts += _legend(
         [(_COLOURS[0], "self-hosted"), (_COLOURS[1], "hybrid"), (_COLOURS[5], _managed(economics))]
     )
@@ -118,9 +119,9 @@ def _pair(option: Option, left: Decimal, step: Decimal, most: Decimal) -> Iterat
             yield _bar(place, _COLOURS[number], told)
 
 
-def _managed_line(economics: Economics, most: Decimal) -> str:
-    y = _y(economics.managed_usd / most)
-    told = escape(f"{_managed(economics)}: {money(economics.managed_usd)} a month")
+def _managed_line(economics: Economics, managed_usd: Decimal, most: Decimal) -> str:
+    y = _y(managed_usd / most)
+    told = escape(f"{_managed(economics)}: {money(managed_usd)} a month")
     return (
         f'<line x1="{_LEFT}" x2="{_LEFT + _PLOT_WIDTH}" y1="{y:.1f}" y2="{y:.1f}" '
         f'stroke="{_COLOURS[5]}" stroke-width="2" stroke-dasharray="6 4">'

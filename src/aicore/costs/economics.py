@@ -120,6 +120,17 @@ class Case:
         return self.demand.window_hours / HOURS_PER_MONTH
 
     @property
+    def is_priced(self) -> bool:
+        """Whether enough is known of what a vendor asks."""
+        return known_share(self.demand) >= LEAST_PRICED
+
+    @property
+    def managed_usd(self) -> Decimal:
+        """What vendors ask in the window; tokens without a price cost what the others do."""
+        known = known_share(self.demand)
+        return self.demand.managed_usd / known if known else Decimal(0)
+
+    @property
     def floor_boxes(self) -> int:
         """The boxes that sensitive use alone needs in its busiest hour."""
         return self._boxes_for(max((one.sensitive_s for one in self._work), default=Decimal(0)))
@@ -157,7 +168,7 @@ class Case:
                     # No more than all that is ordinary: too few boxes for the rest hold nothing.
                     share = min(too_much_s / one.ordinary_s, Decimal(1))
                     over_usd += one.managed_usd * share
-        return Overflow(over_s, over_usd, hours)
+        return Overflow(over_s, over_usd / (known_share(self.demand) or 1), hours)
 
     @cached_property
     def _work(self) -> Sequence[_Work]:
@@ -188,8 +199,8 @@ class Option:
     """A month with so many boxes, in US dollars.
 
     `self_usd` has no vendor, `hybrid_usd` sends what does not fit to one; None: these boxes do
-    not hold it. `overflow_share` of the tokens' work goes to the vendor, in `hours_over` of the
-    window's hours.
+    not hold it, or too little is known of what a vendor asks. `overflow_share` of the tokens'
+    work goes to the vendor, in `hours_over` of the window's hours.
     """
 
     boxes: int
@@ -263,12 +274,12 @@ class Refusal:
 class Economics:
     """Everything reckoned from a case; amounts are US dollars a month.
 
-    `managed_usd` is all at a vendor; `is_managed_allowed` is False where some of the use must
-    not go to one, which is then not in it. `options` are 0, 1, … boxes. Without a `best` the
-    `refusals` say why.
+    `managed_usd` is all at a vendor, None where too little is known of what one asks;
+    `is_managed_allowed` is False where some of the use must not go to one, and is not in it.
+    `options` are 0, 1, … boxes. Without a `best` the `refusals` say why.
     """
 
-    managed_usd: Decimal
+    managed_usd: Decimal | None
     is_managed_allowed: bool
     floor_boxes: int
     static_boxes: int
@@ -290,7 +301,7 @@ def reckon(case: Case, *, up_to_boxes: int = 3) -> Economics:
     counts = {*range(up_to_boxes + 1), case.floor_boxes, case.static_boxes}
     counts |= set() if found is None else {found.boxes}
     return Economics(
-        managed_usd=managed_usd(case),
+        managed_usd=managed_usd(case) if case.is_priced else None,
         is_managed_allowed=case.floor_boxes == 0,
         floor_boxes=case.floor_boxes,
         static_boxes=case.static_boxes,
@@ -303,16 +314,23 @@ def reckon(case: Case, *, up_to_boxes: int = 3) -> Economics:
     )
 
 
+def known_share(demand: Demand) -> Decimal:
+    """Of the tokens that may go to a vendor, the share whose price there is known."""
+    ordinary = demand.ordinary_tokens
+    return Decimal(ordinary - demand.unpriced_tokens) / ordinary if ordinary else Decimal(1)
+
+
 def managed_usd(case: Case) -> Decimal:
     """A month of all that may go to a vendor, there."""
-    return case.demand.managed_usd / case.months
+    return case.managed_usd / case.months
 
 
 def option(case: Case, boxes: int) -> Option:
     """A month with so many boxes."""
     over = case.overflow(boxes)
     owned_usd = case.costs.month_usd(boxes)
-    is_held = boxes >= case.floor_boxes
+    is_known = case.is_priced or not over.hours
+    is_held = boxes >= case.floor_boxes and is_known
     return Option(
         boxes=boxes,
         self_usd=owned_usd if boxes >= case.static_boxes else None,
@@ -325,10 +343,9 @@ def option(case: Case, boxes: int) -> Option:
 def break_even(case: Case, boxes: int) -> BreakEven:
     """Where so many boxes cost what a vendor asks."""
     demand = case.demand
-    known_tokens = demand.ordinary_tokens - demand.unpriced_tokens
-    if not known_tokens or not demand.managed_usd:
+    if not case.is_priced or not demand.managed_usd:
         return BreakEven(boxes=boxes, tokens_per_day=None, utilisation=None, is_reachable=False)
-    usd_per_token = demand.managed_usd / known_tokens
+    usd_per_token = case.managed_usd / demand.ordinary_tokens
     tokens_per_day = case.costs.month_usd(boxes) / usd_per_token / _DAYS_PER_MONTH
     share = tokens_per_day * case.work_seconds / demand.tokens / (boxes * _DAY_S)
     return BreakEven(
@@ -457,8 +474,7 @@ def refusals(
                 "Wait until it covers a week, or begin earlier with --since.",
             )
         )
-    ordinary = demand.ordinary_tokens
-    known = Decimal(ordinary - demand.unpriced_tokens) / ordinary if ordinary else Decimal(1)
+    known = known_share(demand)
     if known < LEAST_PRICED:
         found.append(
             Refusal(
