@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from aicore.cli.advise_arguments import add_advise_command
 from aicore.cli.cost_arguments import add_cost_command
 from aicore.cli.db_arguments import add_db_command
 from aicore.cli.export_arguments import add_export_command
@@ -27,6 +28,20 @@ _HANDED_OVER: Mapping[str, tuple[str, str]] = {
     "sandbox": ("aicore_servers.sandbox._running", "run a stand-in for a vendor"),
 }
 """Commands of other packages, by the module whose `main` runs them: the core knows no business."""
+
+
+_COMMANDS: Mapping[str, str] = {
+    "advise": "aicore.cli.advise:run_advise",
+    "chat": "aicore.cli.chat:run_chat",
+    "cost": "aicore.cli.cost:run_cost",
+    "db": "aicore.cli.db:run_db",
+    "doctor": "aicore.cli.doctor:run_doctor",
+    "export": "aicore.cli.export:run_export",
+    "measure": "aicore.cli.measure:run_measure",
+    "memory": "aicore.cli.memory:run_memory",
+    "models": "aicore.cli.models:run_models",
+}
+"""Our own commands, loaded when they are run: "module:function", which takes the options."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -61,37 +76,9 @@ def _run(words: list[str]) -> int:
     if words and words[0] in _HANDED_OVER:
         return _hand_over(_HANDED_OVER[words[0]][0], words[1:])
     options = _parser().parse_args(words)
-    if options.command == "chat":
-        from aicore.cli.chat import run_chat
-
-        return run_chat(options.config, conversation=options.conversation)
-    if options.command == "cost":
-        from aicore.cli.cost import run_cost
-
-        return run_cost(options)
-    if options.command == "db":
-        from aicore.cli.db import run_db
-
-        return run_db(options)
-    if options.command == "measure":
-        from aicore.cli.measure import run_measure
-
-        return run_measure(options)
-    if options.command == "export":
-        from aicore.cli.export import run_export
-
-        return run_export(options)
-    if options.command == "memory":
-        from aicore.cli.memory import run_memory
-
-        return run_memory(options)
-    if options.command == "models":
-        from aicore.cli.models import run_models
-
-        return run_models(options.config, as_json=options.json, only_systems=options.systems)
-    from aicore.cli.doctor import run_doctor
-
-    return run_doctor(options.config)
+    module, _, function = _COMMANDS[options.command].partition(":")
+    code: int = getattr(importlib.import_module(module), function)(options)
+    return code
 
 
 def _hand_over(module: str, words: list[str]) -> int:
@@ -117,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument(
         "--conversation", default="terminal", help="thread to continue (default: terminal)"
     )
+    add_advise_command(commands)
     add_cost_command(commands)
     add_measure_command(commands)
     add_export_command(commands)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -18,14 +19,15 @@ from aicore.telemetry.logs import write_logs
 __all__ = ["chat_with", "run_chat"]
 
 
-def run_chat(config: Path, *, conversation: str) -> int:
+def run_chat(options: argparse.Namespace) -> int:
     """Talk until the person leaves. Returns the exit code."""
+    config: Path = options.config
     if not config.exists():
         raise ConfigError(
             f"{config} does not exist. Name one with --config, or make one with `aicore demo`: "
             "it writes aicore-demo/aicore.toml."
         )
-    return anyio.run(_chat, config, conversation)
+    return anyio.run(_chat, config, options.conversation)
 
 
 async def _chat(config: Path, conversation: str) -> int:

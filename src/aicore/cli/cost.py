@@ -46,7 +46,7 @@ from aicore.models.port import Price
 from aicore.models.price_book import PriceBook
 from aicore.records import DataClass
 
-__all__ = ["Findings", "read_findings", "run_cost"]
+__all__ = ["Findings", "NoLogError", "read_findings", "run_cost"]
 
 _SHOW_EVERY_S = 1.0
 _CAREFUL: frozenset[DataClass] = frozenset({"special"})
@@ -78,6 +78,10 @@ def read_findings(options: argparse.Namespace) -> Findings:
     return _findings(maker.report(), throughput, _costs(options))
 
 
+class NoLogError(ConfigError):
+    """There are no conversations to read."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Which log is read and for whom, and what its configuration says besides.
@@ -95,7 +99,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """A report, and what owning would cost; without a measurement `refusals` say why there is none."""
+    """A report, and what owning would cost; `refusals` say why that is not known."""
 
     report: Report
     economics: Economics | None
@@ -110,7 +114,7 @@ def _place(options: argparse.Namespace) -> _Place:
         settings = load(options.config)
         url = settings.log.url if settings.log.path is None else str(settings.log.path)
         if url is None:
-            raise ConfigError(
+            raise NoLogError(
                 f"{options.config} keeps no conversations, so nothing is known of their cost. "
                 "Set log.path or log.url."
             )
@@ -119,7 +123,7 @@ def _place(options: argparse.Namespace) -> _Place:
         place = _Place(url, businesses, zone, build_book(settings), _kept_here(settings))
     file = file_of(place.url)
     if file is not None and not file.exists():
-        raise ConfigError(f"There is no log {file} yet. Talk to the assistant first.")
+        raise NoLogError(f"There is no log {file} yet. Talk to the assistant first.")
     return place
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -34,9 +35,9 @@ _FLOWS_DO_NOT_READ = (
 )
 
 
-def run_doctor(config: Path) -> int:
+def run_doctor(options: argparse.Namespace) -> int:
     """Check everything a configuration names; changes nothing. Returns 0, or 1 if a part fails."""
-    return anyio.run(_examine, config)
+    return anyio.run(_examine, options.config)
 
 
 async def _examine(config: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -52,18 +53,19 @@ class _Row:
     error: str = ""
 
 
-def run_models(config: Path, *, as_json: bool, only_systems: bool) -> int:
-    """List what is reachable, or with `only_systems` what is known. Asks no model anything.
+def run_models(options: argparse.Namespace) -> int:
+    """List what is reachable, or with `--systems` what is known. Asks no model anything.
 
     A configuration that is missing is no fault: what runs on this machine is listed all the same.
     Returns 0. Raises: ConfigError.
     """
-    if only_systems:
-        _write(_systems(), _system_lines(), as_json=as_json)
+    config: Path = options.config
+    if options.systems:
+        _write(_systems(), _system_lines(), as_json=options.json)
         return 0
     settings = load(config) if config.exists() else Settings()
     rows = anyio.run(_rows, settings)
-    _write([_as_json(row) for row in rows], _table(rows), as_json=as_json)
+    _write([_as_json(row) for row in rows], _table(rows), as_json=options.json)
     return 0
 
 
