@@ -470,7 +470,7 @@ def refusals(
     if demand.window_hours < LEAST_HOURS:
         found.append(
             Refusal(
-                f"the log covers {demand.window_hours} hours, and a verdict needs {LEAST_HOURS}",
+                f"the log covers {demand.window_hours} of the {LEAST_HOURS} hours it needs",
                 "Wait until it covers a week, or begin earlier with --since.",
             )
         )
