@@ -156,8 +156,8 @@ def test_summary_is_a_content_of_its_own_before_an_answer() -> None:
 
 def test_empty_messages_have_some_text() -> None:
     """Gemini refuses a content without any."""
-    for content in contents([user(""), answer(""), user("")]):
-        assert content["parts"][0]["text"]
+    for content in contents([user(""), answer(""), user(" \n")]):
+        assert content["parts"][0]["text"].strip()
 
 
 def test_limit_and_schema_join_the_options() -> None:

@@ -19,13 +19,21 @@ from aicore.errors import ModelError
 from aicore.models.port import Request
 from aicore.records import Message
 
-__all__ = ["PartRecord", "Signer", "given_id", "is_signature_refused", "parts_of", "unsigned"]
+__all__ = [
+    "NOTHING",
+    "PartRecord",
+    "Signer",
+    "given_id",
+    "is_signature_refused",
+    "parts_of",
+    "unsigned",
+]
 
 # What Google documents for calls that were not made by the model that reads them. Of a content
 # Gemini 3 asks it of the first call; other models let it pass.
 _UNSIGNED = "skip_thought_signature_validator"
-# A content without any text is refused.
-_NOTHING = "(empty)"
+NOTHING = "(empty)"
+"""Stands for a text that is none: a content without any is refused."""
 
 # Google says it in several ways, under 400 and as the reason why an answer ended.
 _SIGNATURE = re.compile(r"thought[ _]signature", re.IGNORECASE)
@@ -101,7 +109,7 @@ def parts_of(message: Message, signer: Signer) -> list[dict[str, Any]]:
         if "functionCall" in part:
             part.setdefault("thoughtSignature", _UNSIGNED)
             break
-    return parts or [{"text": _NOTHING}]
+    return parts or [{"text": NOTHING}]
 
 
 def given_id(message: Message, index: int, signer: Signer) -> str | None:

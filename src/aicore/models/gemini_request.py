@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aicore.models.gemini_parts import Signer, given_id, parts_of
+from aicore.models.gemini_parts import NOTHING, Signer, given_id, parts_of
 from aicore.models.gemini_schema import known_parameters, known_part
 from aicore.models.port import Request
 from aicore.models.wire_json import to_json
@@ -111,7 +111,8 @@ class ContentEncoder:
         # What volatile text is put behind comes last: see `_END_OF_TEXT` and `_END_OF_RESULT`.
         message = tail[at]
         if message.role == "user":
-            encoded = _TEXT + _escaped(message.text or "(empty)") + _END_OF_TEXT
+            text = message.text if message.text.strip() else NOTHING
+            encoded = _TEXT + _escaped(text) + _END_OF_TEXT
         elif message.role == "assistant":
             parts = parts_of(message, self._signer)
             encoded = to_json({"role": "model", "parts": parts})[: -len(_END)]
