@@ -14,6 +14,10 @@ from aicore.models.port import Provider
 __all__ = ["ChosenProvider", "choose_provider"]
 
 
+_SYSTEMS = {"Ollama": "ollama", "LM Studio": "lm-studio"}
+"""Those that load a model with its first request: their profiles have the patience for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChosenProvider:
     """A provider and, in one sentence for a person, why it was taken."""
@@ -38,9 +42,8 @@ async def choose_provider(
     fields.pop("kind", None)
     found = await find()
     if found is not None:
-        provider = build_provider(
-            {"kind": "openai-compatible", "base_url": found.base_url, "model": found.model}
-        )
+        kind = _SYSTEMS.get(found.product, "openai-compatible")
+        provider = build_provider({"kind": kind, "base_url": found.base_url, "model": found.model})
         return ChosenProvider(
             provider, f"answering with {found.model}, found running at {found.base_url}."
         )

@@ -86,7 +86,9 @@ def build_members(settings: Settings) -> list[Member]:
     members = []
     for name in dict.fromkeys(used):
         fields = dict(named[name])
-        own = {key: fields.pop(key) for key in _OF_MEMBER if key in fields}
+        # A model in this process has places of its own.
+        is_here = fields.get("kind") == "in-process"
+        own = {} if is_here else {key: fields.pop(key) for key in _OF_MEMBER if key in fields}
         provider = _provider(name, fields, book)
         is_managed = provider.capabilities.locality == "managed"
         if masking is not None and is_managed:
