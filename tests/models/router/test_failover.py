@@ -18,7 +18,7 @@ from aicore.errors import (
     PolicyBlocked,
     ProviderUnavailable,
 )
-from aicore.models import Capabilities, Completion, Provider
+from aicore.models import Capabilities, Completion, Provider, Request, ScriptedProvider
 from aicore.models.port import Origin, OutputSchema
 from aicore.models.router import DataRule, DataRules, Member, Router, RouterLimits
 from aicore.records import Prefix, Tool
@@ -115,6 +115,31 @@ async def test_circuit_opens_after_failures_and_one_request_probes() -> None:
 
     assert last.route is not None
     assert [(one.provider, one.stage) for one in last.route.ruled_out] == [("a", "health")]
+
+
+async def test_many_that_fail_together_count_as_one_outage() -> None:
+    clock, all_there = MovedClock(), anyio.Event()
+
+    class Together(ScriptedProvider):
+        async def complete(self, request: Request) -> Completion:
+            if len(self.requests) == 9:
+                all_there.set()
+            asked_for = self._next(request)
+            await all_there.wait()
+            if isinstance(asked_for, Exception):
+                raise asked_for
+            return asked_for
+
+    broken = Together([DOWN] * 10 + ["Back!"], name="a", capabilities=LOCAL)
+    async with router(broken, always("Hello!", "b", MANAGED), clock=clock) as both:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(10):
+                tasks.start_soon(both.complete, asked())
+        clock.seconds += 5.0
+        text = (await both.complete(asked())).text
+
+    assert text == "Back!", "it rested for the first 5 seconds, not longer"
+    assert len(broken.requests) == 11
 
 
 async def test_only_one_request_probes_and_others_wait_for_it() -> None:

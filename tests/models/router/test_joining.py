@@ -92,7 +92,7 @@ def test_continuation_restart_and_repetition_give_the_text_once(end: int, size: 
 @pytest.mark.parametrize(
     ("shown", "text", "whole"),
     [
-        ("very very ", "very good", "very very very good"),  # two words may be meant
+        ("so very very ", "very very good", "so very very very very good"),  # may be meant
         ("It is all ", "It is allowed.", "It is all It is allowed."),  # not the same word
         ("one two three ", "one two three. Four", "one two three . Four"),
         ("one two three ", "one two three", "one two three "),

@@ -182,20 +182,24 @@ async def test_special_data_is_never_raced_by_a_vendor() -> None:
     assert vendor.requests == []
 
 
-async def test_busy_or_resting_provider_is_not_asked_beside() -> None:
-    slow = Slow("a", "Hello.")
-    clock = Lazy()
-    resting = scripted("b", "Never.")
-    async with Router([slow, resting], clock=clock, limits=RouterLimits(failures=1)) as two:
+@pytest.mark.parametrize("is_busy", [True, False])
+async def test_busy_or_resting_provider_is_not_asked_beside(is_busy: bool) -> None:
+    slow, clock = Slow("a", "Hello."), Lazy()
+    other = scripted("b", "Never.")
+    limits = RouterLimits(failures=1)
+    async with Router([slow, Member(other, at_once=1)], clock=clock, limits=limits) as two:
         ready(two)
-        two._desk.seats[1].health.note_failure(DOWN, clock.seconds, is_probe=False)
-        async with anyio.create_task_group() as tasks:
+        seat = two._desk.seats[1]
+        async with anyio.create_task_group() as tasks, seat.queue.place():
+            if not is_busy:
+                seat.health.note_failure(DOWN, clock.seconds, is_probe=False)
             tasks.start_soon(read, two.stream(asked()))
             await anyio.wait_all_tasks_blocked()
+            assert seat.queue.waiting == 0
             slow.may_begin.set()
 
     assert clock.waits == [0.5]
-    assert resting.requests == []
+    assert other.requests == []
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05])

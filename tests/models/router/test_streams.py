@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from random import Random
 
 import anyio
@@ -81,6 +82,11 @@ async def test_text_that_breaks_twice_is_still_joined() -> None:
     assert text == completion.text == "One two three four five six."
     assert third.requests[0].tail[1].text == "One two three four five"
     assert len(third.requests[0].tail) == 3, "asked to go on once, with all that was shown"
+    assert completion.route is not None
+    first, second, _ = [one.usage for one in completion.route.attempts]
+    assert first is not None
+    assert second is not None
+    assert second.input_tokens > first.input_tokens + 30, "what was shown is sent as well"
 
 
 async def test_first_provider_may_go_on_itself() -> None:
@@ -243,20 +249,28 @@ async def test_cancelled_in_the_queue_the_place_is_given_back() -> None:
 
 
 async def test_requests_that_queue_look_again_before_they_ask() -> None:
-    """The first of the queue finds the provider down: the others must not run into it as well."""
+    """The first finds the provider down: who waited behind it must not run into it as well."""
     down = ProviderUnavailable("Down.", status=503, retry_after_s=60.0)
     provider = scripted("a", down)
-    async with router(Member(provider, at_once=1), scripted("b", *["Hello!"] * 5)) as both:
+    paid = replace(MANAGED, price=PRICE)
+    members = Member(provider, at_once=1), scripted("b", "Hello!", "Hello!", facts=paid)
+    async with router(*members) as both:
+        queue = both._desk.seats[0].queue
         texts = []
 
         async def ask() -> None:
             texts.append((await both.complete(asked())).text)
 
-        async with anyio.create_task_group() as tasks:
-            for _ in range(5):
+        async with queue.place():
+            tasks = anyio.create_task_group()
+            await tasks.__aenter__()
+            for _ in range(2):
                 tasks.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            assert queue.waiting == 2
+        await tasks.__aexit__(None, None, None)
 
-    assert texts == ["Hello!"] * 5
+    assert texts == ["Hello!"] * 2
     assert len(provider.requests) == 1
 
 

@@ -47,6 +47,7 @@ class Trial:
         self.seat = seat
         self.completion: Completion | None = None
         self.request: Request = asking.request
+        self._input_tokens = asking.input_tokens
         self.first_s: float | None = None
         self.chars = 0
         self._asking = asking
@@ -183,7 +184,7 @@ class Trial:
 
     def _estimated(self) -> Usage:
         usage = Usage(
-            input_tokens=self._asking.input_tokens,
+            input_tokens=self._input_tokens,
             output_tokens=-(-self.chars // _CHARS_PER_TOKEN),
             is_reported=False,
         )
@@ -195,7 +196,7 @@ class Trial:
             return
         amount_usd = cost_usd(
             price,
-            input_tokens=self._asking.input_tokens * _MARGIN,
+            input_tokens=self._input_tokens * _MARGIN,
             output_tokens=self.request.max_output_tokens or self._desk.limits.output_tokens,
         )
         if amount_usd:
