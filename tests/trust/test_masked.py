@@ -367,3 +367,39 @@ async def test_an_agents_turn_with_a_call_over_the_wire() -> None:
     assert completion.text == items[-1].text == f"I write to {EMAIL}."
     assert completion.calls[0].arguments == items[-1].calls[0].arguments == {"email": EMAIL}
     assert all(EMAIL.encode() not in one.body for one in server.requests)
+
+
+async def test_labelled_fields_of_results_are_known_from_then_on() -> None:
+    look_up = replace(BOOK, name="look_up", personal_fields={"name": "NAME", "id": "no word 1"})
+    made = Message(role="assistant", calls=(ToolCall("c1", "look_up", {}),))
+    result = Message(
+        role="tool",
+        call_id="c1",
+        text='{"id":"KT-77-X","name":"Bo Numbat"}',
+        structured=[{"id": "KT-77-X", "name": "Bo Numbat"}],
+    )
+    said = user("is numbat there? he has KT-77-X")
+    prefix = Prefix("Be kind.", [look_up])
+    async with masking("ok", "ok") as (provider, inner, _):
+        await provider.complete(request(user("who?"), made, result, prefix=prefix))
+        await provider.complete(request(user("who?"), made, result, said, prefix=prefix))
+
+    for asked in inner.requests:
+        assert "umbat" not in everything(asked)
+        assert "KT-77-X" not in everything(asked)
+    assert "[[NOWORD_" in inner.requests[1].tail[-1].text
+
+
+async def test_conversations_share_instructions_that_hold_nothing_personal() -> None:
+    plain = Prefix("Be kind.", [replace(BOOK, description="Book.")])
+    personal = Prefix(f"Be kind. Ask {EMAIL}.", [BOOK])
+    async with masking(*["ok"] * 4) as (provider, inner, _):
+        for prefix in (plain, personal):
+            for conversation in ("web:7", "web:8"):
+                origin = Origin(business="shop", conversation=conversation)
+                await provider.complete(request(user("hi"), prefix=prefix, origin=origin))
+
+    first, second, third, fourth = (asked.prefix for asked in inner.requests)
+    assert first is second
+    assert third.instructions != fourth.instructions
+    assert EMAIL not in everything(inner.requests[2]) + everything(inner.requests[3])

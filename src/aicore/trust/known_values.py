@@ -7,18 +7,24 @@ message shows it. Matched by whole words, in any case, with or without accents.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from aicore.trust.marks import Marked
 from aicore.trust.ordinary_words import fold, is_ordinary
 
-__all__ = ["KnownValues"]
+__all__ = ["KnownValues", "words_of"]
 
 _WORD = re.compile(r"\w+")
 _NAME_PART = re.compile(r"[^\W\d_](?:[^\W\d_]|['\u2019-])+")
 _SHORTEST_PART = 3
 _SHORTEST = 3
 _FEWEST_DIGITS = 4
+_SHORTEST_CODE = 5
+
+
+def words_of(text: str) -> frozenset[str]:
+    """The words of a text, as known values begin with."""
+    return frozenset(_WORD.findall(fold(text)))
 
 
 class KnownValues:
@@ -41,8 +47,13 @@ class KnownValues:
         digits = sum(map(str.isdigit, whole))
         letters = sum(map(str.isalpha, whole))
         is_ordinary_word = all(map(is_ordinary, words))
-        if (letters >= _SHORTEST and not is_ordinary_word) or digits >= _FEWEST_DIGITS:
+        is_code = bool(digits) and digits + letters >= _SHORTEST_CODE
+        if (letters >= _SHORTEST and not is_ordinary_word) or digits >= _FEWEST_DIGITS or is_code:
             self._put(kind, whole)
+
+    def may_be_among(self, words: Set[str]) -> bool:
+        """Whether a text of these words, folded, may hold any; False is certain."""
+        return not self._by_word.keys().isdisjoint(words)
 
     def find(self, text: str) -> Iterator[Marked]:
         """Find the known values in a text; of several that begin at a word, the longest."""

@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from aicore.errors import AicoreError, Interrupted, ProviderUnavailable
-from aicore.models.port import Capabilities, Completion, Provider, Request, TextDelta
+from aicore.models.port import (
+    Capabilities,
+    Completion,
+    Origin,
+    Provider,
+    Request,
+    TextDelta,
+)
 from aicore.records import Message, Tail
 from aicore.trust.labelled import labelled_in
 from aicore.trust.masked_parts import (
     Part,
+    Prefixes,
     States,
     message_part,
-    prefix_part,
     schema_part,
     text_part,
 )
@@ -43,7 +50,8 @@ _TAILS = 8
 class Masked:
     """Asks `provider` with placeholders in place of personal values.
 
-    Its name is `masked:` and the provider's, so that what one of them wants to see again is never
+    Values of the fields that tools label as personal are known from their results on. Its name is
+    `masked:` and the provider's, so that what one of them wants to see again is never
     given to the other. Wrap the providers of a router, not the router. `mangled` counts answers in
     which a placeholder came back in a form that could not be read; in a call that is an error.
     """
@@ -57,7 +65,8 @@ class Masked:
         self._detector = detector or Detector()
         self._capabilities = replace(provider.capabilities, masks=True)
         self._states = States(_PREFIX)
-        self._talks: OrderedDict[str, _Talk] = OrderedDict()
+        self._prefixes = Prefixes()
+        self._talks: OrderedDict[tuple[Origin, str], _Talk] = OrderedDict()
         self._entered = AsyncExitStack()
 
     def __repr__(self) -> str:
@@ -128,16 +137,17 @@ class Masked:
         origin = request.origin
         vault = await self._vaults.open(origin.conversation, business=origin.business)
         pseudonyms = Pseudonyms(vault, self._detector)
-        talk = self._talk(vault, is_kept=bool(origin.conversation))
-        return await talk.masked(request, pseudonyms), pseudonyms
+        return await self._talk(request.origin, vault).masked(request, pseudonyms), pseudonyms
 
-    def _talk(self, vault: Vault, *, is_kept: bool) -> _Talk:
-        talk = self._talks.get(vault.nonce)
+    def _talk(self, origin: Origin, vault: Vault) -> _Talk:
+        """What is kept of a conversation; nothing of what belongs to none."""
+        key = (Origin(business=origin.business, conversation=origin.conversation), vault.nonce)
+        talk = self._talks.get(key)
         if talk is None:
-            talk = _Talk(self._states, vault.nonce)
-        if is_kept:
-            self._talks[vault.nonce] = talk
-            self._talks.move_to_end(vault.nonce)
+            talk = _Talk(self._states, self._prefixes, vault.nonce)
+        if origin.conversation:
+            self._talks[key] = talk
+            self._talks.move_to_end(key)
             if len(self._talks) > _CONVERSATIONS:
                 self._talks.popitem(last=False)
         return talk
@@ -163,8 +173,9 @@ class Masked:
 class _Talk:
     """The masked parts of one conversation, as far as they may be sent again."""
 
-    def __init__(self, states: States, nonce: str) -> None:
+    def __init__(self, states: States, prefixes: Prefixes, nonce: str) -> None:
         self._states = states
+        self._prefixes = prefixes
         self._nonce = nonce
         self._parts: dict[int, Part[Any]] = {}
         # By the cache of a clear tail, which is the same object while that is only appended to.
@@ -174,7 +185,8 @@ class _Talk:
         """The request with all parts masked. Raises as Pseudonyms.settle does."""
         if any(one.role == "tool" and id(one) not in self._parts for one in request.tail):
             await pseudonyms.vault.assign(labelled_in(request.tail, request.prefix.tools))
-        prefix = self._part(request.prefix, prefix_part)
+        await pseudonyms.vault.assign(self._labelled(request))
+        prefix = self._part(request.prefix, self._prefixes.part)
         summary = None if request.summary is None else self._message(request.summary)
         messages = [self._message(message) for message in request.tail]
         volatile = text_part(request.volatile)
@@ -182,17 +194,27 @@ class _Talk:
         shape = None if schema is None else self._part(schema, schema_part)
         parts = [part for part in (prefix, summary, volatile, shape, *messages) if part]
         await pseudonyms.settle([text for part in parts for text in part.texts])
-        if any(part.is_stale for part in messages):
-            self._joined.clear()
+        before = [part.last for part in messages]
+        tail = [part.made() for part in messages]
+        if any(old is not new for old, new in zip(before, tail, strict=True) if old is not None):
+            self._joined.clear()  # an older message is masked in another way now
         self._prune(parts)
         return replace(
             request,
             prefix=prefix.made(),
             summary=None if summary is None else summary.made(),
-            tail=self._tail(request.tail, [part.made() for part in messages]),
+            tail=self._tail(request.tail, tail),
             volatile=volatile.made(),
             output_schema=None if shape is None else shape.made(),
         )
+
+    def _labelled(self, request: Request) -> Iterator[tuple[str, str]]:
+        """The values of labelled fields in results that are new here."""
+        tail = request.tail
+        new = next((at for at, one in enumerate(tail) if id(one) not in self._parts), len(tail))
+        while new > 0 and new < len(tail) and tail[new].role == "tool":
+            new -= 1  # to the message that called them
+        return labelled_in(tail[new:], request.prefix.tools)
 
     def _message(self, message: Message) -> Part[Message]:
         return self._part(message, lambda one: message_part(one, self._states, self._nonce))

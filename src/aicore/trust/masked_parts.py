@@ -7,6 +7,7 @@ the bytes that it kept with the clear ones are never given to it.
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
@@ -16,9 +17,11 @@ from aicore.records import Message, Prefix, Tool, ToolCall
 from aicore.trust.masked_schemas import relaxed
 from aicore.trust.pseudonyms import MaskedText, rebuilt, texts_in
 
-__all__ = ["NOTE", "Part", "States", "message_part", "prefix_part", "schema_part", "text_part"]
+__all__ = ["NOTE", "Part", "Prefixes", "States", "message_part", "schema_part", "text_part"]
 
 T = TypeVar("T")
+
+_PREFIXES = 16
 
 NOTE = (
     "Personal values are replaced by placeholders of the form [[KIND_code_number]], for instance "
@@ -35,32 +38,28 @@ Take = Callable[[str], str]
 class Part(Generic[T]):
     """Something of a request: its texts, and how it is made of them.
 
-    `make` is given a function to be called with each text, always in the same order. `made` is
-    the same object until one of its texts is masked in another way.
+    `make` is given a function to be called with each text, always in the same order. `made` gives
+    the same object until one of its texts is masked in another way; `last` is what it gave last.
     """
 
     def __init__(self, source: object, make: Callable[[Take], T]) -> None:
         self.source = source  # held, so that its id is not used again
         self.texts: list[MaskedText] = []
         self._make = make
-        self._used: list[str] | None = None
-        self._made: T
+        self._used: list[str] = []
+        self.last: T | None = None
         make(self._note)
 
     def __repr__(self) -> str:
         return f"Part({type(self.source).__name__})"
 
-    @property
-    def is_stale(self) -> bool:
-        """Whether it was made, and its texts are masked in another way now."""
-        return self._used is not None and self._used != [text.masked for text in self.texts]
-
     def made(self) -> T:
         """The masked thing."""
-        if self._used is None or self.is_stale:
-            self._used = [text.masked for text in self.texts]
-            self._made = self._make(_in_turn(self._used))
-        return self._made
+        used = [text.masked for text in self.texts]
+        if self.last is None or self._used != used:
+            self._used = used
+            self.last = self._make(_in_turn(used))
+        return self.last
 
     def _note(self, text: str) -> str:
         self.texts.append(MaskedText(text))
@@ -126,21 +125,55 @@ def message_part(message: Message, states: States, nonce: str) -> Part[Message]:
     return Part(message, make)
 
 
-def prefix_part(prefix: Prefix) -> Part[Prefix]:
-    """Instructions, with the note, and tools."""
-    tools = {id(tool): tool for tool in (*prefix.tools, *(prefix.offered or ()))}
+class Prefixes:
+    """Instructions and tools, which all conversations share.
 
+    What is personal in them is looked for once; and where nothing is, all conversations send the
+    same object, so that its bytes are made once.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[int, tuple[Part[Prefix], Prefix]] = OrderedDict()
+
+    def part(self, prefix: Prefix) -> Part[Prefix]:
+        """A prefix for one conversation."""
+        if id(prefix) not in self._kept:
+            self._kept[id(prefix)] = (_prefix_part(prefix, None), _masked_prefix(prefix, str))
+            if len(self._kept) > _PREFIXES:
+                self._kept.popitem(last=False)
+        first, plain = self._kept[id(prefix)]
+        part = _prefix_part(prefix, plain)
+        part.texts[:] = [text.again() for text in first.texts]
+        return part
+
+
+def _prefix_part(prefix: Prefix, plain: Prefix | None) -> Part[Prefix]:
     def make(take: Take) -> Prefix:
-        instructions = take(prefix.instructions)
-        made = {key: _tool(tool, take) for key, tool in tools.items()}
-        offered = prefix.offered
-        return Prefix(
-            instructions=f"{instructions}\n\n{NOTE}".lstrip(),
-            tools=[made[id(tool)] for tool in prefix.tools],
-            offered=None if offered is None else [made[id(tool)] for tool in offered],
-        )
+        is_plain = True
+
+        def taking(text: str) -> str:
+            nonlocal is_plain
+            masked = take(text)
+            is_plain &= masked == text
+            return masked
+
+        made = _masked_prefix(prefix, taking)
+        return plain if plain is not None and is_plain else made
 
     return Part(prefix, make)
+
+
+def _masked_prefix(prefix: Prefix, take: Take) -> Prefix:
+    """Instructions, with the note, and tools."""
+    instructions = take(prefix.instructions)
+    tools = {id(tool): tool for tool in (*prefix.tools, *(prefix.offered or ()))}
+    made = {key: _tool(tool, take) for key, tool in tools.items()}
+    offered = prefix.offered
+    return Prefix(
+        instructions=f"{instructions}\n\n{NOTE}".lstrip(),
+        tools=[made[id(tool)] for tool in prefix.tools],
+        offered=None if offered is None else [made[id(tool)] for tool in offered],
+    )
 
 
 def schema_part(schema: OutputSchema) -> Part[OutputSchema]:

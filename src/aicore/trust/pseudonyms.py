@@ -7,12 +7,14 @@ one. What is found in one text is known from then on: older texts that hold it a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
 
 from aicore.errors import ModelError
 from aicore.trust import patterns
+from aicore.trust.known_values import words_of
 from aicore.trust.marks import Marked, apart
 from aicore.trust.placeholders import SHAPE, StreamRestorer, restore, restore_value
 from aicore.trust.recogniser import Recogniser
@@ -56,16 +58,31 @@ class Detector:
         return [*marks, *(Marked(*found.span(), LITERAL) for found in SHAPE.finditer(text))]
 
 
+@dataclass(slots=True)
+class LookedUp:
+    """The places in a text that are personal by themselves; None before it was looked at."""
+
+    found: Sequence[Marked] | None = None
+
+
 class MaskedText:
-    """One text and what it is masked as; `settled_at` is the newest value it was checked for."""
+    """One text and what it is masked as; `settled_at` is the newest value it was checked for.
 
-    __slots__ = ("clear", "found", "masked", "settled_at")
+    What was `looked_up` in it by patterns and a recogniser depends on the text alone.
+    """
 
-    def __init__(self, clear: str) -> None:
+    __slots__ = ("clear", "looked_up", "masked", "settled_at", "words")
+
+    def __init__(self, clear: str, looked_up: LookedUp | None = None) -> None:
         self.clear = clear
         self.masked = clear
-        self.found: Sequence[Marked] | None = None
+        self.looked_up = looked_up or LookedUp()
         self.settled_at = -1
+        self.words: frozenset[str] | None = None
+
+    def again(self) -> MaskedText:
+        """The same text for another conversation: it is looked up once for both."""
+        return MaskedText(self.clear, self.looked_up)
 
     def __repr__(self) -> str:
         return "MaskedText(...)"
@@ -93,8 +110,8 @@ class Pseudonyms:
     async def settle(self, parts: Sequence[MaskedText]) -> None:
         """Mask texts, together with what is found in any of them. Raises as Vault.assign does."""
         for part in parts:
-            if part.found is None:
-                part.found = await self._detector.find(part.clear)
+            if part.looked_up.found is None:
+                part.looked_up.found = await self._detector.find(part.clear)
         while True:
             open_ = [part for part in parts if part.settled_at < self.vault.newest]
             newest = self.vault.newest
@@ -139,10 +156,13 @@ class Pseudonyms:
         if part.settled_at < 0:
             return True
         newer = self.vault.known_since(part.settled_at)
-        return next(newer.find(part.clear), None) is not None
+        if part.words is None:
+            part.words = words_of(part.clear)
+        return newer.may_be_among(part.words) and any(True for _ in newer.find(part.clear))
 
     def _marks(self, part: MaskedText) -> Sequence[Marked]:
-        return apart(part.clear, [*self.vault.known.find(part.clear), *(part.found or ())])
+        found = part.looked_up.found or ()
+        return apart(part.clear, [*self.vault.known.find(part.clear), *found])
 
     def _with_placeholders(self, text: str, marks: Sequence[Marked]) -> str:
         pieces = []

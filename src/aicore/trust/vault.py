@@ -27,6 +27,7 @@ LITERAL = "LITERAL"
 
 _OPEN_VAULTS = 256
 _PROOF = b"aicore vault"
+_LONGEST_KIND = 12
 
 
 class Vault:
@@ -73,7 +74,7 @@ class Vault:
     async def remember(self, kind: str, value: str) -> None:
         """Know a value from a labelled field: it is found in all text from now on.
 
-        `kind` is of upper case letters; a name's is NAME. Raises as VaultStore does.
+        `kind` is a word such as NAME, EMAIL or ADDRESS. Raises as VaultStore does.
         """
         await self.assign([(kind, value)])
 
@@ -214,6 +215,12 @@ class Vaults:
 
 def _erased() -> StoreBusy:
     return StoreBusy("The vault of this conversation was erased meanwhile. Send it again.")
+
+
+def _kind(kind: str) -> str:
+    """A kind as it can stand in a placeholder: letters only. A server may call it anything."""
+    letters = "".join(char for char in kind.upper() if "A" <= char <= "Z")[:_LONGEST_KIND]
+    return letters if len(letters) > 1 else "VALUE"
 
 
 def _place(id_: VaultId, nonce: str, number: int) -> bytes:
