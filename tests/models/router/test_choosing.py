@@ -120,7 +120,7 @@ def test_same_facts_and_snapshot_give_the_same_decision() -> None:
             )
             for one in random.sample(ALL, k=random.randint(1, 3))
         ]
-        facts = replace(FACTS, data_class=random.choice(["public", "special"]))  # type: ignore[arg-type]
+        facts = replace(FACTS, data_class=random.choice(["public", "special"]))
 
         assert choose(facts, candidates, DataRules.careful()) == choose(
             facts, candidates, DataRules.careful()

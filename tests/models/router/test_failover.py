@@ -5,7 +5,16 @@ from random import Random
 
 import anyio
 import pytest
-from tests.models.router.scene import LOCAL, MANAGED, MovedClock, always, asked, read, scripted
+from tests.models.router.scene import (
+    LOCAL,
+    MANAGED,
+    PRICE,
+    MovedClock,
+    always,
+    asked,
+    read,
+    scripted,
+)
 
 from aicore.errors import (
     AicoreError,
@@ -414,3 +423,11 @@ def test_capabilities_are_those_of_the_best_and_the_locality_of_the_least_carefu
     assert joined == Capabilities(
         locality="managed", tools=True, context_tokens=90, schema=True, reads_class=True
     )
+
+
+def test_price_is_told_where_all_members_have_the_same() -> None:
+    priced = Capabilities(locality="managed", price=PRICE)
+    same = [scripted("a", facts=priced), scripted("b", facts=priced)]
+
+    assert Router(same).capabilities.price == PRICE
+    assert Router([*same, scripted("c")]).capabilities.price is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from aicore.models.port import Price, Request
+from aicore.models.port import Price, PriceTier, Request
 from aicore.models.wire_json import to_json_text
 from aicore.records import Message, Prefix
 
@@ -36,7 +36,10 @@ def request_tokens(request: Request) -> int:
 def cost_usd(price: Price, *, input_tokens: int, output_tokens: int) -> Decimal:
     """What a request costs at most: nothing read from a cache, all of it written to one."""
     # The estimate may be too high: then the rates of a shorter input apply, were they dearer.
-    rates = (price, *(tier for tier in price.tiers if input_tokens > tier.above_tokens))
+    rates: tuple[Price | PriceTier, ...] = (
+        price,
+        *(tier for tier in price.tiers if input_tokens > tier.above_tokens),
+    )
     input_usd = max(max(one.input_usd, one.cache_write_usd or one.input_usd) for one in rates)
     output_usd = max(one.output_usd for one in rates)
     return (input_tokens * input_usd + output_tokens * output_usd) / _PER
