@@ -12,10 +12,14 @@ from tests.models.fake_openai import FakeOpenAI, json_play, serving
 from aicore import Agent
 from aicore.errors import ModelError
 from aicore.log import SQLiteLog
-from aicore.models import Gemini, OpenAICompatible, Provider, Request
+from aicore.models import Gemini, OpenAICompatible, Provider, Request, Router
 from aicore.models.port import OutputSchema
 from aicore.models.structured import complete_as
 from aicore.records import Message, Prefix, ToolCall
+from aicore.trust.masked import Masked
+from aicore.trust.vault import Vaults
+from aicore.trust.vault_key import VaultKey
+from aicore.trust.vault_store import MemoryVaultStore
 
 LOOKS = [said("I look."), call("free", {"day": "Tue"}), call("free", {"day": "Wed"})]
 LOOKS_AGAIN = [call("free", {"day": "Thu"})]
@@ -50,6 +54,20 @@ async def test_every_answer_comes_back_as_it_was(is_stream: bool) -> None:
 
     assert vendor.own == [0, 1, 2, 3, 4]
     assert vendor.foreign == [0] * 5
+
+
+async def test_signatures_come_back_through_a_router_and_a_mask() -> None:
+    vendor = CheckingVendor(LOOKS, ANSWERS, LOOKS_AGAIN, ANSWERS)
+    vaults = Vaults(MemoryVaultStore(), VaultKey.random())
+    async with (
+        serving(otherwise=vendor) as server,
+        Agent(provider=Router([Masked(gemini(server), vaults)]), tools=[free]) as agent,
+    ):
+        for text in ("I am ann@example.com. When?", "And for bob@example.com?"):
+            assert (await agent.send(text, conversation="c")).text
+
+    assert vendor.own == [0, 1, 2, 3]
+    assert not any(b"example.com" in asked.body for asked in server.requests)
 
 
 async def test_a_conversation_goes_from_one_vendor_to_another_and_back(tmp_path: Path) -> None:
