@@ -83,7 +83,8 @@ class Vault:
 
         Raises: StoreBusy also when the vault was erased meanwhile; as VaultStore does.
         """
-        new = {value: kind for kind, value in values if value and value not in self._placeholders}
+        known = self._placeholders
+        new = {value: _kind(kind) for kind, value in values if value and value not in known}
         if not new:
             return
         given = list(new.items())
