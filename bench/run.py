@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     pythons = {"aicore": sys.executable, "raw": sys.executable}
     if options.peer:
-        pythons[options.peer] = str(peer_python(options.peer))
+        pythons[options.peer] = str(peer_python(options.peer, PEERS[options.peer][0]))
     results = Results(machine=describe_machine(pythons), is_quick=options.quick)
     try:
         with model_server() as model:
@@ -73,14 +73,14 @@ def _parts(text: str) -> tuple[str, ...]:
     return wanted
 
 
-def peer_python(peer: str) -> Path:
+def peer_python(peer: str, package: str) -> Path:
     """The interpreter of the peer's own environment, which is made on first use."""
     home = OUT / "peers" / peer
     python = home / "bin" / "python"
     if not (home / "ready").exists():
-        print(f"Installing {PEERS[peer][0]} into {home.relative_to(OUT.parent)}", file=sys.stderr)
+        print(f"Installing {package} into {home.relative_to(OUT.parent)}", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
-        install = ["-m", "pip", "install", "-q", "--disable-pip-version-check", PEERS[peer][0]]
+        install = ["-m", "pip", "install", "-q", "--disable-pip-version-check", package]
         subprocess.run([str(python), *install], check=True)
         (home / "ready").touch()
     return python

@@ -37,6 +37,14 @@ def open_contender(
         from contenders.pydantic_ai_agent import open_pydantic_ai
 
         return open_pydantic_ai(model_url, target)
+    if name == "litellm":
+        from contenders.litellm_router import LiteLLMRouter
+
+        return LiteLLMRouter(model_url)
+    if name in ("provider", "router", "router-budget"):
+        from contenders.models_only import open_models_only
+
+        return open_models_only(name, model_url)
     from contenders.aicore_agent import open_aicore
 
     return open_aicore(model_url, target, log_path if name == "aicore-sqlite" else None)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 from hashlib import sha256
 from typing import Literal, NamedTuple
 from uuid import uuid4
@@ -51,6 +52,7 @@ class Window(NamedTuple):
     key: str
 
 
+@lru_cache(maxsize=1024)  # asked for three times a request
 def windows_of(origin: Origin, day: date) -> Sequence[Window]:
     """Give the sums that a request counts in, the narrowest first."""
     windows = [Window("day", day.isoformat()), Window("month", f"{day:%Y-%m}")]
