@@ -208,6 +208,12 @@ async def test_schema_that_is_none_is_an_error(schema: dict[str, Any]) -> None:
         await complete_as(scripted([GOOD_TEXT]), ASKED, OutputSchema(name="x", schema=schema))
 
 
+async def test_schema_without_an_end_is_an_error() -> None:
+    endless = OutputSchema(name="x", schema={"anyOf": [{"$ref": "#"}]})
+    with pytest.raises(ModelError):
+        await complete_as(scripted([GOOD_TEXT] * 2), ASKED, endless)
+
+
 async def test_value_is_plain_json() -> None:
     value, _ = await complete_as(
         scripted(['{"a": 1.5, "b": [null, true]}']), ASKED, OutputSchema(name="x", schema={})
