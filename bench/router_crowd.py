@@ -2,8 +2,9 @@
 
     router_crowd.py PORT CONVERSATIONS [IDLE_S]
 
-PORT is that of fakes/faulty_server.py; after IDLE_S without a word a model is given up. Each conversation has three streamed turns; each answer
-is compared to the letter. Prints one line of JSON.
+PORT is that of fakes/faulty_server.py. After IDLE_S seconds without a word a model is given up.
+Each conversation has three streamed turns; each answer is compared to the letter. Prints one line
+of JSON.
 """
 
 from __future__ import annotations
