@@ -81,9 +81,7 @@ class Asking:
         self._hold: WordHold | AllHold | None = None
         self._joiner: Joiner | None = None
         self._is_joined = False
-        # Where another provider could go on with a broken answer.
-        self.is_held = is_stream and len(self._order) > 1
-        if self.is_held:
+        if is_stream and len(self._order) > 1:  # another could go on with a broken answer
             self._renew_hold()
 
     async def next(self) -> Trial | Completion:
@@ -220,15 +218,19 @@ class Asking:
 
     # -- the text of a stream --------------------------------------------------------------------
 
-    def add_text(self, text: str) -> str:
-        """Take text of a stream; gives what may be shown now, "" for nothing."""
+    def take(self, part: TextDelta) -> TextDelta | None:
+        """Take text of a stream; gives what may be shown now."""
+        hold = self._hold
+        if hold is None:
+            return part
+        text = part.delta
         if self._joiner is not None:
             text = self._joiner.add(text)
-        if text and self._hold is not None:
-            text = self._hold.add(text)
-        if text:
-            self._shown.append(text)
-        return text
+        text = hold.add(text)
+        if not text:
+            return None
+        self._shown.append(text)
+        return TextDelta(text)
 
     def rest_of_text(self) -> str:
         """Give what was held of a stream that is whole."""

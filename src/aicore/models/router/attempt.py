@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 
-from aicore.errors import AicoreError, BudgetReached, ProviderUnavailable
+from aicore.errors import AicoreError, BudgetReached, Interrupted, ProviderUnavailable
 from aicore.models.budget.port import Reservation
 from aicore.models.port import Completion, Request, TextDelta
 from aicore.models.prices import priced
@@ -49,7 +49,6 @@ class Trial:
         self.request: Request = asking.request
         self._input_tokens = asking.input_tokens
         self.first_s: float | None = None
-        self.chars = 0
         self._asking = asking
         self._desk: Desk = asking.desk
         self._is_hedge = is_hedge
@@ -96,11 +95,7 @@ class Trial:
         if isinstance(part, Completion):
             self.completion = part
             return None
-        self.chars += len(part.delta)
-        if not self._asking.is_held:
-            return part
-        text = self._asking.add_text(part.delta)
-        return TextDelta(text) if text else None
+        return self._asking.take(part)
 
     def check_answered(self) -> None:
         """Raise ProviderUnavailable for a stream that ended without a completion."""
@@ -112,7 +107,7 @@ class Trial:
         elapsed_s = self._desk.stopwatch.now_s() - self._begun_s
         if self.first_s is None:
             self._tell_hedger(elapsed_s)
-        self._record("lost", elapsed_s, self._estimated())
+        self._record("lost", elapsed_s, self._estimated(""))
         await self._leave()
         if self._reservation is not None:
             await self._settle(self._reservation, None)
@@ -152,7 +147,8 @@ class Trial:
     def _fail(self, exc: AicoreError, elapsed_s: float) -> bool:
         is_handled = self._asking.note_failure(self, exc, is_probe=self._is_probe)
         status = exc.status if isinstance(exc, ProviderUnavailable) else None
-        usage = None if _was_free(self, exc) else self._estimated()
+        said = exc.text if isinstance(exc, Interrupted) else ""
+        usage = None if _was_free(self, exc) else self._estimated(said)
         outcome: AttemptOutcome = "failed" if self.first_s is None else "cut"
         self._record(outcome, elapsed_s, usage, code=exc.code, status=status)
         if not is_handled:
@@ -182,10 +178,10 @@ class Trial:
             )
         )
 
-    def _estimated(self) -> Usage:
+    def _estimated(self, said: str) -> Usage:
         usage = Usage(
             input_tokens=self._input_tokens,
-            output_tokens=-(-self.chars // _CHARS_PER_TOKEN),
+            output_tokens=-(-len(said) // _CHARS_PER_TOKEN),
             is_reported=False,
         )
         return priced(self.seat.capabilities.price, usage)
