@@ -370,10 +370,10 @@ class Asking:
         if not down:
             return None
         rest_s, seat = min(down, key=lambda one: one[0])
-        last = seat.health.last_error
+        health = seat.health
         return ProviderUnavailable(
-            f"No provider can be asked now; {seat.name} rests after: {last}",
-            status=last.status if isinstance(last, ProviderUnavailable) else None,
+            f"No provider can be asked now; {seat.name} rests after: {health.last_said}",
+            status=health.last_status,
             retry_after_s=rest_s or None,
         )
 

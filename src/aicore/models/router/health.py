@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aicore.errors import AicoreError, OperatorError, TemporaryError
+from aicore.errors import AicoreError, OperatorError, ProviderUnavailable, TemporaryError
 from aicore.models.router.limits import Clock, RouterLimits
 
 __all__ = ["Health", "Stopwatch"]
@@ -61,7 +61,8 @@ class Health:
         self._rests_until_s: float | None = None
         self.is_probed = False
         self.disabled: OperatorError | None = None
-        self.last_error: AicoreError | None = None
+        self.last_said = ""
+        self.last_status: int | None = None
         self.first_s = _Mean()
         self.whole_s = _Mean()
 
@@ -100,7 +101,9 @@ class Health:
 
     def note_failure(self, error: AicoreError, now_s: float, *, is_probe: bool) -> None:
         """Count a failure, and rest when there were enough."""
-        self.last_error = error
+        # Words only: an error holds on to the frames of its request, and the texts in them.
+        self.last_said = str(error)
+        self.last_status = error.status if isinstance(error, ProviderUnavailable) else None
         self._failures += 1
         longest_s = self._limits.longest_cool_down_s
         if isinstance(error, OperatorError):
@@ -116,7 +119,7 @@ class Health:
     def disable(self, error: OperatorError) -> bool:
         """Never ask it again; tells whether that is new."""
         is_new = self.disabled is None
-        self.disabled = self.last_error = error
+        self.disabled = type(error)(str(error))
         return is_new
 
     def _rest(self, seconds: float, now_s: float) -> None:
