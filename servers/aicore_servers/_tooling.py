@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import json
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import date, datetime
-from enum import Enum
 from importlib.metadata import version
 from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 
@@ -22,10 +19,11 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
-from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from mcp.types import CallToolResult, InputRequiredResult, ToolAnnotations
 from mcp.types import Tool as ListedTool
 from pydantic import ValidationError
 
+from aicore_servers._answers import first_mistakes, plain, refusal, text_block
 from aicore_servers._planned import Confirmations, ConfirmRule, Planned, Remembers, said_in_group
 from aicore_servers._resources import RecordServer
 from aicore_servers._slim_schemas import slim
@@ -53,7 +51,6 @@ __all__ = [
     "granted",
     "listing",
     "progress",
-    "refusal",
 ]
 
 S = TypeVar("S", bound=Remembers)
@@ -257,7 +254,7 @@ async def _carry_out(planned: Planned[Any, Any], *, needs_confirmation: bool) ->
     call = current_call()
     if call.is_dry_run:
         shown = plain(planned.show(await planned.prepare()))
-        return CallToolResult(content=[_text({DRY_RUN: True, "plan": shown})])
+        return CallToolResult(content=[text_block({DRY_RUN: True, "plan": shown})])
     effect = await _service_of(call).earlier(call.operation)
     if effect is None:
         plan = await planned.prepare()
@@ -286,7 +283,7 @@ def _asking(call: Call, plan: Mapping[str, Any]) -> CallToolResult:
         "expires": expires,
         "hint": "Nothing was done. Show the plan; if it is right, repeat the call with confirm.",
     }
-    return CallToolResult(content=[_text(plain(body))])
+    return CallToolResult(content=[text_block(plain(body))])
 
 
 class BusinessServer(RecordServer[S], Generic[S]):
@@ -387,7 +384,7 @@ class BusinessServer(RecordServer[S], Generic[S]):
                 _log.warning("tool_failed tool=%s: %s (%s)", name, said, why)
             return refusal(cause)
         if isinstance(cause, ValidationError):
-            return refusal(InvalidInput(_first_mistakes(cause)))
+            return refusal(InvalidInput(first_mistakes(cause)))
         _log.error("tool_crashed tool=%s", name, exc_info=cause or error)
         crash = ToolsError(f"{name} failed inside the server; the server's log says why.")
         crash.code = "internal"
@@ -463,51 +460,4 @@ def answer(result: object) -> CallToolResult:
             body["operation_key"] = NO_KEY
     else:
         body = plain(result)
-    return CallToolResult(content=[_text(body)])
-
-
-def plain(value: Any) -> Any:
-    """Turn records into JSON values; fields that are None are left out."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: plain(item)
-            for field in dataclasses.fields(value)
-            if (item := getattr(value, field.name)) is not None
-        }
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items() if item is not None}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(item) for item in value]
-    return value
-
-
-def _text(body: object) -> TextContent:
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return TextContent(type="text", text=text)
-
-
-def refusal(error: ToolsError) -> CallToolResult:
-    """Turn an error into the answer of a tool."""
-    body = {
-        "code": error.code,
-        "message": error.message,
-        "retryable": error.retryable,
-        "outcome": error.outcome,
-        "retry_after_s": error.retry_after_s,
-        "hint": error.hint,
-    }
-    return CallToolResult(content=[_text(plain(body))], is_error=True)
-
-
-def _first_mistakes(error: ValidationError) -> str:
-    """Name the first three wrong arguments and what is wrong with each."""
-    mistakes = error.errors(include_url=False, include_input=False)
-    named = [
-        f"{'.'.join(str(part) for part in mistake['loc'])}: {mistake['msg']}"
-        for mistake in mistakes[:3]
-    ]
-    return "; ".join(named) + "."
+    return CallToolResult(content=[text_block(body)])

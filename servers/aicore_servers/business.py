@@ -13,9 +13,10 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult, InputRequiredResult
 
+from aicore_servers._answers import refusal
 from aicore_servers._resources import disproof
 from aicore_servers._serve import Option, Program, ServeSettings, in_process, serve
-from aicore_servers._tooling import BusinessServer, Toolbox, refusal
+from aicore_servers._tooling import BusinessServer, Toolbox
 from aicore_servers.calendars import PROGRAM as CALENDARS
 from aicore_servers.crm import PROGRAM as CRM
 from aicore_servers.mail import PROGRAM as MAIL

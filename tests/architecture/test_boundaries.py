@@ -23,6 +23,7 @@ BOUNDARIES = {
     "src/aicore/memory/learner.py:Learner._learn_or_retry": "background: logged, tried again",
     "src/aicore/databases/sqlite_thread.py:SQLiteThread._main": "goes to the caller of `start`",
     "src/aicore/databases/sqlite_thread.py:one_by_one": "goes to the caller of the job",
+    "src/aicore/models/router/hedging.py:_finish": "told to whoever asked for the race",
     "src/aicore/telemetry/spans.py:_harmless": "the SDK is not ours: logged, the turn goes on",
 }
 """`file:function` to why everything is caught there; each logs or returns a typed failure."""

