@@ -122,6 +122,10 @@ async def test_a_request_says_whom_it_is_for() -> None:
         reply = await agent.send("hi", conversation="web:1")
     assert reply.text == "main web:1 1 reply"
 
+    async with Agent(provider=ScriptedProvider([answer])) as agent:
+        reply = await agent.send("hi", conversation="web:1")
+    assert reply.text == "main web:1 1 reply"
+
 
 async def test_a_plain_provider_costs_no_look_at_the_words() -> None:
     plain = replace(ROUTING, reads_class=False)

@@ -194,7 +194,7 @@ class _Turn:
             self._recalled or "",
         )
         if parts.labels is None:
-            return request
+            return replace(request, origin=self._origin)
         return replace(request, data_class=self._session.data_class, origin=self._origin)
 
     async def _within_time(self, request: Request) -> Completion:
