@@ -90,6 +90,16 @@ async def test_fallback_answers_over_budget() -> None:
     assert completion.route.is_degraded
 
 
+async def test_fallback_that_costs_money_is_not_asked_over_budget() -> None:
+    for facts in (PAID, UNKNOWN):
+        fallback = always("Never.", "flows", facts)
+        members = always(answer, "a", PAID)
+        async with router(members, budget=budget("0"), fallback=fallback) as one:
+            with pytest.raises(BudgetReached):
+                await one.complete(asked())
+        assert fallback.requests == []
+
+
 async def test_unknown_price_is_not_zero() -> None:
     provider = always(answer, "a", UNKNOWN)
     async with router(provider, budget=budget("100")) as one:

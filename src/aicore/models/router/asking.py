@@ -24,7 +24,7 @@ from aicore.errors import (
     ProviderUnavailable,
     TemporaryError,
 )
-from aicore.models.port import Completion, Request, TextDelta
+from aicore.models.port import Completion, Price, Provider, Request, TextDelta
 from aicore.models.route import Attempt, Route, RuledOut
 from aicore.models.router.attempt import Trial
 from aicore.models.router.choosing import Candidate, Decision, Facts, choose
@@ -195,14 +195,7 @@ class Asking:
     async def _fall_back(self, error: AicoreError) -> Completion:
         self.explain(error)
         fallback, request = self.desk.fallback, self.original
-        if (
-            fallback is None
-            or self._shown
-            or isinstance(error, ContextOverflow | NotOpenError)
-            # It talks to people; a summary or facts by it would be made up.
-            or request.origin.task not in ("reply", "other")
-            or self.desk.rules.rule(request.data_class).refusal(fallback.capabilities)
-        ):
+        if fallback is None or self._shown or not self._may_fall_back(fallback, error):
             raise error
         try:
             completion = await fallback.complete(request)
@@ -215,6 +208,17 @@ class Asking:
             price=completion.price or fallback.capabilities.price,
             route=replace(error.route, because=f"degraded: {error.code}", is_degraded=True),
         )
+
+    def _may_fall_back(self, fallback: Provider, error: AicoreError) -> bool:
+        request, facts = self.original, fallback.capabilities
+        if isinstance(error, ContextOverflow | NotOpenError):
+            return False
+        # It talks to people; a summary or facts by it would be made up.
+        if request.origin.task not in ("reply", "other"):
+            return False
+        if self.desk.budget is not None and not _is_free(facts.price):
+            return False
+        return not self.desk.rules.rule(request.data_class).refusal(facts)
 
     # -- the text of a stream --------------------------------------------------------------------
 
@@ -431,6 +435,10 @@ def _about_usd(seat: Seat, input_tokens: int) -> Decimal | None:
     if price is None:
         return None
     return cost_usd(price, input_tokens=input_tokens, output_tokens=_USUAL_OUTPUT_TOKENS)
+
+
+def _is_free(price: Price | None) -> bool:
+    return price is not None and not cost_usd(price, input_tokens=1, output_tokens=1)
 
 
 def _time_left_s() -> float:
