@@ -59,14 +59,17 @@ class GoogleToken:
         from google.auth.exceptions import GoogleAuthError, TransportError
         from google.auth.transport.requests import Request
 
+        request = Request()
         try:
             credentials = self._credentials
             if credentials is None:
                 credentials, _ = google.auth.default(scopes=[_SCOPE])
-            credentials.refresh(Request())
+            credentials.refresh(request)
         except TransportError as exc:
             raise ProviderUnavailable("Google gives no token now: it does not answer.") from exc
         except GoogleAuthError:
             # Not `from exc`: it may quote the answer, and that the assertion.
             raise CredentialError(f"Google gives no token for this account. {KEY_REMEDY}") from None
+        finally:
+            request.session.close()
         self._credentials = credentials
