@@ -231,3 +231,22 @@ async def test_a_mangled_placeholder_in_arguments_is_refused() -> None:
     with pytest.raises(ModelError):
         pseudonyms.unmask_value({"to": masked.strip("[]")})
     assert pseudonyms.has_remains(masked.strip("[]"))
+
+
+async def test_names_of_other_scripts_are_told_apart() -> None:
+    vault = await new_vault()
+    await vault.remember("NAME", "김민준")
+    pseudonyms = Pseudonyms(vault, Detector())
+
+    assert await pseudonyms.mask("강미진") == "강미진"
+    assert (await pseudonyms.mask("김민준 왔어요")).startswith("[[NAME_")
+
+
+async def test_numbers_too_long_for_anybody_are_left_alone() -> None:
+    pseudonyms = Pseudonyms(await new_vault(), Detector())
+
+    assert await pseudonyms.mask_value({"n": 10**5000, "m": -1, "x": 1.5}) == {
+        "n": 10**5000,
+        "m": -1,
+        "x": 1.5,
+    }

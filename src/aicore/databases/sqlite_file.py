@@ -146,7 +146,13 @@ def _check_known(connection: sqlite3.Connection, file: SQLiteFile) -> None:
     _check_version(connection, file)
 
 
-_OURS = {0x6169_6C65: "ledger", 0x6169_6C67: "log", 0x6169_6D65: "memory", 0x6169_7665: "vectors"}
+_OURS = {
+    0x6169_6C65: "ledger",
+    0x6169_6C67: "log",
+    0x6169_6D65: "memory",
+    0x6169_7661: "vault",
+    0x6169_7665: "vectors",
+}
 """What the marks of our own files stand for, so that one in another's place is named."""
 
 

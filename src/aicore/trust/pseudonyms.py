@@ -23,7 +23,7 @@ from aicore.trust.vault import LITERAL, Vault
 __all__ = ["Detector", "MaskedText", "Pseudonyms", "rebuilt", "texts_in"]
 
 _LONG_CHARS = 20_000
-_FEWEST_DIGITS = 9
+_FEWEST_DIGITS, _MOST_DIGITS = 9, 40
 
 
 class Detector:
@@ -207,4 +207,4 @@ def rebuilt(value: Any, texts: Iterator[str]) -> Any:
 
 
 def _is_long(value: Any) -> bool:
-    return isinstance(value, int) and abs(value) >= 10 ** (_FEWEST_DIGITS - 1)
+    return isinstance(value, int) and 10 ** (_FEWEST_DIGITS - 1) <= abs(value) < 10**_MOST_DIGITS
