@@ -10,7 +10,7 @@ import anyio
 
 from aicore.errors import AicoreError, BudgetReached, Interrupted, ProviderUnavailable
 from aicore.models.budget.port import Reservation
-from aicore.models.port import Completion, Request, TextDelta
+from aicore.models.port import Completion, Request
 from aicore.models.prices import priced
 from aicore.models.route import Attempt, AttemptOutcome
 from aicore.models.router.desk import Desk, Seat
@@ -87,15 +87,6 @@ class Trial:
         self.first_s = self._desk.stopwatch.now_s() - self._begun_s
         self.seat.health.first_s.add(self.first_s)
         self._tell_hedger(self.first_s)
-
-    def take(self, part: TextDelta | Completion) -> TextDelta | None:
-        """Take an event of a stream; gives what may be shown now."""
-        if self.first_s is None:
-            self.note_first()
-        if isinstance(part, Completion):
-            self.completion = part
-            return None
-        return self._asking.take(part)
 
     def check_answered(self) -> None:
         """Raise ProviderUnavailable for a stream that ended without a completion."""

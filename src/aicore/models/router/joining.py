@@ -43,13 +43,9 @@ class WordHold:
         """Take text; gives what may be shown, "" for nothing."""
         held = self._held + text
         words = held.rsplit(None, 1)
-        if not words:
-            cut, end = 0, 0
-        else:
-            end = len(held.rstrip())
-            cut = end - len(words[-1]) if len(words) > 1 else 0
-        if end - cut > _HELD_CHARS:
-            cut = max(cut, _between_characters(held, end - _KEPT_CHARS))
+        cut = held.rindex(words[1]) if len(words) > 1 else 0
+        if len(held) - cut > _HELD_CHARS:
+            cut = max(cut, _before_its_end(held))
         self._held = held[cut:]
         return held[:cut]
 
@@ -146,6 +142,13 @@ def going_on(request: Request, shown: str) -> Request:
         Message(role="user", text=_GO_ON),
     )
     return replace(request, tail=tail)
+
+
+def _before_its_end(text: str) -> int:
+    """A place in the last word near its end; 0 where the text has no word that is too long."""
+    end = len(text.rstrip())
+    start = end - len(text.rsplit(None, 1)[-1]) if end else 0
+    return _between_characters(text, end - _KEPT_CHARS) if end - start > _HELD_CHARS else 0
 
 
 def _between_characters(text: str, cut: int) -> int:

@@ -113,7 +113,11 @@ class Router:
             trial, parts = await begin_stream(asking, trial)
             async with trial, aclosing(parts):
                 async for part in parts:
-                    if (shown := trial.take(part)) is not None:
+                    if trial.first_s is None:
+                        trial.note_first()
+                    if isinstance(part, Completion):
+                        trial.completion = part
+                    elif (shown := asking.take(part)) is not None:
                         yield shown
                 trial.check_answered()
             if trial.completion is not None:
