@@ -261,3 +261,14 @@ async def test_what_a_labelled_tool_gave_is_masked_wherever_it_is_said(tmp_path:
         last = vendor.requests[-1].body.decode().casefold()
         assert "wilhelmina" not in last
         assert "name_" in last
+
+
+def test_a_recogniser_whose_model_is_not_installed_is_refused_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "aicore.toml"
+    file.write_text(
+        '[provider]\nkind = "openai"\nmodel = "m"\napi_key_env = "PATH"\n'
+        "[privacy.personal]\npseudonymise = true\n"
+        '[privacy]\nrecogniser = { de = "no_such_model" }\n'
+    )
+    with pytest.raises(ConfigError, match="no_such_model"):
+        Agent.from_config(file)

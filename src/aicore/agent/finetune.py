@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from aicore.agent.labels import Labels
-from aicore.log.events import Event, MessageReceived, ModelReplied, ReplySent, ToolFinished
+from aicore.agent.personal_fields import numbers_as_text, personal_values, read_json
+from aicore.log.events import Body, Event, MessageReceived, ModelReplied, ReplySent, ToolFinished
 from aicore.records import DataClass, Tool
 from aicore.trust.data_classes import highest
-from aicore.trust.labelled import labelled_values
 from aicore.trust.placeholders import SHAPE
 from aicore.trust.pseudonyms import Detector, Pseudonyms
 from aicore.trust.vault import Vaults
@@ -23,22 +24,6 @@ from aicore.trust.vault_key import VaultKey
 from aicore.trust.vault_store import MemoryVaultStore
 
 __all__ = ["Example", "example_of"]
-
-_FIELDS: Mapping[str, str] = {
-    "name": "NAME",
-    "first_name": "NAME",
-    "last_name": "NAME",
-    "customer_name": "NAME",
-    "email": "EMAIL",
-    "customer_email": "EMAIL",
-    "phone": "PHONE",
-    "address": "ADDRESS",
-    "birthday": "BIRTHDAY",
-    "from": "PARTY",
-    "to": "PARTY",
-    "attendees": "PARTY",
-}
-"""Fields whose values are masked wherever they stand: a log does not keep what servers label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,32 +37,62 @@ class Example:
     def to_line(self, instructions: str = "") -> str:
         """The line of the file, without its end; `instructions` become the system message."""
         system = [{"role": "system", "content": instructions}] if instructions else []
-        return json.dumps({"messages": [*system, *self.messages]}, ensure_ascii=False)
+        return _to_text({"messages": [*system, *self.messages]})
 
 
-async def example_of(events: Sequence[Event]) -> Example | None:
-    """Make an example of a conversation; None where no turn of it was answered.
+async def example_of(events: Sequence[Event], conversation: str = "") -> Example | None:
+    """Make an example of a conversation; None where no turn of it was answered by a model.
 
-    Values that are found once are masked everywhere in it, as `[NAME_1]`, with no way back: the
-    same value has the same mark in one conversation, and none in another.
+    Values that are found once, also in turns that are left out, are masked everywhere in it, as
+    `[NAME_1]`, with no way back: the same value has the same mark in one conversation, and none
+    in another. So are the id of the `conversation` and of whoever speaks in it.
     """
-    answered = {event.turn for event in events if isinstance(event.body, ReplySent)}
-    kept = [event for event in events if event.turn in answered]
-    messages = list(_messages(kept))
-    if not messages:
+    answered = _answered(events)
+    kept = list(_messages([event for event in events if event.turn in answered]))
+    if not kept:
         return None
     # A vault of its own, in memory: nobody can put the values back.
     async with Vaults(MemoryVaultStore(), VaultKey.random()) as vaults:
         vault = await vaults.open("")
-        for event in kept:
-            if isinstance(event.body, ToolFinished) and event.body.structured is not None:
-                await vault.assign(labelled_values(event.body.structured, _FIELDS))
-        masked = await Pseudonyms(vault, Detector()).mask_value(messages)
+        known = [one for event in events for one in _known(event.body)]
+        ids = (conversation, conversation.partition(":")[2])
+        await vault.assign([*known, *(("ID", one) for one in ids)])
+        # The others are read along for what they hold.
+        others = list(_messages([event for event in events if event.turn not in answered]))
+        _, masked = await Pseudonyms(vault, Detector()).mask_value([others, kept])
     return Example(_plainly_marked(masked), len(answered), _class_of(events))
 
 
+def _answered(events: Sequence[Event]) -> set[int]:
+    """The turns that a model answered in words."""
+    degraded = {
+        event.turn
+        for event in events
+        if isinstance(event.body, ModelReplied) and (event.body.route or {}).get("degraded")
+    }
+    said = {
+        event.turn
+        for event in events
+        if isinstance(event.body, ReplySent) and event.body.text.strip()
+    }
+    return said - degraded
+
+
+def _known(body: Body) -> Iterator[tuple[str, str]]:
+    """Personal values by the fields they stand in, and who speaks."""
+    if isinstance(body, MessageReceived):
+        yield "ID", body.principal.id
+    elif isinstance(body, ModelReplied):
+        for call in body.calls:
+            yield from personal_values(call.arguments)
+    elif isinstance(body, ToolFinished):
+        given = body.structured
+        yield from personal_values(read_json(body.text) if given is None else given)
+
+
 def _messages(events: Sequence[Event]) -> Iterator[dict[str, Any]]:
-    """The messages of answered turns, one turn after the other, each call with its result."""
+    """The messages of turns, one turn after the other, each call with its result."""
+    numbers = count(1)
     for turn in dict.fromkeys(event.turn for event in events):
         bodies = [event.body for event in events if event.turn == turn]
         results = {one.call_id: one for one in bodies if isinstance(one, ToolFinished)}
@@ -85,28 +100,31 @@ def _messages(events: Sequence[Event]) -> Iterator[dict[str, Any]]:
             if isinstance(body, MessageReceived):
                 yield {"role": "user", "content": body.text}
             elif isinstance(body, ModelReplied):
-                yield from _reply(body, results)
+                yield from _reply(body, results, numbers)
 
 
-def _reply(body: ModelReplied, results: Mapping[str, ToolFinished]) -> Iterator[dict[str, Any]]:
-    calls = [call for call in body.calls if call.id in results]
+def _reply(
+    body: ModelReplied, results: Mapping[str, ToolFinished], numbers: Iterator[int]
+) -> Iterator[dict[str, Any]]:
+    calls = [(f"call_{next(numbers)}", call) for call in body.calls if call.id in results]
     if not (body.text or calls):
         return
     reply: dict[str, Any] = {"role": "assistant", "content": body.text}
     if calls:
         reply["tool_calls"] = [
             {
-                "id": f"call_{number}",
+                "id": id_,
                 "type": "function",
-                "function": {"name": call.name, "arguments": dict(call.arguments)},
+                "function": {"name": call.name, "arguments": numbers_as_text(call.arguments)},
             }
-            for number, call in enumerate(calls, 1)
+            for id_, call in calls
         ]
     yield reply
-    for number, call in enumerate(calls, 1):
+    for id_, call in calls:
         result = results[call.id]
-        content = result.text if result.structured is None else result.structured
-        yield {"role": "tool", "tool_call_id": f"call_{number}", "content": content}
+        given = result.structured
+        content = result.text if given is None else numbers_as_text(given)
+        yield {"role": "tool", "tool_call_id": id_, "content": content}
 
 
 def _plainly_marked(masked: Any) -> list[dict[str, Any]]:
@@ -115,11 +133,20 @@ def _plainly_marked(masked: Any) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = json.loads(text)
     for message in messages:
         if not isinstance(message["content"], str):
-            message["content"] = json.dumps(message["content"], ensure_ascii=False)
+            message["content"] = _to_text(message["content"])
         for call in message.get("tool_calls", ()):
             function = call["function"]
-            function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
+            function["arguments"] = _to_text(function["arguments"])
     return messages
+
+
+def _to_text(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a pair, which Python allows and UTF-8 does not
+        return json.dumps(value)
+    return text
 
 
 def _class_of(events: Sequence[Event]) -> DataClass:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aicore.config import BudgetSettings, ClassSettings, PrivacySettings, Settings
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from aicore.models.budget import Budget
     from aicore.models.price_book import PriceBook
     from aicore.models.router import DataRule, DataRules, Member
+    from aicore.trust.pseudonyms import Detector
     from aicore.trust.vault import Vaults
 
 __all__ = [
@@ -106,8 +109,26 @@ def _masking(settings: Settings) -> Callable[[Provider], Provider] | None:
         return None
     from aicore.trust.masked import Masked
 
-    vaults = build_vaults(settings)
-    return lambda provider: Masked(provider, vaults)
+    vaults, detector = build_vaults(settings), _detector(settings)
+    return lambda provider: Masked(provider, vaults, detector=detector)
+
+
+def _detector(settings: Settings) -> Detector:
+    from aicore.trust.pseudonyms import Detector
+
+    models = settings.privacy.recogniser
+    if not models:
+        return Detector()
+    for name in models.values():
+        # It is loaded with the first message; what is missing is said at the start.
+        if not (name.isidentifier() and find_spec(name)) and not Path(name).exists():
+            raise ConfigError(
+                f"privacy.recogniser names the spaCy model {name!r}, which is not installed. "
+                f"Install aicore-mcp[pii], then run: python -m spacy download {name}"
+            )
+    from aicore.trust.recogniser import PresidioRecogniser
+
+    return Detector(PresidioRecogniser(models), language=next(iter(models)))
 
 
 def build_vaults(settings: Settings) -> Vaults:

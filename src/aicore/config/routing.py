@@ -54,7 +54,9 @@ class PrivacySettings(Section):
     """Rules by data class, and labels of what tools give: `tools` maps names, `*` for any.
 
     `vault` is where pseudonyms are kept: sqlite:///FILE, postgresql://..., or in memory without
-    one. Its key is in the variable `key_env` or in the file `key_file`.
+    one. Its key is in the variable `key_env` or in the file `key_file`. `recogniser` names
+    an installed spaCy model by language (`{ de = "de_core_news_md" }`); texts are read in the
+    first one.
     """
 
     public: ClassSettings | None = None
@@ -65,6 +67,7 @@ class PrivacySettings(Section):
     vault: str | None = None
     key_env: str | None = None
     key_file: Path | None = None
+    recogniser: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _has_a_key(self) -> PrivacySettings:
