@@ -27,7 +27,7 @@ from run import OUT, peer_python
 from scenarios import SCENARIOS, Scenario
 
 AIM = 1.2
-PEERS = {"litellm": "litellm==1.109.1"}
+PEERS = {"litellm": "litellm==1.106.0"}
 HERE = Path(__file__).parent
 OURS = ("raw", "provider", "router", "router-budget")
 TURNS = {

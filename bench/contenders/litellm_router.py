@@ -8,6 +8,7 @@ from typing import Any, Self
 from dialogue import INSTRUCTIONS, MODEL
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else its import asks the network
+os.environ["REPEATED_STREAMING_CHUNK_LIMIT"] = "100000"  # the stand-in says one word all the time
 
 from litellm import Router
 

@@ -15,6 +15,10 @@ from aicore.models.port import Origin
 __all__ = ["Budget"]
 
 
+_SLOT_MS = 15 * 60 * 1000
+"""Days begin at a quarter of an hour of UTC, in every zone of today."""
+
+
 class Budget:
     """Sets money aside before a model is asked. Entering it enters its ledger.
 
@@ -27,6 +31,8 @@ class Budget:
         self._ledger = ledger
         self._limits = limits
         self._zone = None if zone is None else _known(zone)
+        self._slot: int | None = None
+        self._today = date.min
         for name in BudgetLimits.__slots__:
             limit_usd = getattr(limits, name)
             if limit_usd is not None and not (limit_usd.is_finite() and limit_usd >= 0):
@@ -62,7 +68,11 @@ class Budget:
         return await self._ledger.__aexit__(exc_type, exc, traceback)
 
     def _day(self, now_ms: int) -> date:
-        return datetime.fromtimestamp(now_ms / 1000, self._zone).date()
+        slot = now_ms // _SLOT_MS
+        if slot != self._slot:
+            self._slot = slot
+            self._today = datetime.fromtimestamp(slot * _SLOT_MS / 1000, self._zone).date()
+        return self._today
 
 
 def _known(zone: str) -> ZoneInfo:
