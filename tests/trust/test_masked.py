@@ -8,6 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.models.fake_openai import FakeOpenAI, answering, call, serving
 
 from aicore.dispatch.schemas import ArgumentChecker
@@ -403,3 +405,49 @@ async def test_conversations_share_instructions_that_hold_nothing_personal() -> 
     assert first is second
     assert third.instructions != fourth.instructions
     assert EMAIL not in everything(inner.requests[2]) + everything(inner.requests[3])
+
+
+VALUES = {
+    "Annabel Quokka": "NAME",
+    "Bo Numbat": "NAME",
+    "ann@quokka.example": "EMAIL",
+    "+49 30 901820": "PHONE",
+    "DE89370400440532013000": "IBAN",
+    "Quokkastraße 12": "STREET",
+}
+SAYINGS = ("is {} there?", "{}", "My name is {}.", "{} and {}", "write: {}!", '{{"to": "{}"}}')
+TURNS = st.lists(
+    st.tuples(
+        st.sampled_from(SAYINGS),
+        st.tuples(st.sampled_from(sorted(VALUES)), st.sampled_from(sorted(VALUES))),
+        st.sampled_from((None, *sorted(VALUES))),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(turns=TURNS)
+async def test_nothing_known_is_sent_in_any_conversation(turns: Any) -> None:
+    """Whatever is said and learned in whatever order; and each answer repeats what was said."""
+    vaults = new_vaults()
+    inner = ScriptedProvider([lambda asked: asked.tail[-1].text or "?"] * len(turns))
+    messages: list[Message] = []
+    joined: dict[str, tuple[int, bytes]] = {}
+    learned: set[str] = set()
+    async with Masked(inner, vaults) as provider:
+        for saying, values, new in turns:
+            if new is not None:
+                await vaults.remember("web:1", [(VALUES[new], new)], business="shop")
+                learned.add(new)
+            said = saying.format(*values)
+            messages.append(user(said))
+            answer = await provider.complete(request(tail=Tail(messages, joined)))
+            assert answer.text == said
+            messages.append(Message(role="assistant", text=answer.text))
+            sent = everything(inner.requests[-1])
+            assert [value for value in learned if value in sent] == []
+            assert [
+                value for value, kind in VALUES.items() if kind != "NAME" and value in sent
+            ] == []

@@ -32,7 +32,7 @@ def in_pieces(text: str, cuts: Sequence[int]) -> list[str]:
 
 
 def streamed(pieces: Sequence[str]) -> str:
-    restorer = StreamRestorer(VALUES.get)
+    restorer = StreamRestorer(VALUES.get, NONCE)
     return "".join([*map(restorer.feed, pieces), restorer.finish()])
 
 
@@ -52,7 +52,7 @@ def streamed(pieces: Sequence[str]) -> str:
     ],
 )
 def test_what_models_do_to_a_placeholder_is_understood(said: str) -> None:
-    assert restore(f"Dear {said}, hi", VALUES.get) == 'Dear Ann "A" Lee, hi'
+    assert restore(f"Dear {said}, hi", VALUES.get, NONCE) == 'Dear Ann "A" Lee, hi'
     assert streamed(list(f"Dear {said}, hi")) == 'Dear Ann "A" Lee, hi'
 
 
@@ -62,22 +62,28 @@ def test_what_models_do_to_a_placeholder_is_understood(said: str) -> None:
         f"[[NAME_{NONCE}_7]]",  # no such number
         f"[[EMAIL_{NONCE}_1]]",  # another kind
         "[[NAME_99999999_1]]",  # another vault
-        "[NAME_99999999_1]",
+        f"[NAME_{NONCE}_7]",
     ],
 )
 def test_unknown_placeholder_is_refused(said: str) -> None:
     with pytest.raises(ModelError):
-        restore(f"Dear {said}", VALUES.get)
+        restore(f"Dear {said}", VALUES.get, NONCE)
     with pytest.raises(ModelError):
         streamed(list(f"Dear {said}"))
     with pytest.raises(ModelError):
-        restore_value({"to": ["x", said]}, VALUES.get)
+        restore_value({"to": ["x", said]}, VALUES.get, NONCE)
+
+
+def test_what_may_be_a_number_in_brackets_is_left_alone() -> None:
+    said = "Your invoice [INV-20261121-3](https://shop.example/3) is paid."
+
+    assert restore(said, VALUES.get, NONCE) == streamed(list(said)) == said
 
 
 def test_values_are_put_back_by_value_not_into_the_json_text() -> None:
     arguments = {"who": f"[[NAME_{NONCE}_1]]", "n": 3, f"[[EMAIL_{NONCE}_2]]": [True, None]}
 
-    assert restore_value(arguments, VALUES.get) == {
+    assert restore_value(arguments, VALUES.get, NONCE) == {
         "who": 'Ann "A" Lee',
         "n": 3,
         "ann@lee.example": [True, None],
@@ -98,7 +104,7 @@ def test_values_are_put_back_by_value_not_into_the_json_text() -> None:
     ],
 )
 def test_only_what_may_be_a_beginning_is_held_back(text: str, shown: str) -> None:
-    assert StreamRestorer(VALUES.get).feed(text) == shown
+    assert StreamRestorer(VALUES.get, NONCE).feed(text) == shown
 
 
 FRAGMENTS = st.sampled_from(
@@ -125,7 +131,7 @@ FRAGMENTS = st.sampled_from(
 def test_stream_gives_the_same_as_the_whole(pieces: list[str], cuts: list[int]) -> None:
     text = "".join(pieces)
     try:
-        whole = restore(text, VALUES.get)
+        whole = restore(text, VALUES.get, NONCE)
     except ModelError:
         with pytest.raises(ModelError):
             streamed(in_pieces(text, cuts))

@@ -100,7 +100,7 @@ class _Folding(dict[int, str]):
     def __missing__(self, code: int) -> str:
         import unicodedata
 
-        letter, *marks = unicodedata.normalize("NFD", chr(code))
+        letter, *marks = list(unicodedata.normalize("NFD", chr(code)))
         plain = (letter if all(map(unicodedata.combining, marks)) else chr(code)).lower()
         self[code] = folded = plain if len(plain) == 1 else chr(code)
         return folded

@@ -25,6 +25,7 @@ SHAPE = re.compile(
 """What is read as a placeholder, whether it is one of ours or not."""
 
 _LONGEST = 80
+_DOUBLE = ("[[", "\\[")
 
 
 def _beginning() -> re.Pattern[str]:
@@ -45,29 +46,39 @@ Known = Callable[[str], str | None]
 """Gives what a placeholder in its exact form stands for, None for one that is not known."""
 
 
-def restore(text: str, known: Known) -> str:
-    """Put the values back. Raises: ModelError for a placeholder that is not known."""
+def restore(text: str, known: Known, nonce: str) -> str:
+    """Put the values of the vault with this nonce back.
+
+    Text in single brackets with another nonce, such as `[INV-20261121-3]`, is left as it is: it
+    may well be what it looks like. Raises: ModelError for any other that is not known.
+    """
 
     def value_of(found: re.Match[str]) -> str:
-        value = known(f"[[{found[1].upper()}_{found[2].lower()}_{int(found[3])}]]")
-        if value is None:
-            raise ModelError(
-                "The model answered with a placeholder that stands for nothing in this "
-                "conversation. Its answer was dropped; ask again."
-            )
-        return value
+        its_nonce = found[2].lower()
+        value = known(f"[[{found[1].upper()}_{its_nonce}_{int(found[3])}]]")
+        if value is not None:
+            return value
+        if its_nonce != nonce and not found[0].startswith(_DOUBLE):
+            return found[0]
+        raise ModelError(
+            "The model answered with a placeholder that stands for nothing in this "
+            "conversation. Its answer was dropped; ask again."
+        )
 
     return SHAPE.sub(value_of, text)
 
 
-def restore_value(value: Any, known: Known) -> Any:
+def restore_value(value: Any, known: Known, nonce: str) -> Any:
     """Put the values back in all texts of a JSON value, keys included. Raises as `restore`."""
     if isinstance(value, str):
-        return restore(value, known)
+        return restore(value, known, nonce)
     if isinstance(value, dict):
-        return {restore(key, known): restore_value(one, known) for key, one in value.items()}
+        return {
+            restore(key, known, nonce): restore_value(one, known, nonce)
+            for key, one in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [restore_value(one, known) for one in value]
+        return [restore_value(one, known, nonce) for one in value]
     return value
 
 
@@ -77,8 +88,9 @@ class StreamRestorer:
     It holds back only what may be the beginning of one.
     """
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, nonce: str) -> None:
         self._known = known
+        self._nonce = nonce
         self._held = ""
 
     def feed(self, text: str) -> str:
@@ -90,9 +102,9 @@ class StreamRestorer:
                 end = opening.start()
                 break
         self._held = text[end:]
-        return restore(text[:end], self._known)
+        return restore(text[:end], self._known, self._nonce)
 
     def finish(self) -> str:
         """Give what was held back: nothing more comes. Raises as `restore`."""
         held, self._held = self._held, ""
-        return restore(held, self._known)
+        return restore(held, self._known, self._nonce)

@@ -130,14 +130,14 @@ class Pseudonyms:
 
     def unmask(self, text: str) -> str:
         """Put the values back. Raises: ModelError for an unknown placeholder."""
-        return restore(text, self.vault.value_of)
+        return restore(text, self.vault.value_of, self.vault.nonce)
 
     def unmask_value(self, value: Any) -> Any:
         """Put the values back in a JSON value.
 
         Raises: ModelError for an unknown placeholder, and for one too mangled to be read.
         """
-        restored = restore_value(value, self.vault.value_of)
+        restored = restore_value(value, self.vault.value_of, self.vault.nonce)
         if any(map(self.has_remains, texts_in(restored))):
             raise ModelError(
                 "The model mangled a placeholder in what it wants done. It was not done; ask again."
@@ -146,7 +146,7 @@ class Pseudonyms:
 
     def unmask_stream(self) -> StreamRestorer:
         """What puts the values back in a text that comes in pieces."""
-        return StreamRestorer(self.vault.value_of)
+        return StreamRestorer(self.vault.value_of, self.vault.nonce)
 
     def has_remains(self, restored: str) -> bool:
         """Whether something of a placeholder of this vault is left in a restored text."""
