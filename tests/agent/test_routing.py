@@ -19,6 +19,7 @@ from tests.models.fake_openai import (
 )
 
 from aicore import Agent
+from aicore.agent.choose import choose_provider
 from aicore.config import Settings, load
 from aicore.errors import BudgetReached, ConfigError, CredentialError, PolicyBlocked
 from aicore.log.events import ModelReplied, TurnFailed
@@ -272,3 +273,10 @@ def test_a_recogniser_whose_model_is_not_installed_is_refused_at_once(tmp_path: 
     )
     with pytest.raises(ConfigError, match="no_such_model"):
         Agent.from_config(file)
+
+
+async def test_who_may_answer_is_said_by_name(tmp_path: Path) -> None:
+    async with two_systems(tmp_path) as (file, _, _):
+        assert (
+            await choose_provider(load(file))
+        ).why == "answering with gpu or cloud, as configured."

@@ -38,7 +38,8 @@ async def choose_provider(
     fields: dict[str, Any] = dict(settings.provider)
     if settings.is_routed or fields.get("kind", "auto") != "auto":
         provider = build_configured(settings)
-        return ChosenProvider(provider, f"answering with {provider.name}, as configured.")
+        names = settings.router.use or list(settings.providers) or [provider.name]
+        return ChosenProvider(provider, f"answering with {' or '.join(names)}, as configured.")
     fields.pop("kind", None)
     found = await find()
     if found is not None:
