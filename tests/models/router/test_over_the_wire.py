@@ -164,3 +164,30 @@ async def test_thousand_chunks_are_handed_on_in_order() -> None:
         text, completion = await read(router.stream(asked()))
 
     assert text == completion.text == "".join(texts)
+
+
+async def test_race_over_real_connections_reads_the_winner_and_closes_the_loser() -> None:
+    """The winner was begun in a task that has ended since."""
+    words = [f"{number} " for number in range(50)]
+    silent = stream_play(event(chunk({"role": "assistant"})), end="hang")
+    async with (
+        serving(silent) as a,
+        serving(*[stream_play(*streamed(*words))] * 2) as b,
+        OpenAICompatible(base_url=a.base_url, model="a") as first,
+        OpenAICompatible(base_url=b.base_url, model="b", price=PRICE) as second,
+        Router([first, second]) as router,
+    ):
+        hedger, now_s = router._desk.hedger, router._desk.stopwatch.now_s()
+        assert hedger is not None
+        for _ in range(40):
+            hedger.note_first("openai:a", 0.01, now_s=now_s)
+            hedger.note_request()
+        text, completion = await read(router.stream(asked()))
+        with anyio.fail_after(5):
+            await a.gone.wait()
+        again, _ = await read(second.stream(asked()))
+
+    assert text == again == "".join(words)
+    assert b.connections == 1, "the winner's connection is used again"
+    assert completion.route is not None
+    assert [one.outcome for one in completion.route.attempts] == ["lost", "answered"]
