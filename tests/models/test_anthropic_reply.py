@@ -257,6 +257,16 @@ def test_error_in_place_of_an_answer(is_stream: bool) -> None:
     assert caught.value.error["type"] == "overloaded_error"
 
 
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_error_in_the_way_of_other_servers_is_understood(is_stream: bool) -> None:
+    reply = MessageCollector("house")
+    body = json.dumps({"error": {"message": "prompt is too long", "code": 400}}).encode()
+    with pytest.raises(ErrorInReply) as caught:
+        reply.add_part(b"data: %s\n\n" % body) if is_stream else reply.add_whole(body)
+
+    assert caught.value.error["code"] == 400
+
+
 def test_error_after_the_end_does_no_harm() -> None:
     events = [*streamed(text("Hi")), event(error("overloaded_error"))]
 

@@ -113,6 +113,11 @@ def test_content_filter_is_a_refusal() -> None:
         assert completion.finish == "refused"
 
 
+def test_calls_of_a_refused_answer_are_not_run() -> None:
+    for completion in both(calls=CALLS, finish="content_filter"):
+        assert (completion.calls, completion.finish) == ((), "refused")
+
+
 def test_refusal_text_is_shown_and_marked() -> None:
     data = whole(None)
     data["choices"][0]["message"]["refusal"] = "I will not."
@@ -196,7 +201,20 @@ def test_usage_that_never_comes_is_estimated_and_says_so() -> None:
         assert completion.usage == Usage(input_tokens=100, output_tokens=2, is_reported=False)
 
 
-@pytest.mark.parametrize("usage", [{}, {"prompt_tokens": None}, {"prompt_tokens": 3}, "many", [1]])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {},
+        {"prompt_tokens": None},
+        {"prompt_tokens": 3},
+        {"prompt_tokens": -5, "completion_tokens": 7},
+        {"prompt_tokens": 5, "completion_tokens": -7},
+        {"prompt_tokens": "5", "completion_tokens": "7"},
+        {"prompt_tokens": True, "completion_tokens": 7},
+        "many",
+        [1],
+    ],
+)
 def test_usage_that_makes_no_sense_is_estimated(usage: Any) -> None:
     data = {**whole("12345678"), "usage": usage}
 
@@ -217,12 +235,16 @@ def test_cached_tokens_are_part_of_the_input_and_cost_less(extra: dict[str, Any]
     )
 
 
-@pytest.mark.parametrize("details", [None, {}, {"cached_tokens": None}, {"cached_tokens": 99}, "x"])
+@pytest.mark.parametrize(
+    "details",
+    [None, {}, {"cached_tokens": None}, {"cached_tokens": 99}, {"cached_tokens": -3}, "x"],
+)
 def test_odd_details_of_usage_are_tolerated(details: Any) -> None:
     usage = {"prompt_tokens": 20, "completion_tokens": 7, "prompt_tokens_details": details}
     found = from_whole(whole(usage=usage)).usage
 
     assert (found.input_tokens, found.output_tokens) == (20, 7)
+    assert 0 <= found.cached_tokens <= 20
     assert found.cached_tokens <= 20
 
 

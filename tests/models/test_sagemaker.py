@@ -30,6 +30,7 @@ from aicore.errors import (
     ContextOverflow,
     CredentialError,
     Interrupted,
+    ModelError,
     ProviderUnavailable,
 )
 from aicore.models import Provider, Request, TextDelta, open_provider
@@ -181,6 +182,8 @@ def model_error(status: int, said: Any) -> Play:
         (json_play({"message": "The signature does not match."}, status=403), CredentialError),
         (json_play({"Message": "not ready"}, status=429), ProviderUnavailable),
         (json_play({"Message": "dependency"}, status=530), ProviderUnavailable),
+        (Play([b"[" * 100_000], status=424), ModelError),
+        (Play([b"[" * 100_000], headers={"content-type": "application/json"}), ProviderUnavailable),
     ],
 )
 async def test_errors_say_who_must_act(

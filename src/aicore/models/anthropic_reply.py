@@ -126,7 +126,7 @@ class MessageCollector:
             raise BrokenOffError("The answer has not the shape of one.") from exc
 
     def _add(self, event: dict[str, Any]) -> None:
-        kind = event["type"]
+        kind = event.get("type")
         if kind == "content_block_delta":
             self._add_delta(event["index"], event["delta"])
         elif kind == "content_block_start":
@@ -141,8 +141,10 @@ class MessageCollector:
             self.is_done = True
         elif kind == "message_stop":
             self.is_done = True
-        elif kind == "error":
+        elif kind == "error" or event.get("error"):
             self._fail(event.get("error") or event)
+        elif kind is None:
+            raise BrokenOffError("The answer has not the shape of one.")
 
     def _fail(self, error: Any) -> None:
         if not is_refusal_error(error):

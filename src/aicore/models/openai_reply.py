@@ -94,7 +94,7 @@ class ReplyCollector:
         calls, has_broken = self._calls.whole(is_cut=is_cut)
         finish: Finish = "stop"
         if self._is_refused or self._reason == "content_filter":
-            finish = "refused"
+            finish, calls = "refused", []
         elif has_broken or (is_cut and not calls):
             finish = "length"
         text = "".join(self._texts)
@@ -149,8 +149,9 @@ class ReplyCollector:
 
     def _counted(self, asked: Asked, text: str) -> Usage:
         told = self._usage if isinstance(self._usage, dict) else {}
-        input_tokens, output_tokens = told.get("prompt_tokens"), told.get("completion_tokens")
-        if not isinstance(input_tokens, int) or not isinstance(output_tokens, int):
+        input_tokens = _count(told.get("prompt_tokens"))
+        output_tokens = _count(told.get("completion_tokens"))
+        if input_tokens is None or output_tokens is None:
             size = len(text) + self._calls.size
             return Usage(
                 input_tokens=asked.body_bytes // _CHARS_PER_TOKEN,
@@ -161,13 +162,17 @@ class ReplyCollector:
         cached = details.get("cached_tokens") if isinstance(details, dict) else None
         if cached is None:
             cached = told.get("prompt_cache_hit_tokens")  # DeepSeek has a field of its own
-        if not isinstance(cached, int):
-            cached = 0
         return Usage(
             input_tokens=input_tokens,
-            cached_tokens=min(cached, input_tokens),
+            cached_tokens=min(_count(cached) or 0, input_tokens),
             output_tokens=output_tokens,
         )
+
+
+def _count(value: Any) -> int | None:
+    """Give a count of tokens; less than none would make a bill smaller."""
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return value if is_count else None
 
 
 def _joined(content: Any) -> str:

@@ -23,6 +23,7 @@ from aicore.models.port import Capabilities
 from aicore.models.settings import PriceSettings, Section, TimeoutSettings, read_settings
 from aicore.models.systems.regions import region_word
 from aicore.models.timeouts import DEFAULT_TIMEOUTS
+from aicore.models.wire_json import parse_json
 
 __all__ = ["SageMaker", "SageMakerSettings", "open_from_settings"]
 
@@ -148,7 +149,7 @@ def _frame(headers: Mapping[str, Any], payload: bytes) -> _Frame:
     if kind == "event":
         return _Frame(payload if headers.get(":event-type") == "PayloadPart" else b"")
     try:
-        said = json.loads(payload).get("Message")
+        said = parse_json(payload).get("Message")
     except (ValueError, AttributeError):
         said = None
     name = headers.get(":exception-type") or headers.get(":error-code")
@@ -158,7 +159,7 @@ def _frame(headers: Mapping[str, Any], payload: bytes) -> _Frame:
 def _unwrapped(status: int, body: bytes) -> tuple[int, bytes]:
     """What the container said, where SageMaker tells of it; a missing endpoint as a 404."""
     try:
-        found = json.loads(body)
+        found = parse_json(body)
     except ValueError:
         return status, body
     if not isinstance(found, dict):
