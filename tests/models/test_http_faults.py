@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from aicore.errors import AicoreError, CredentialError, ModelError, ProviderUnavailable
+from aicore.errors import (
+    AicoreError,
+    ContextOverflow,
+    CredentialError,
+    ModelError,
+    ProviderUnavailable,
+)
 from aicore.models.http_faults import (
     Backend,
     error_for_body,
@@ -82,6 +88,13 @@ def test_message_is_one_short_line_without_secrets() -> None:
     assert len(text) < 400
 
 
+def test_key_is_hidden_without_the_word_before_it_in_its_header() -> None:
+    backend = Backend(url="http://127.0.0.1:1", model="m", secrets=("Bearer sk-secret",))
+    body = json.dumps({"error": {"message": "sk-secret and Bearer sk-secret are no keys"}}).encode()
+
+    assert "sk-secret" not in str(error_for_status(400, {}, body, backend))
+
+
 def test_message_of_a_refused_key_is_not_passed_on() -> None:
     """Vendors repeat parts of the key in it."""
     assert "sk-s" not in str(fault(401, {"error": {"message": "Incorrect key: sk-s***et"}}))
@@ -93,6 +106,7 @@ def test_message_of_a_refused_key_is_not_passed_on() -> None:
         ({"code": 429, "message": "slow down"}, ProviderUnavailable, 429),
         ({"code": 401, "message": "who?"}, CredentialError, None),
         ({"type": "invalid_request_error", "message": "no"}, ModelError, None),
+        ({"code": "context_length_exceeded", "message": "no"}, ContextOverflow, None),
         ({"code": "server_error"}, ProviderUnavailable, None),
         ({"code": 7}, ProviderUnavailable, None),
         ("busy", ProviderUnavailable, None),

@@ -321,7 +321,7 @@ async def test_key_is_nowhere_to_be_read(ask: Ask, caplog: pytest.LogCaptureFixt
     settings = {"api_key": KEY, "headers": {"x-other": "other-secret"}}
     async with serving() as server, provider(server.base_url, **settings) as model:
         await model.complete(ask())
-        described = f"{model!r} {model} {vars(model)['_backend']!r}"
+        described = f"{model!r} {model} {vars(model)['_backend']!r} {model.site!r}"
 
     assert server.requests
     for secret in (KEY, "other-secret"):

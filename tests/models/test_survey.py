@@ -121,6 +121,36 @@ async def test_what_a_server_does_not_tell_is_left_out() -> None:
     assert found.models == (Listed(model="m"),)
 
 
+async def test_further_question_without_an_answer_hides_no_model() -> None:
+    answers = by_path({"/v1/models": listing({"id": "m", "owned_by": "llamacpp"})})
+
+    def answer(asked: Asked) -> Play:
+        return Play(waits=True) if asked.path == "/props" else answers(asked)
+
+    async with serving(otherwise=answer) as server:
+        [found] = await survey([Asking(url=f"{server.base_url}/models")], timeout_s=0.5)
+
+    assert (found.models, found.kind, found.error) == ((Listed(model="m"),), "llama-cpp", None)
+
+
+async def test_odd_numbers_and_names_do_no_harm() -> None:
+    found = await asked_for(
+        {
+            "/v1/models": listing({"id": "m\ud800", "owned_by": "library"}),
+            "/api/ps": {"models": []},
+            "/api/show": {"parameters": "num_ctx " + "9" * 5000},
+        }
+    )
+
+    assert found.models == (Listed(model="m?"),)
+
+
+def test_key_is_not_in_what_describes_the_asking() -> None:
+    asking = Asking(url="http://host/v1/models", headers={"x-key": KEY}, secrets=(KEY,))
+
+    assert KEY not in repr(asking)
+
+
 async def test_models_that_cannot_chat_are_left_out() -> None:
     found = await asked_for({"/v1/models": listing({"id": "nomic-embed-text"}, {"id": "m"})})
 

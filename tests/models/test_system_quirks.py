@@ -224,6 +224,16 @@ async def test_azure_refuses_with_400(ask: Ask, collect: Collect) -> None:
         assert (await collect(model, ask()))[1].finish == "refused"
 
 
+async def test_openrouter_refuses_with_403(ask: Ask, collect: Collect) -> None:
+    """Somebody's words must not look like a refused key, which would take the vendor out."""
+    metadata = {"reasons": ["violence"], "flagged_input": "...", "provider_name": "x"}
+    body = {"error": {"code": 403, "message": "flagged", "metadata": metadata}}
+    plays = [json_play(body, status=403) for _ in range(2)]
+    async with serving(*plays) as server, opened("openrouter", server.base_url) as model:
+        assert (await model.complete(ask())).finish == "refused"
+        assert (await collect(model, ask()))[1].finish == "refused"
+
+
 LITELLM_LIMIT = {"message": "No deployments", "type": "None", "param": "None", "code": "429"}
 
 

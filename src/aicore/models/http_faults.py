@@ -94,19 +94,26 @@ def error_for_body(error: Any, backend: Backend) -> AicoreError:
     if isinstance(status, str) and status.isdecimal():  # a LiteLLM proxy writes it as text
         status = int(status)
     if not isinstance(status, int) or not 400 <= status <= 599:
-        status = _STATUS_OF_TYPE.get(str(found.get("type")))
+        is_overflow = found.get("code") in _OVERFLOW_CODES
+        status = 400 if is_overflow else _STATUS_OF_TYPE.get(str(found.get("type")))
     return _error(status, found, backend, None)
 
 
-def is_refusal(body: bytes) -> bool:
-    """Tell whether a 400 is a content filter speaking (Azure and Anthropic answer so)."""
-    return is_refusal_error(_error_object(body))
+def is_refusal(status: int, body: bytes) -> bool:
+    """Tell whether it is a content filter speaking.
+
+    Azure and Anthropic answer so with 400, OpenRouter with 403.
+    """
+    return status in (400, 403) and is_refusal_error(_error_object(body))
 
 
 def is_refusal_error(error: Any) -> bool:
     """Tell whether an error object is a content filter speaking."""
     if not isinstance(error, Mapping):
         return False
+    metadata = error.get("metadata")
+    if isinstance(metadata, Mapping) and "flagged_input" in metadata:  # OpenRouter's moderation
+        return True
     told = str(error.get("message"))
     return str(error.get("code")) in _REFUSAL_CODES or bool(_REFUSAL_TEXT.search(told))
 
@@ -205,7 +212,9 @@ def _said(found: Mapping[str, Any], secrets: tuple[str, ...]) -> str:
     if not isinstance(message, str):
         return "."
     for secret in secrets:
-        message = message.replace(secret, "[secret]")
+        # A header may hold a word and the key, of which a server quotes the key alone.
+        for hidden in (secret, secret.rpartition(" ")[2]):
+            message = message.replace(hidden, "[secret]")
     message = " ".join(message.split())
     if len(message) > _MESSAGE_CHARS:
         message = message[: _MESSAGE_CHARS - 1] + "…"

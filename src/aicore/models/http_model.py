@@ -7,7 +7,7 @@ that break and the meaning of failures are the same for all of them.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
@@ -76,9 +76,9 @@ class Site:
 
     url: str
     stream_url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     is_own: bool
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     authorize: Authorize | None = None
     key_remedy: str = ""
 
@@ -276,7 +276,7 @@ class HTTPModel:
     def _take_whole(
         self, reply: ReplyReader, status: int, headers: Mapping[str, str], body: bytes
     ) -> str:
-        if status == 400 and is_refusal(body):
+        if is_refusal(status, body):
             reply.refuse()
             return ""
         if status != 200:

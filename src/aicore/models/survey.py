@@ -11,6 +11,7 @@ import json
 import re
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,11 +23,14 @@ from aicore.models.discovery import WELL_KNOWN_PORTS, can_chat
 from aicore.models.http_faults import Backend, error_for_status
 from aicore.models.http_model import HTTPModel
 from aicore.models.systems.profiles import Profile, known_systems
+from aicore.models.wire_json import parse_json
 
 __all__ = ["Asking", "Listed", "Listing", "asking_of", "local_systems", "survey"]
 
 _MAX_BODY_BYTES = 8 * 1024 * 1024
-_NUM_CTX = re.compile(r"^num_ctx\s+(\d+)", re.MULTILINE)
+_FURTHER_SHARE = 0.5
+"""What further questions to a server may take of the time for all."""
+_NUM_CTX = re.compile(r"^num_ctx\s+([0-9]{1,9})\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +62,8 @@ class Asking:
     url: str
     model: str = ""
     kind: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    secrets: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     is_own: bool = True
 
     @property
@@ -111,7 +115,7 @@ async def survey(askings: Sequence[Asking], *, timeout_s: float = 2.0) -> list[L
 
     async def ask(place: int, asking: Asking) -> None:
         try:
-            found[place] = await _Server(asking).listing()
+            found[place] = await _Server(asking, timeout_s * _FURTHER_SHARE).listing()
         except AicoreError as error:
             found[place] = Listing(kind=asking.kind, error=error)
 
@@ -125,8 +129,9 @@ async def survey(askings: Sequence[Asking], *, timeout_s: float = 2.0) -> list[L
 class _Server:
     """One server while it is asked."""
 
-    def __init__(self, asking: Asking) -> None:
+    def __init__(self, asking: Asking, further_s: float) -> None:
         self._asking = asking
+        self._further_s = further_s
         self._backend = Backend(url=asking.origin, model=asking.model, secrets=asking.secrets)
 
     async def listing(self) -> Listing:
@@ -151,10 +156,9 @@ class _Server:
         }.get(profile.context_from or "")
         if ask is None:
             return listed
-        try:
+        with anyio.move_on_after(self._further_s), suppress(AicoreError):
             return await ask(listed)
-        except AicoreError:
-            return listed
+        return listed
 
     async def _of_llama_cpp(self, listed: list[Listed]) -> list[Listed]:
         props = await self._get(f"{self._asking.origin}/props")
@@ -229,8 +233,8 @@ class _Server:
                 response.status_code, response.headers, bytes(answer), self._backend
             )
         try:
-            return json.loads(answer)
-        except (ValueError, RecursionError) as exc:
+            return parse_json(bytes(answer))
+        except ValueError as exc:
             raise ConfigError(f"{url} answers with no list of models. Correct base_url.") from exc
 
 
