@@ -23,6 +23,10 @@ def answer(data: Any, status: int = 200) -> bytes:
     return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
 
 
+def owned(model: str, owner: str) -> dict[str, Any]:
+    return {"data": [{"id": model, "object": "model", "owned_by": owner}]}
+
+
 @asynccontextmanager
 async def replying(raw: bytes, *, stays_open: bool = False) -> AsyncIterator[int]:
     """A server that sends the same bytes to everybody."""
@@ -66,6 +70,12 @@ async def test_models_that_are_passed_on_to_a_vendor_do_not_run_here() -> None:
 
     assert found is not None
     assert found.model == "llama3.3"
+
+
+async def test_proxy_to_a_vendor_is_not_a_model_of_this_machine() -> None:
+    """A LiteLLM proxy calls all its models OpenAI's, whoever has them."""
+    async with replying(answer(owned("gpt-5", "openai"))) as port:
+        assert await find_local(5, ports={port: "vLLM"}) is None
 
 
 async def test_first_of_the_ports_wins() -> None:

@@ -9,7 +9,9 @@ fd00::1 fe80::1 fe80::1%eth0 169.254.1.1 ollama gpu-box llm_1 nas.local gpu.home
 ::ffff:10.0.0.1 localhost."""
 OTHERS = """api.openai.com 8.8.8.8 2606:4700::1111 172.32.0.1 ::ffff:8.8.8.8 local.example.com
 localhost.example.com 10.example.com 134744072 0x8080808 1.1 evil-localhost.com 100.64.0.1
-example.com. internal.example.com"""
+example.com. internal.example.com
+ai cm ai. com. ollama. xn--p1ai
+2001:0:808:808::1 64:ff9b::808:808 2002:808:808::1 192.0.2.1 198.18.0.1 240.0.0.1"""
 
 
 @pytest.mark.parametrize("host", OWN.split())

@@ -27,6 +27,8 @@ WELL_KNOWN_PORTS: Mapping[int, str] = {
 
 _OK = re.compile(rb"HTTP/1\.[01] 200\b")
 _MAX_ANSWER_BYTES = 1024 * 1024
+# A LiteLLM proxy says so of all its models, whoever has them (BerriAI/litellm#32903).
+_VENDOR = "openai"
 # Such models are listed beside chat models but cannot chat.
 _NO_CHAT = ("embed", "rerank", "whisper", "bge-")
 
@@ -96,6 +98,8 @@ def _chat_model(answer: bytearray) -> str | None:
     listed = data.get("data") if isinstance(data, dict) else None
     for entry in listed if isinstance(listed, list) else ():
         model = entry.get("id") if isinstance(entry, dict) else None
+        if model is not None and entry.get("owned_by") == _VENDOR:
+            continue
         if isinstance(model, str) and model and can_chat(model) and not is_passed_on(model):
             return model
     return None

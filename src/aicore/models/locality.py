@@ -11,8 +11,18 @@ __all__ = ["is_own_host", "is_passed_on"]
 # (home.arpa), and `internal`, reserved by ICANN in 2024.
 _PRIVATE_SUFFIXES = (".localhost", ".local", ".home.arpa", ".internal")
 # A single label (`ollama` in a compose file). Must begin with a letter: resolvers read
-# `134744072` and `0x8080808` as public addresses.
-_SINGLE_LABEL = re.compile(r"[a-z][a-z0-9_-]*")
+# `134744072` and `0x8080808` as public addresses. Two letters, or `xn--`, may be a country's
+# domain, and some of those have addresses.
+_SINGLE_LABEL = re.compile(r"(?!xn--)[a-z][a-z0-9_-]{2,}")
+# Not `is_private`: that also holds for what is only reserved, and for IPv6 carried over the public
+# internet (2001::/32), and differs between versions of Python.
+_OWN_NETS = tuple(
+    ipaddress.ip_network(net)
+    for net in (
+        *("0.0.0.0/32", "10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *("192.168.0.0/16", "::/128", "::1/128", "fc00::/7", "fe80::/10"),
+    )
+)
 # Ollama on this machine sends what such models are asked to its vendor: https://docs.ollama.com/cloud
 _PASSED_ON = ("-cloud", ":cloud")
 
@@ -23,12 +33,16 @@ def is_own_host(host: str) -> bool:
     True for loopback, private and link-local addresses and for names that cannot be public.
     When in doubt the answer is False, because special data is routed by it.
     """
-    host = host.lower().rstrip(".")
+    host = host.lower()
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return bool(_SINGLE_LABEL.fullmatch(host)) or host.endswith(_PRIVATE_SUFFIXES)
-    return address.is_private or address.is_loopback or address.is_link_local
+        # With a dot at its end, a single label is a top-level domain.
+        name = host.removesuffix(".")
+        is_label = bool(_SINGLE_LABEL.fullmatch(host)) or name == "localhost"
+        return is_label or name.endswith(_PRIVATE_SUFFIXES)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return any((mapped or address) in net for net in _OWN_NETS)
 
 
 def is_passed_on(model: str) -> bool:
