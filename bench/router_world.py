@@ -7,17 +7,25 @@ whether it may see it, and sends the bill of a vendor. Time is virtual: see virt
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from random import Random
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Self, get_args
 
 import anyio
+from router_draws import (
+    Asked,
+    asked_in,
+    draw_facts,
+    draw_limits,
+    draw_request,
+    draw_rule,
+    may_see,
+)
 from virtual_time import run_in_virtual_time
 
 from aicore.errors import (
@@ -37,31 +45,20 @@ from aicore.models.port import (
     Capabilities,
     Completion,
     Origin,
-    OutputSchema,
     Price,
-    PriceTier,
     Request,
     TextDelta,
 )
 from aicore.models.prices import priced
 from aicore.models.router import DataRule, DataRules, Member, Router, RouterLimits
-from aicore.records import Message, Prefix, Tool, Usage
+from aicore.records import DataClass, Usage
 
-__all__ = ["OVERSHOOT_DAY_USD", "Tally", "World", "may_see", "play"]
+__all__ = ["OVERSHOOT_DAY_USD", "Tally", "World", "play"]
 
 OVERSHOOT_DAY_USD = Decimal("0.02")
 """The limit in worlds whose models do not stay within what is reserved."""
 
-CLASSES = ("public", "internal", "personal", "special")
-LOCALITIES = ("in_process", "local", "managed")
-REGIONS = ("eu", "us", None)
-VENDORS = ("openai", "anthropic", None)
 WINDOWS = ("turn", "conversation", "day", "month")
-_ASKED = re.compile(r"\[id=(\d+) class=(\w+) words=(\d+)\]")
-_TOOLS = [
-    Tool(name="look", description="Look it up.", parameters={}, server="s", remote_name="look")
-]
-_SCHEMA = OutputSchema(name="answer", schema={"type": "object"})
 _START_MS = 1_795_000_000_000
 
 
@@ -94,40 +91,6 @@ class Tally:
         self.violations += other.violations
         self.worst_overshoot = max(self.worst_overshoot, other.worst_overshoot)
         self.dearest = max(self.dearest, other.dearest)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request says of itself in its own words, which no router rewrites."""
-
-    id: int
-    data_class: str
-    words: int
-
-    @property
-    def text(self) -> str:
-        """The one right answer: no two words in it are the same."""
-        return " ".join(f"w{self.id}x{number}" for number in range(self.words))
-
-
-def asked_in(request: Request) -> Asked:
-    """Read a request: the words of its first message."""
-    found = _ASKED.search(request.tail[0].text)
-    assert found is not None
-    return Asked(int(found[1]), found[2], int(found[3]))
-
-
-def may_see(rule: Mapping[str, Any], facts: Capabilities) -> bool:
-    """Judge by the rule as drawn, without the code under test."""
-    is_managed = facts.locality == "managed"
-    if rule["localities"] is not None and facts.locality not in rule["localities"]:
-        return False
-    for name in ("regions", "vendors"):
-        own = facts.region if name == "regions" else facts.vendor
-        allowed = rule[name]
-        if allowed is not None and own not in allowed and (is_managed or own is not None):
-            return False
-    return not (rule["must_mask"] and is_managed and not facts.masks)
 
 
 class WorldClock:
@@ -164,14 +127,16 @@ class World:
         self.bills: defaultdict[tuple[str, object], Decimal] = defaultdict(Decimal)
         self.under_way = 0
         chance = self.random
-        self.rules = {name: _rule(chance) for name in CLASSES}
-        self.limits = _budget_limits(chance) if chance.random() < 0.7 else None
+        self.rules = {name: draw_rule(chance) for name in get_args(DataClass)}
+        self.limits = draw_limits(chance) if chance.random() < 0.7 else None
         if not is_honest:
             self.limits = BudgetLimits(day_usd=OVERSHOOT_DAY_USD)
-        self.models = [Model(self, f"m{n}", _facts(chance)) for n in range(chance.randint(1, 5))]
+        self.models = [
+            Model(self, f"m{n}", draw_facts(chance)) for n in range(chance.randint(1, 5))
+        ]
         free = Price(input_usd=Decimal(0), output_usd=Decimal(0))
         self.fallback = (
-            Model(self, "fallback", replace(_facts(chance), price=free), is_reliable=True)
+            Model(self, "fallback", replace(draw_facts(chance), price=free), is_reliable=True)
             if chance.random() < 0.3
             else None
         )
@@ -439,85 +404,8 @@ def _text_for(request: Request, asked: Asked, chance: Random) -> str:
     return repeated + asked.text[len(shown) :]
 
 
-def _some(chance: Random, values: tuple[Any, ...], none: float) -> frozenset[Any] | None:
-    if chance.random() < none:
-        return None
-    named = [value for value in values if value is not None]
-    return frozenset(chance.sample(named, chance.choice([0, *range(1, len(named) + 1), 1, 2])))
-
-
-def _rule(chance: Random) -> dict[str, Any]:
-    return {
-        "localities": _some(chance, LOCALITIES, 0.5),
-        "regions": _some(chance, REGIONS, 0.8),
-        "vendors": _some(chance, VENDORS, 0.8),
-        "must_mask": chance.random() < 0.2,
-    }
-
-
-def _facts(chance: Random) -> Capabilities:
-    locality: Literal["in_process", "local", "managed"] = chance.choice(LOCALITIES)
-    is_managed = locality == "managed"
-    price = None
-    if chance.random() < 0.9:
-        dear = chance.choice([0, 1, 15])
-        price = Price(
-            input_usd=Decimal(dear),
-            output_usd=Decimal(dear * 4),
-            cached_usd=Decimal(dear) / 10,
-            cache_write_usd=Decimal(dear) * chance.choice([1, 2]),
-            tiers=[_tier(dear)] if chance.random() < 0.3 else [],
-        )
-    return Capabilities(
-        locality=locality,
-        tools=chance.random() < 0.8,
-        context_tokens=chance.choice([None, None, 200, 100_000]),
-        region=chance.choice(REGIONS) if is_managed or chance.random() < 0.2 else None,
-        vendor=chance.choice(VENDORS) if is_managed or chance.random() < 0.2 else None,
-        schema=chance.random() < 0.5,
-        masks=chance.random() < 0.3,
-        price=price,
-    )
-
-
-def _tier(dear: int) -> PriceTier:
-    return PriceTier(above_tokens=100, input_usd=Decimal(dear * 2), output_usd=Decimal(dear * 8))
-
-
-def _budget_limits(chance: Random) -> BudgetLimits:
-    usual = {"turn": 0.2, "conversation": 0.5, "day": 2.0, "month": 6.0}
-    return BudgetLimits(
-        **{
-            f"{window}_usd": Decimal(str(round(usd * chance.choice([0.02, 0.1, 1.0]), 6)))
-            if chance.random() < 0.6
-            else None
-            for window, usd in usual.items()
-        }
-    )
-
-
-def _request(world: World, number: int) -> Request:
-    chance = world.random
-    words = chance.choice([1, 3, 12, 40])
-    data_class = chance.choice(CLASSES)
-    text = f"[id={number} class={data_class} words={words}] " + "please " * chance.choice([0, 60])
-    return Request(
-        prefix=Prefix("Be brief.", _TOOLS if chance.random() < 0.3 else ()),
-        tail=[Message(role="user", text=text)],
-        data_class=data_class,
-        max_output_tokens=chance.choice([None, 60, 400]),
-        output_schema=_SCHEMA if chance.random() < 0.1 else None,
-        origin=Origin(
-            business=chance.choice(["dental", "bakery"]),
-            conversation=chance.choice(["", "web:1", "web:2", "web:3"]),
-            turn=chance.randint(0, 3),
-            task=chance.choice(["reply", "summary", "other"]),
-        ),
-    )
-
-
 async def _ask(world: World, number: int) -> None:
-    request, chance, tally = _request(world, number), world.random, world.tally
+    request, chance, tally = draw_request(world.random, number), world.random, world.tally
     world.tally.requests += 1
     is_stream = chance.random() < 0.6
     patience_s = chance.choice([0.5, 5.0, 3600.0, 3600.0])

@@ -22,7 +22,8 @@ from aicore.models.router import DataRules
 
 sys.path.append(str(Path(__file__).parents[3] / "bench"))
 
-from router_world import Tally, may_see, play
+from router_draws import may_see
+from router_world import Tally, play
 
 FREE = {"localities": None, "regions": None, "vendors": None, "must_mask": False}
 CLOUD = Capabilities(locality="managed", region="us", vendor="openai")
