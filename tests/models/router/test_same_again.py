@@ -7,8 +7,9 @@ from tests.models.router.scene import LOCAL, MANAGED, MovedClock, asked, read, s
 
 from aicore.errors import AicoreError, Interrupted, ModelError, ProviderUnavailable
 from aicore.models.router import Router, RouterLimits
+from aicore.models.scripted import Reply
 
-FAULTS = [
+FAULTS: list[Reply] = [
     ProviderUnavailable("Down.", status=503),
     ProviderUnavailable("Busy.", status=429, retry_after_s=3.0),
     Interrupted("Broken.", text="One two three fo"),
