@@ -26,7 +26,7 @@ def run(folder: Path, *words: str, stdin: str = "") -> subprocess.CompletedProce
     )
 
 
-@pytest.mark.parametrize("name", ["booking", "lead", "support", "content"])
+@pytest.mark.parametrize("name", ["booking", "lead", "support", "content", "hybrid"])
 def test_an_example_keeps_what_it_promises(name: str, tmp_path: Path) -> None:
     done = run(tmp_path, f"aicore_examples.{name}")
     assert done.returncode == 0, done.stdout + done.stderr
