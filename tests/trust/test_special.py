@@ -122,3 +122,28 @@ async def test_a_correction_is_one_line_of_text(tmp_path: Path, text: str) -> No
     async with Memory(SQLiteMemory(tmp_path / "m.db")) as memory:
         with pytest.raises(CustomerError):
             await memory.correct(ANN, "f1", text, now_ms=5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "de89 3704 0044 0532 0130 00",
+        "86 095 742 719",  # a Steuer-ID
+        "2 55 08 14 168 025 38",  # a NIR
+        "12345678Z",  # a DNI
+        "AB 12 34 56 C",  # a NINO
+        "123-45-6789",  # an SSN
+        "the password is tulip77!",
+        "https://shop.example/reset?token=a1b2c3d4e5f6",
+    ],
+)
+def test_numbers_of_a_state_and_what_opens_a_door_are_special(text: str) -> None:
+    assert data_class_of(text) == "special"
+    assert data_class_of(f"here: {text}") == "special"
+
+
+@pytest.mark.parametrize(
+    "text", ["86 095 742 718", "+49 30 901820", "https://shop.example/help", "order 2026-1234567"]
+)
+def test_other_numbers_and_links_are_not(text: str) -> None:
+    assert data_class_of(text) == "personal"

@@ -1,4 +1,4 @@
-"""Which texts are special: health, money, faith, secrets and their like, by the words in them.
+"""Which texts are special: health, money, faith, secrets and their like, by words and numbers.
 
 It errs on the careful side: a text that is called special without need is only kept from
 managed providers. It knows words of English, German, French and Spanish, no meaning.
@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import chain
 
 from aicore.records import DataClass
+from aicore.trust.patterns_numbers import find_accounts, find_national
+from aicore.trust.patterns_online import find_online
 from aicore.trust.special_words import BEGINNINGS
 
 __all__ = ["data_class_of"]
@@ -75,7 +78,10 @@ def _kept_class_of(text: str) -> DataClass:
 def _class_of(text: str) -> DataClass:
     if len(text) > _LOOKED_AT_CHARS or _WORDS.search(text) or _IBAN.search(text):
         return "special"
-    return "special" if any(_is_card(one[0]) for one in _CARD.finditer(text)) else "personal"
+    if any(_is_card(one[0]) for one in _CARD.finditer(text)):
+        return "special"
+    marks = chain(find_accounts(text), find_national(text), find_online(text))
+    return "special" if any(mark.data_class == "special" for mark in marks) else "personal"
 
 
 def _is_card(number: str) -> bool:
