@@ -24,6 +24,9 @@ bench: .venv/.installed
 	$(PY) bench/memory_turn.py
 	$(PY) bench/recall.py --entries 200000
 	$(PY) bench/recall_eval.py
+	$(PY) bench/router.py
+	$(PY) bench/router_properties.py
+	$(PY) bench/privacy.py
 
 conformance: .venv/.installed
 	$(PY) conformance/run.py
