@@ -132,7 +132,11 @@ class SQLiteLedger:
         async with self._entering:
             if self._thread is None:
                 thread = SQLiteThread(self._file, commit_together)
-                await thread.start(self._file.open_writer)
+                try:
+                    await thread.start(self._file.open_writer)
+                except BaseException:
+                    thread.abandon()
+                    raise
                 self._thread = thread
             self._entered += 1
         return self
