@@ -49,7 +49,7 @@ BARE = Tool(name="list", description="", parameters={}, server="crm", remote_nam
 
 
 def encoded(request: Request) -> bytes:
-    return encode_body(request, HEAD, provider="house", ending={"max_tokens": 9})
+    return encode_body(request, HEAD, provider="house", model="m", ending={"max_tokens": 9})
 
 
 def read(request: Request) -> Any:

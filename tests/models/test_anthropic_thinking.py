@@ -14,6 +14,7 @@ from tests.models.fake_anthropic import (
     Block,
     CheckingVendor,
     call,
+    error,
     hidden,
     serving,
     streamed,
@@ -21,8 +22,10 @@ from tests.models.fake_anthropic import (
     thought,
 )
 from tests.models.fake_openai import Asked as Received
+from tests.models.fake_openai import json_play
 
 from aicore import Agent
+from aicore.errors import ModelError
 from aicore.models import Anthropic, Completion, Request
 from aicore.models.anthropic import Messages
 from aicore.models.anthropic_reply import MessageCollector
@@ -56,7 +59,7 @@ class Talk:
         self.is_stream = False
         self.keeps_joined = True
         self._joined: dict[str, tuple[int, bytes]] = {}
-        self._dialect = Messages("m", "house", options={}, max_output_tokens=100)
+        self.model = "m"
 
     def say(self, message: Message, volatile: str = "") -> Completion:
         self.messages.append(message)
@@ -67,13 +70,14 @@ class Talk:
             summary=self.summary,
             volatile=volatile,
         )
-        body = self._dialect.encode(request, is_stream=self.is_stream)
+        dialect = Messages(self.model, "house", options={}, max_output_tokens=100)
+        body = dialect.encode(request, is_stream=self.is_stream)
         play = self.vendor(Received("/", {}, body))
         assert play.status == 200, play.parts
-        reply = self._dialect.reader()
+        reply = dialect.reader()
         (reply.add_part if self.is_stream else reply.add_whole)(b"".join(play.parts))
         completion = reply.completion(
-            Asked(model="m", body_bytes=len(body), price=None, request=request)
+            Asked(model=self.model, body_bytes=len(body), price=None, request=request)
         )
         answer = Message(
             role="assistant",
@@ -184,6 +188,56 @@ def test_other_tools_leave_thinking_out_until_the_old_ones_are_back() -> None:
     talk.say(user("on"), "four")
 
     assert talk.vendor.replayed == [0, 0, 1, 1]
+
+
+def test_another_model_under_the_same_name_gets_no_thinking_that_is_not_its_own() -> None:
+    talk = Talk(THINKS, THINKS, THINKS, THINKS)
+    talk.say(user("hi"), "one")
+    talk.model = "other"
+    talk.say(user("on"), "two")
+    talk.say(user("on"), "three")
+    talk.model = "m"
+    talk.say(user("on"), "four")
+
+    assert talk.vendor.replayed == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+async def test_thinking_that_is_refused_all_the_same_is_left_out(is_stream: bool) -> None:
+    """As under another key, or when a name stands for a newer model."""
+    refused = "messages.1.content.0: Invalid `signature` in `thinking` block"
+    plays = [json_play(error("invalid_request_error", refused), status=400)]
+    async with serving(*plays) as server:
+        async with Anthropic(base_url=server.base_url, model="m", name="house") as model:
+            talk = Talk(THINKS)
+            talk.say(user("hi"))
+            talk.messages.append(user("on"))
+            request = Request(prefix=PREFIX, tail=Tail(talk.messages, {}))
+            if is_stream:
+                *_, answered = [item async for item in model.stream(request)]
+            else:
+                answered = await model.complete(request)
+        with_thought, without = (asked.json["messages"] for asked in server.requests)
+
+    assert isinstance(answered, Completion)
+    assert answered.text == "You said: on"
+    assert [one["type"] for one in with_thought[1]["content"]] == ["thinking", "text"]
+    assert [one["type"] for one in without[1]["content"]] == ["text"]
+
+
+async def test_other_refusals_are_asked_once() -> None:
+    plays = [json_play(error("invalid_request_error", "no"), status=400)]
+    async with (
+        serving(*plays) as server,
+        Anthropic(base_url=server.base_url, model="m", name="house") as model,
+    ):
+        talk = Talk(THINKS)
+        talk.say(user("hi"))
+        talk.messages.append(user("on"))
+        with pytest.raises(ModelError):
+            await model.complete(Request(prefix=PREFIX, tail=talk.messages))
+
+    assert len(server.requests) == 1
 
 
 def test_changed_message_leaves_later_thinking_out() -> None:

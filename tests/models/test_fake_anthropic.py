@@ -153,7 +153,7 @@ async def test_vendors_client_sends_what_we_send(ask: Ask) -> None:
     """Given our body it sends the same one, to the same path."""
     request = ask(max_output_tokens=50)
     head = encode_head("m", is_stream=False, options={})
-    encoded = encode_body(request, head, provider="a", ending={"max_tokens": 50})
+    encoded = encode_body(request, head, provider="a", model="m", ending={"max_tokens": 50})
     body = json.loads(encoded)
     body.pop("stream")
     async with (

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any, Literal
 
-from aicore.errors import ConfigError
+from aicore.errors import ConfigError, ModelError
 from aicore.models.anthropic_reply import MessageCollector
 from aicore.models.anthropic_request import encode_body, encode_head
 from aicore.models.anthropic_schema import narrowed
+from aicore.models.anthropic_thinking import is_thinking_refused, without_thinking
 from aicore.models.http_model import HTTPModel, Site
 from aicore.models.locality import is_own_host
 from aicore.models.openai_http import checked_url, request_headers
-from aicore.models.port import Capabilities, Price, Request
+from aicore.models.port import Capabilities, Completion, Price, Request, TextDelta
 from aicore.models.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from aicore.models.wire_json import to_json
 
@@ -37,7 +39,7 @@ class Anthropic(HTTPModel):
     request names no limit of its own. `locality` is derived from the host of `base_url`.
     `extra_body` adds fields to every request, e.g. `{"thinking": {"type": "adaptive"}}`;
     `headers` likewise, e.g. another `anthropic-version`. Never retries, except once on a
-    kept-alive connection that the server had closed.
+    kept-alive connection that the server had closed, and without thinking that was refused.
 
     Raises: ConfigError for a setting that cannot be.
     """
@@ -91,6 +93,33 @@ class Anthropic(HTTPModel):
             timeouts=timeouts,
         )
 
+    async def complete(self, request: Request) -> Completion:
+        """Answer in one piece; once more without earlier thinking where that is refused.
+
+        Raises as HTTPModel does.
+        """
+        try:
+            return await super().complete(request)
+        except ModelError as exc:
+            if not is_thinking_refused(exc, request, self.name):
+                raise
+        return await super().complete(without_thinking(request))
+
+    async def stream(self, request: Request) -> AsyncGenerator[TextDelta | Completion, None]:
+        """Answer as text deltas, then the Completion; else as `complete`."""
+        try:
+            async with aclosing(super().stream(request)) as items:
+                async for item in items:
+                    yield item
+        except ModelError as exc:
+            if not is_thinking_refused(exc, request, self.name):
+                raise
+        else:
+            return
+        async with aclosing(super().stream(without_thinking(request))) as items:
+            async for item in items:
+                yield item
+
 
 class Messages:
     """Anthropic's Messages format, as a Dialect. `options` are further fields of each request.
@@ -105,6 +134,7 @@ class Messages:
     ) -> None:
         _check(options, max_output_tokens)
         self._provider = provider
+        self._model = model
         self._max_output_tokens = max_output_tokens
         # These two may differ from request to request.
         self._thinking = options.get("thinking")
@@ -123,6 +153,7 @@ class Messages:
             request,
             self._heads[is_stream],
             provider=self._provider,
+            model=self._model,
             ending=self._ending(request),
         )
 

@@ -212,7 +212,7 @@ class MessageCollector:
         if not layout or asked.request is None:
             return None
         thinking = Thinking(
-            after=digest_of(asked.request, self._provider),
+            after=digest_of(asked.request, self._provider, asked.model),
             context=asked.request.volatile,
             layout=layout,
         )

@@ -42,16 +42,18 @@ def encode_head(model: str, *, is_stream: bool, options: Mapping[str, Any]) -> b
 
 
 def encode_body(
-    request: Request, head: bytes, *, provider: str, ending: Mapping[str, Any]
+    request: Request, head: bytes, *, provider: str, model: str, ending: Mapping[str, Any]
 ) -> bytes:
-    """Join a request's body. `provider` is whose thinking goes back; `ending` ends the body.
+    """Join a request's body. `ending` ends the body.
+
+    The thinking that goes back is that of `model`, answering as `provider`.
 
     Raises: ValueError when the tail does not end with a user or tool message.
     """
     tail = request.tail
     if not tail or tail[-1].role == "assistant":
         raise ValueError("A request's tail must end with a user or tool message.")
-    messages = _opened(_joined(request, provider), request.summary)
+    messages = _opened(_joined(request, provider, model), request.summary)
     return b"".join(
         (
             head,
@@ -66,9 +68,10 @@ def encode_body(
     )
 
 
-def digest_of(request: Request, provider: str) -> str:
-    """Name all that an answer to this request follows; marks for the cache do not count."""
-    joiner = _Joiner(request, provider, _joined(request, provider), "user")
+def digest_of(request: Request, provider: str, model: str) -> str:
+    """Name who answers this request, and all that the answer follows but marks for the cache."""
+    ground = _ground_digest(request, model)
+    joiner = _Joiner(ground, provider, _joined(request, provider, model), "user")
     return joiner.digest(_context(request.volatile))
 
 
@@ -81,16 +84,16 @@ def _opened(joined: bytes, summary: Message | None) -> bytes:
     return first + (b"," + joined[len(_OPEN["user"]) :] if is_users else b"]}," + joined)
 
 
-def _joined(request: Request, provider: str) -> bytes:
+def _joined(request: Request, provider: str, model: str) -> bytes:
     """Join all messages, the last one left open; a Tail keeps the join.
 
     What is joined depends on what stands in front, see `Thinking`: hence the key.
     """
-    tail = request.tail
+    tail, ground = request.tail, _ground_digest(request, model)
     if not isinstance(tail, Tail):
-        return _Joiner(request, provider, b"", "").join(tail)
+        return _Joiner(ground, provider, b"", "").join(tail)
     owner = f"{_DIALECT}:{provider}:"
-    key = owner + _ground_digest(request)
+    key = owner + ground
     count, joined = tail.joined.get(key, (0, b""))
     if not 0 < count <= len(tail):
         count, joined = 0, b""
@@ -98,16 +101,19 @@ def _joined(request: Request, provider: str) -> bytes:
             del tail.joined[other]
     if count < len(tail):
         role = _role_after(tail[:count])
-        joined = _Joiner(request, provider, joined, role).join(tail[count:])
+        joined = _Joiner(ground, provider, joined, role).join(tail[count:])
     tail.joined[key] = len(tail), joined
     return joined
 
 
 class _Joiner:
-    """Joins messages to those joined before, whose last one is of `role` ("": there is none)."""
+    """Joins messages to those joined before, whose last one is of `role` ("": there is none).
 
-    def __init__(self, request: Request, provider: str, joined: bytes, role: str) -> None:
-        self._request = request
+    `ground` names what stands in front of them, and who reads it.
+    """
+
+    def __init__(self, ground: str, provider: str, joined: bytes, role: str) -> None:
+        self._ground = ground
         self._provider = provider
         self._role = role
         self._pieces = [joined]
@@ -123,7 +129,7 @@ class _Joiner:
 
     def digest(self, context: bytes) -> str:
         if self._sofar is None:
-            self._sofar = blake2b(_ground_digest(self._request).encode(), digest_size=16)
+            self._sofar = blake2b(self._ground.encode(), digest_size=16)
             for piece in self._pieces:
                 self._sofar.update(piece)
         with_context = self._sofar.copy()
@@ -165,15 +171,15 @@ def _role_after(messages: Sequence[Message]) -> str:
     return ""
 
 
-def _ground_digest(request: Request) -> str:
-    """Name the prefix and the summary."""
+def _ground_digest(request: Request, model: str) -> str:
+    """Name the prefix, the summary and the model that reads them."""
     key = f"{_DIALECT} digest"
     of_prefix = request.prefix.encoded.get(key)
     if of_prefix is None:
         of_prefix = sha256(_encoded_prefix(request.prefix)).digest()
         request.prefix.encoded[key] = of_prefix
     summary = b"" if request.summary is None else _encoded_summary(request.summary)
-    return sha256(of_prefix + summary).hexdigest()[:16]
+    return sha256(b"%s\0%s%s" % (model.encode(), of_prefix, summary)).hexdigest()[:16]
 
 
 def _encoded_prefix(prefix: Prefix) -> bytes:

@@ -10,15 +10,24 @@ its place, and a digest of all that was in front: thinking goes back only where 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from aicore.errors import ModelError
+from aicore.models.port import Request
 from aicore.records import Message
 
-__all__ = ["THINKING_TYPES", "Layout", "Thinking"]
+__all__ = ["THINKING_TYPES", "Layout", "Thinking", "is_thinking_refused", "without_thinking"]
 
 THINKING_TYPES = frozenset({"thinking", "redacted_thinking"})
+
+_REFUSED = re.compile(
+    r"signature\W{1,5}in\W{1,5}thinking|bound to a different conversation"
+    r"|thinking\W.{0,80}cannot be modified",
+    re.IGNORECASE,
+)
 
 Layout = tuple[Mapping[str, Any] | int | None, ...]
 """An answer's blocks in order: thinking as it came, a number of characters of its text, or None
@@ -49,6 +58,20 @@ class Thinking:
         if not isinstance(layout, list) or not _fits(layout, message):
             return None
         return cls(after=after, context=context, layout=tuple(layout))
+
+
+def is_thinking_refused(error: ModelError, request: Request, provider: str) -> bool:
+    """Tell whether a request failed by thinking that may have gone back with it.
+
+    A signature is not valid for another model or account, which a name does not always tell.
+    """
+    has_some = any(Thinking.of(message, provider) for message in request.tail)
+    return has_some and _REFUSED.search(str(error)) is not None
+
+
+def without_thinking(request: Request) -> Request:
+    """The same request without any state."""
+    return replace(request, tail=[replace(one, state=None) for one in request.tail])
 
 
 def _fits(layout: list[Any], message: Message) -> bool:
