@@ -48,11 +48,6 @@ class Vault:
     def __repr__(self) -> str:
         return f"Vault(nonce={self.nonce!r}, values={self.newest})"
 
-    @property
-    def values(self) -> int:
-        """How many values it holds."""
-        return len(self._values)
-
     def placeholder_of(self, value: str) -> str:
         """What stands for a value that has been assigned."""
         return self._placeholders[value]
