@@ -11,6 +11,7 @@ from os import close, write
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from aicore import Agent, tool
@@ -153,6 +154,38 @@ async def test_a_person_at_a_terminal_decides_and_is_remembered(shop: Path) -> N
     (review,) = [json.loads(one) for one in (shop / "reviews.jsonl").read_text().splitlines()]
     assert (review["conversation"], review["use"], review["by"]) == ("web:ann", True, "ann")
     assert "not reviewed" not in export(shop).stdout
+
+
+async def test_what_goes_on_while_somebody_reviews_is_not_written_unseen(shop: Path) -> None:
+    await talk(shop, "web:bob", ["Hello?"], ["Yes?"])
+    approve(shop, "web:bob", await head(shop, "web:bob"))
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-u", "-m", "aicore", "export", "--finetune", "out.jsonl"]
+    async with await anyio.open_process([*command, "--review"], cwd=shop, stdin=theirs) as person:
+        assert person.stdout is not None
+        await person.stdout.receive()  # the first conversation is shown
+        await talk(shop, "web:bob", ["And a secret"], ["Oh."])
+        write(ours, b"n\nq\n")
+        with anyio.fail_after(50):
+            await person.wait()
+    close(ours)
+    close(theirs)
+    assert lines(shop) == []
+
+
+async def test_a_review_written_by_hand_without_an_end_stays_a_line(shop: Path) -> None:
+    (shop / "reviews.jsonl").write_text('{"conversation": "x", "seq": 1, "use": false}')
+    assert typed(shop, b"y\n", "--review").returncode == 0
+    assert len((shop / "reviews.jsonl").read_text().splitlines()) == 2
+    assert export(shop).returncode == 0
+    assert len(lines(shop)) == 1
+
+
+async def test_what_is_shown_does_not_steer_the_terminal(shop: Path) -> None:
+    await talk(shop, "web:a", ["\x1b]0;owned\x07 hi"], ["Yes?"])
+    done = typed(shop, b"q\n", "--review")
+    assert "owned" in done.stdout
+    assert "\x1b" not in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from aicore.agent.build import build_instructions, build_log
 from aicore.agent.finetune import Example, example_of
 from aicore.config import Settings, load
+from aicore.costs.terminal import plain
 from aicore.errors import ConfigError
 from aicore.log.port import EventLog
 from aicore.log.registry import file_of
@@ -91,15 +92,18 @@ class _Reviews:
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            with self._path.open("ab+") as file:
+                # The last line may have been written by hand, without an end.
+                size = file.seek(0, os.SEEK_END)
+                is_ended = not size or (file.seek(-1, os.SEEK_END) >= 0 and file.read(1) == b"\n")
+                file.write((b"" if is_ended else b"\n") + json.dumps(line).encode() + b"\n")
         except OSError as error:
             raise ConfigError(f"{self._path} cannot be written: {error.strerror}.") from error
         self._decided[found.conversation, found.head] = is_used
 
     def _read(self) -> None:
         try:
-            lines = self._path.read_text(encoding="utf-8").splitlines()
+            lines = self._path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{self._path} cannot be read: {error}.") from error
         for number, line in enumerate(lines, 1):
@@ -153,13 +157,15 @@ async def _examples(
     after: ConversationId | None = None
     while page := await log.conversations(after):
         for stored in page:
-            example = await example_of(await log.read(stored.conversation))
+            events = await log.read(stored.conversation)
+            example = await example_of(events, stored.conversation)
             if example is None:
                 counts["unanswered"] += 1
             elif example.data_class == "special" and not options.special:
                 counts["special"] += 1
             else:
-                yield _Found(stored.conversation, stored.head, example)
+                # What was read, not what the page said: it may have gone on since.
+                yield _Found(stored.conversation, events[-1].seq, example)
         after = page[-1].conversation
 
 
@@ -202,9 +208,11 @@ def _asker(options: argparse.Namespace) -> Callable[[_Found], bool | None]:
 def _show(messages: Any) -> None:
     print("-" * 72)
     for message in messages:
-        print(f"{message['role']}: {message['content']}")
+        # Text of a log must not steer the terminal.
+        for line in f"{message['role']}: {message['content']}".split("\n"):
+            print(plain(line))
         for call in message.get("tool_calls", ()):
-            print(f"  calls {call['function']['name']} {call['function']['arguments']}")
+            print(plain(f"  calls {call['function']['name']} {call['function']['arguments']}"))
 
 
 _TOLD: Mapping[str, str] = {

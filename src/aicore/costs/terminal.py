@@ -8,7 +8,7 @@ from decimal import Decimal
 from aicore.costs.report import Report
 from aicore.costs.wording import Section, money
 
-__all__ = ["section_lines", "spend_lines"]
+__all__ = ["plain", "section_lines", "spend_lines"]
 
 _MARKS = "█▓▒░#*+=-"
 _DAYS = 31

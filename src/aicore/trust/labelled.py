@@ -18,7 +18,7 @@ _SHORTEST = 2
 def labelled_values(structured: Any, fields: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Give (kind, value) of every field of a tool's result that `fields` names, at any depth.
 
-    A PARTY, as in `Ann Lee <ann@example.com>`, gives a NAME and an EMAIL.
+    A PARTY, as in `Ann Lee <ann@example.com>`, gives a NAME and an EMAIL, or one of them.
     """
     if fields:
         yield from _walk(structured, fields, "", 0)
@@ -54,11 +54,15 @@ def _walk(
 
 
 def _of_kind(kind: str, value: str) -> Iterator[tuple[str, str]]:
-    if kind == "PARTY":
-        name, address = parseaddr(value)
-        found = [("NAME", name.strip()), ("EMAIL", address if "@" in address else "")]
-    else:
-        found = [(kind, value)]
+    found = _of_party(value) if kind == "PARTY" else [(kind, value)]
     for one, text in found:
         if _SHORTEST <= len(text) <= _LONGEST:
             yield one, text
+
+
+def _of_party(value: str) -> list[tuple[str, str]]:
+    name, address = parseaddr(value)
+    if "@" in address:
+        return [("NAME", name.strip()), ("EMAIL", address)]
+    # A name alone; what has digits is a time or a number.
+    return [] if any(map(str.isdigit, value)) else [("NAME", value)]
