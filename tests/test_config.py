@@ -97,6 +97,30 @@ def test_a_mistake_in_the_environment_names_the_variable(
         load(written(tmp_path, ""))
 
 
+SEVERAL = '[providers.gpu]\nkind = "vllm"\nmodel = "q"\n[providers.cloud]\nkind = "anthropic"\n'
+
+
+def test_providers_rules_and_who_is_used_can_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AICORE_PROVIDERS__GPU__MODEL", "zz")
+    monkeypatch.setenv("AICORE_ROUTER__USE", '["gpu"]')
+    monkeypatch.setenv("AICORE_PRIVACY__SPECIAL__LOCAL_ONLY", "true")
+    settings = load(written(tmp_path, SEVERAL))
+    assert settings.providers["gpu"] == {"kind": "vllm", "model": "zz"}
+    assert settings.router.use == ["gpu"]
+    assert settings.privacy.special is not None
+    assert settings.privacy.special.local_only
+
+
+def test_a_mistake_about_the_whole_names_the_file_and_what_is_near(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(written(tmp_path, SEVERAL + '[router]\nuse = ["cluod"]\n'))
+    assert "AICORE_" not in str(refused.value)
+    assert "aicore.toml" in str(refused.value)
+    assert "'cloud'" in str(refused.value)
+
+
 @pytest.mark.parametrize("value", ['"yes"', '"on"', "1", '"1"'])
 def test_only_a_plain_true_adds_what_was_said_to_telemetry(tmp_path: Path, value: str) -> None:
     with pytest.raises(ConfigError, match=r"telemetry\.content must be true or false"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from tests.models.fake_openai import (
 
 from aicore import Agent
 from aicore.agent.choose import choose_provider
-from aicore.config import Settings, load
+from aicore.agent.routing import build_members
+from aicore.config import OwnPrice, Settings, load
 from aicore.errors import BudgetReached, ConfigError, CredentialError, PolicyBlocked
 from aicore.log.events import ModelReplied, TurnFailed
 from aicore.models.router import Router
@@ -200,6 +202,33 @@ def test_a_price_of_the_owners_own_counts_for_an_own_machine_too(tmp_path: Path)
     price = Agent.from_config(file)._parts.provider.capabilities.price
     assert price is not None
     assert price.source == "own"
+
+
+@pytest.mark.parametrize(
+    ("named", "source"), [("amazon.nova-lite-v1:0", None), ("amazon.nova-pro-v1:0", "own")]
+)
+def test_an_endpoint_paid_by_the_hour_has_no_price_but_the_owners(
+    monkeypatch: pytest.MonkeyPatch, named: str, source: str | None
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    model = "amazon.nova-pro-v1:0"
+    fields = {"kind": "sagemaker", "endpoint": "e", "region": "eu-central-1", "model": model}
+    prices = {named: OwnPrice(input_usd=Decimal(1), output_usd=Decimal(2))}
+    (member,) = build_members(Settings(providers={"s": fields}, prices=prices))
+    price = member.provider.capabilities.price
+    assert (price and price.source) == source
+
+
+def test_places_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    providers = {"gpu": {"kind": "vllm", "model": "q"}}
+    monkeypatch.setenv("AICORE_PROVIDERS__GPU__AT_ONCE", "8")
+    (member,) = build_members(Settings(providers=providers))
+    assert member.at_once == 8
+    for value in ("many", "0", "1.5", "-2"):
+        monkeypatch.setenv("AICORE_PROVIDERS__GPU__AT_ONCE", value)
+        with pytest.raises(ConfigError, match=r"providers\.gpu\.at_once"):
+            build_members(Settings(providers=providers))
 
 
 def test_a_plain_provider_has_no_router() -> None:

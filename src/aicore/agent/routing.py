@@ -31,8 +31,8 @@ __all__ = [
     "model_provider",
 ]
 
-_OF_MEMBER = ("at_once",)
-"""What of [providers.NAME] is the router's and not the provider's."""
+_PAID_BY_THE_HOUR = ("sagemaker",)
+"""Kinds that charge for machines, not for tokens."""
 
 
 def build_router(settings: Settings) -> Provider:
@@ -72,8 +72,9 @@ def model_provider(kind: str, fields: Mapping[str, Any], book: PriceBook | None)
     provider = open_provider(kind, fields)
     facts = provider.capabilities
     if isinstance(provider, HTTPModel) and book is not None and facts.price is None:
-        # On an own machine nobody's list holds: what that costs, the owner says.
-        vendor = facts.vendor if facts.locality == "managed" else None
+        # Where the hour is paid for nobody's list holds: what that comes to, the owner says.
+        is_listed = facts.locality == "managed" and kind not in _PAID_BY_THE_HOUR
+        vendor = facts.vendor if is_listed else None
         provider.set_price(book.price(vendor, provider.model))
     return provider
 
@@ -91,15 +92,27 @@ def build_members(settings: Settings) -> list[Member]:
         fields = dict(named[name])
         # A model in this process has places of its own.
         is_here = fields.get("kind") == "in-process"
-        own = {} if is_here else {key: fields.pop(key) for key in _OF_MEMBER if key in fields}
+        at_once = None if is_here else _places(name, fields)
         provider = _provider(name, fields, book)
         is_managed = provider.capabilities.locality == "managed"
         if masking is not None and is_managed:
             provider = masking(provider)
-        members.append(Member(provider, **own))
+        members.append(Member(provider, at_once))
     if not members:
         raise ConfigError("No provider is configured: give [providers.NAME] with a kind.")
     return members
+
+
+def _places(name: str, fields: dict[str, Any]) -> int | None:
+    """Take out of a provider's settings what is the router's. From the environment it is text."""
+    given = fields.pop("at_once", None)
+    if given is None:
+        return None
+    text = str(given)
+    if not text.isdecimal() or int(text) < 1:
+        where = f"providers.{name}" if name else "provider"
+        raise ConfigError(f"{where}.at_once is {given!r}. Give a whole number from 1 on.")
+    return int(text)
 
 
 def _masking(settings: Settings) -> Callable[[Provider], Provider] | None:

@@ -92,8 +92,10 @@ class Settings(BaseSettings):
         known = ", ".join(self.providers) or "none"
         for name in self.router.use:
             if name not in self.providers:
+                near = difflib.get_close_matches(name, self.providers, n=1)
+                hint = f". Did you mean {near[0]!r}?" if near else ""
                 raise ValueError(
-                    f"router.use names {name!r}, which is none of [providers.NAME] ({known})"
+                    f"router.use names {name!r}, which is none of [providers.NAME] ({known}){hint}"
                 )
         return self
 
@@ -135,7 +137,8 @@ def load(path: Path) -> Settings:
     except SettingsError as error:
         raise ConfigError(
             f"An environment variable is not what it sets: {error}. Set the parts one by one, such "
-            "as AICORE_LIMITS__ROUNDS=3, or unset it."
+            "as AICORE_LIMITS__ROUNDS=3, and a list as JSON, such as "
+            "AICORE_ROUTER__USE='[\"gpu\"]', or unset it."
         ) from error
     except ValidationError as error:
         raise ConfigError(_explain(path, error, given)) from error
@@ -188,7 +191,7 @@ def _explain(path: Path, error: ValidationError, given: Mapping[str, Any]) -> st
     first = error.errors()[0]
     loc = first["loc"]
     place = ".".join(str(part) for part in loc)
-    where = _variable(loc) if _is_in(given, loc) else str(path)
+    where = _variable(loc) if loc and _is_in(given, loc) else str(path)
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(loc[-1]), _known(loc), n=1)
         hint = f" Did you mean {near[0]}?" if near else " Remove it."
@@ -197,6 +200,8 @@ def _explain(path: Path, error: ValidationError, given: Mapping[str, Any]) -> st
         if first["type"].startswith(kind):
             return f"{where}: {place} {words.format(**first.get('ctx', {}))}."
     words = first["msg"].removeprefix("Value error, ")
+    if not place:  # about the whole
+        return f"{where}: {words}{'' if words.endswith('?') else '.'}"
     between = " " if words.startswith("must") else ": "
     return f"{where}: {place}{between}{words[:1].lower()}{words[1:]}."
 
