@@ -190,6 +190,19 @@ async def test_file_that_is_missing_is_named_by_its_variable(
             await model.complete(ask())
 
 
+@pytest.mark.parametrize("content", [None, b"[1]", b"[" * 100_000, b"\xff\xfe", b"{}"])
+async def test_file_that_is_no_account_is_named_by_its_variable(
+    content: bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ask: Ask
+) -> None:
+    """None: a folder, as good as any file that cannot be read."""
+    path = tmp_path / "account.json"
+    path.mkdir() if content is None else path.write_bytes(content)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    async with provider("http://127.0.0.1:9") as model:
+        with pytest.raises(CredentialError, match="GOOGLE_APPLICATION_CREDENTIALS"):
+            await model.complete(ask())
+
+
 async def test_token_that_is_refused_names_the_variable(
     ask: Ask, account: Callable[[str], None]
 ) -> None:

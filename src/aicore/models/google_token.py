@@ -19,6 +19,8 @@ KEY_REMEDY = (
     "Name the file of an account that may use it in GOOGLE_APPLICATION_CREDENTIALS, or run "
     "`gcloud auth application-default login`."
 )
+# google-auth lets these through, of a file that cannot be read or holds no account.
+_NO_ACCOUNT = (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -67,7 +69,7 @@ class GoogleToken:
             credentials.refresh(request)
         except TransportError as exc:
             raise ProviderUnavailable("Google gives no token now: it does not answer.") from exc
-        except GoogleAuthError:
+        except (GoogleAuthError, *_NO_ACCOUNT):
             # Not `from exc`: it may quote the answer, and that the assertion.
             raise CredentialError(f"Google gives no token for this account. {KEY_REMEDY}") from None
         finally:
