@@ -228,3 +228,16 @@ async def test_many_who_add_and_search_and_forget_at_once_lose_nothing(postgres:
             assert len(await here.search(space, Query(text="common", k=99))) == 4 * 5
             assert len(await there.list(space)) == 4 * 5
     assert traces(postgres, url) == []
+
+
+async def test_a_class_of_the_first_version_has_its_new_name(postgres: Any) -> None:
+    url = postgres.new_database()
+    async with PostgresMemory(url) as store:
+        await store.add(ANN, [entry("f1", "quokka"), entry("f2", "wombat")])
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET search_path TO aicore_memory")
+        connection.execute("UPDATE entry SET data_class = 'sensitive' WHERE id = 'f1'")
+        connection.execute("DELETE FROM version WHERE version > 1")
+    async with PostgresMemory(url) as store:
+        classes = {one.id: one.data_class for one in await store.list(ANN)}
+        assert classes == {"f1": "special", "f2": "personal"}

@@ -267,3 +267,17 @@ async def test_numbers_that_are_none_hide_no_others(tmp_path: Path) -> None:
         found = await index.nearest(ANN, (1, 0, 0), 3)
     assert found[0].id == "good"
     assert [one.similarity for one in found[1:]] == [0, 0]
+
+
+async def test_a_class_of_the_first_version_has_its_new_name(path: Path) -> None:
+    async with SQLiteMemory(path) as store:
+        await store.add(ANN, [entry("f1", "quokka"), entry("f2", "wombat")])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE entry SET data_class = 'sensitive' WHERE id = 'f1'")
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    async with SQLiteMemory(path) as store:
+        classes = {one.id: one.data_class for one in await store.list(ANN)}
+        assert classes == {"f1": "special", "f2": "personal"}
+        hidden = Query(text="quokka", k=5, data_classes={"personal"})
+        assert await store.search(ANN, hidden) == []

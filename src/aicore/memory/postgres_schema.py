@@ -101,7 +101,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         *no_statistics("learned", "conversation"),
         *no_statistics("learned_into", "conversation"),
     ),
-    ("UPDATE entry SET data_class = 'special' WHERE data_class = 'special'",),
+    ("UPDATE entry SET data_class = 'special' WHERE data_class = 'sensitive'",),
 )
 
 SCHEMA = PostgresSchema(what="memory", name="aicore_memory", migrations=_MIGRATIONS)

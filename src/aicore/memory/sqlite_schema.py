@@ -79,7 +79,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         TRACE,
     ),
-    ("UPDATE entry SET data_class = 'special' WHERE data_class = 'special'",),
+    ("UPDATE entry SET data_class = 'special' WHERE data_class = 'sensitive'",),
 )
 
 SCHEMA = Schema(what="memory", application_id=0x6169_6D65, migrations=_MIGRATIONS)  # "aime"
