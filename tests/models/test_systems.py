@@ -311,3 +311,24 @@ def test_region_of_a_vendor_is_claimed_only_where_it_holds() -> None:
     assert opened("azure").capabilities.region is None
     assert opened("azure", region="eu").capabilities.region == "eu"
     assert opened("openai").capabilities.region is None
+    profile = "arn:aws:bedrock:eu-central-1:1:inference-profile/global.x"
+    assert opened("bedrock", model=profile).capabilities.region is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "base_url"),
+    [
+        ("bedrock", "https://bedrock-mantle.us-east-1.api.aws/v1"),
+        ("bedrock-anthropic", "https://bedrock-mantle.us-east-1.api.aws/anthropic"),
+        ("vertex", "https://us-central1-aiplatform.googleapis.com"),
+    ],
+)
+def test_address_of_another_region_is_refused(kind: str, base_url: str) -> None:
+    """The one says where text goes, the other what rules are told."""
+    with pytest.raises(ConfigError, match="region"):
+        opened(kind, base_url=base_url)
+
+
+def test_address_of_the_same_region_or_of_a_tunnel_is_taken() -> None:
+    for base_url in ("https://bedrock-mantle.eu-central-1.api.aws/v1", "https://us-east-1.example"):
+        assert opened("bedrock", base_url=base_url).capabilities.region == "eu"

@@ -25,6 +25,11 @@ __all__ = ["Profile", "complete", "known_systems", "system"]
 
 _SUFFIX = ".toml"
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
+# A region within a host of AWS or Google Cloud.
+_CLOUD_HOST = re.compile(
+    r"https?://([^/:]+\.(?:amazonaws\.com|api\.aws|googleapis\.com))(?=[:/]|$)", re.IGNORECASE
+)
+_PLACE = re.compile(r"(?<![a-z0-9])[a-z]{2,}(?:-[a-z]+)+-?\d{1,2}(?![a-z0-9])", re.IGNORECASE)
 _OWN_HEADERS = {"anthropic": "x-api-key", "gemini": "x-goog-api-key", "openai-compatible": "bearer"}
 
 
@@ -110,7 +115,7 @@ def complete(profile: Profile, settings: Mapping[str, Any]) -> dict[str, Any]:
     model = fields.get("model")
     if isinstance(model, str):
         fields.setdefault("name", f"{profile.kind}:{model}")
-    fields.setdefault("base_url", _base_url(profile, parts))
+    _check_place(fields.setdefault("base_url", _base_url(profile, parts)), parts)
     if profile.dialect == "openai-compatible" and profile.limit_field is not None:
         fields.setdefault("limit_field", profile.limit_field)
     if not profile.json_schema:
@@ -156,6 +161,18 @@ def _base_url(profile: Profile, parts: Mapping[str, str]) -> str:
     if special is not None:
         return special
     return profile.base_url.format(**{name: parts.get(name, "") for name in profile.places})
+
+
+def _check_place(base_url: Any, parts: Mapping[str, str]) -> None:
+    """Refuse an address of another region: rules would be told of the one, text go to the other."""
+    match = _CLOUD_HOST.match(base_url) if isinstance(base_url, str) else None
+    found = {name.lower() for name in _PLACE.findall(match[1])} if match else set()
+    region = parts.get("region", "").lower()
+    if region and found and region not in found:
+        raise ConfigError(
+            f"provider.base_url is in {', '.join(sorted(found))}, but region is {region!r}. "
+            "Correct one of them."
+        )
 
 
 def _region(profile: Profile, parts: Mapping[str, str], model: str) -> str | None:

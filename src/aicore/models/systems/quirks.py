@@ -22,8 +22,8 @@ QUIRKS: Mapping[str, str] = MappingProxyType(
         "are no text, but they are no silence either.",
         "content-filter-400": "A question that the content filter stops is answered with 400: it "
         "is a refusal, not a failure.",
-        "cross-region-models": "Models that begin with `global.` are answered in any region: no "
-        "region is claimed for them.",
+        "cross-region-models": "Models that begin with `global.` are answered in any region, and "
+        "an `arn:` does not tell: no region is claimed for them.",
         "endpoint-not-found-400": "A missing endpoint is answered with 400: it is a fault of the "
         "configuration.",
         "event-stream-framing": "A stream comes in AWS's frames: they are taken off and their "
