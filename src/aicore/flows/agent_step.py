@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aicore.errors import CredentialError, ModelError, TemporaryError
+from aicore.errors import (
+    BudgetReached,
+    CredentialError,
+    ModelError,
+    PolicyBlocked,
+    TemporaryError,
+)
 from aicore.flows.engine import Engine
 from aicore.flows.schema import AgentStep
 from aicore.models.port import Completion, Provider, Request
@@ -24,6 +30,9 @@ _FINISH_TOOL = Tool(
 )
 
 
+_CANNOT = (ModelError, CredentialError, TemporaryError, PolicyBlocked, BudgetReached)
+
+
 class ModelStep:
     """Lets a model answer one message of an agent step; `calls` are what it wants done."""
 
@@ -33,7 +42,7 @@ class ModelStep:
         self.calls: Sequence[ToolCall] = ()
 
     async def take(self, engine: Engine, request: Request) -> Usage:
-        """Ask the model; when it is done, unreachable or out of turns, the flow goes on."""
+        """Ask the model; when it is done, cannot or may not answer, the flow goes on."""
         step = engine.instruction.step
         assert isinstance(step, AgentStep)  # noqa: S101  - only an agent step wants a model
         engine.wants_model = False
@@ -44,7 +53,7 @@ class ModelStep:
             return Usage()
         try:
             completion = await self._model.complete(self._request(engine, step, request))
-        except (ModelError, CredentialError, TemporaryError):
+        except _CANNOT:
             engine.has_model, engine.state.wait = False, ""
             engine.run()
             return Usage()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -49,7 +50,7 @@ class FlowProvider:
         self._now = now or (lambda: datetime.now(UTC))
         self._model = model
         self._name = name
-        self._capabilities = Capabilities(locality="in_process", price=_FREE)
+        self._capabilities = _facts(model)
 
     @property
     def name(self) -> str:
@@ -58,7 +59,7 @@ class FlowProvider:
 
     @property
     def capabilities(self) -> Capabilities:
-        """In this process, with tools, free."""
+        """In this process and free; with a model, where that is and what it costs."""
         return self._capabilities
 
     async def __aenter__(self) -> Self:
@@ -151,6 +152,13 @@ class FlowProvider:
         return Completion(
             text=text, calls=tuple(calls), usage=usage, model=self._name, state=state.to_json()
         )
+
+
+def _facts(model: Provider | None) -> Capabilities:
+    """What may be sent here, and what it costs: an agent step hands the conversation on."""
+    if model is None:
+        return Capabilities(locality="in_process", price=_FREE)
+    return replace(model.capabilities, tools=True, schema=False, context_tokens=None)
 
 
 def _warm_up() -> None:

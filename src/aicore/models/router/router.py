@@ -67,7 +67,11 @@ class Router:
             retries=RetryBudget(limits.retry_share, limits.retry_burst),
             hedger=Hedger(HedgeLimits(share=limits.hedge_share)) if limits.hedge_share else None,
         )
-        self._capabilities = _joined([one.provider.capabilities for one in given])
+        asked = [one.provider for one in given] + ([] if fallback is None else [fallback])
+        self._capabilities = _joined(
+            [one.provider.capabilities for one in given],
+            places=[one.capabilities for one in asked],
+        )
         self._opened: AsyncExitStack | None = None
 
     @property
@@ -77,7 +81,7 @@ class Router:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What at least one member can; the locality of the least careful one."""
+        """What at least one member can; the locality of the least careful, fallback included."""
         return self._capabilities
 
     async def complete(self, request: Request) -> Completion:
@@ -168,16 +172,26 @@ def _checked(members: Sequence[Member | Provider]) -> list[Member]:
     return given
 
 
-def _joined(members: Sequence[Capabilities]) -> Capabilities:
+def _joined(members: Sequence[Capabilities], *, places: Sequence[Capabilities]) -> Capabilities:
     prices = [member.price for member in members]
     contexts = [member.context_tokens for member in members]
-    is_managed = any(member.locality == "managed" for member in members)
-    is_local = any(member.locality == "local" for member in members)
+    first = places[0]
+    is_one_place = all(_place(one) == _place(first) for one in places)
+    is_managed = any(one.locality == "managed" for one in places)
+    # Where somebody's proxy is among several, no allow-list is to take the whole for one's own.
+    is_mixed = not is_one_place and any(one.region or one.vendor for one in places)
+    is_local = any(one.locality == "local" for one in places)
     return Capabilities(
-        locality="managed" if is_managed else "local" if is_local else "in_process",
+        locality="managed" if is_managed or is_mixed else "local" if is_local else "in_process",
         tools=any(member.tools for member in members),
         context_tokens=None if None in contexts else max(one for one in contexts if one),
         price=prices[0] if all(one == prices[0] for one in prices) else None,
+        region=first.region if is_one_place else None,
+        vendor=first.vendor if is_one_place else None,
         schema=any(member.schema for member in members),
         reads_class=True,
     )
+
+
+def _place(facts: Capabilities) -> tuple[str | None, str | None]:
+    return facts.region, facts.vendor
