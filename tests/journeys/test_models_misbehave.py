@@ -28,7 +28,7 @@ from aicore.models.http_model import HTTPModel
 from aicore.models.router import DataRules, RouterLimits
 
 WEB = "web:1"
-IMPATIENT = Timeouts(connect_s=1, first_token_s=0.4, idle_s=0.4, total_s=5)
+IMPATIENT = Timeouts(connect_s=1, first_token_s=0.4, idle_s=0.4, total_s=2)
 PAGE = b"<!doctype html><html><body>It works!</body></html>"
 JSON = {"content-type": "application/json"}
 EVENTS = {"content-type": "text/event-stream"}
