@@ -202,6 +202,8 @@ def test_cut_answer_has_reached_the_limit(reason: str) -> None:
 def test_blocked_answer_is_refused(reason: str) -> None:
     assert from_whole(whole(None, finish=reason)).finish == "refused"
     assert from_stream(streamed([said("Hel")], [], finish=reason)).finish == "refused"
+    found = call("find", {"name": "Ann"})
+    assert from_whole(whole([found], finish=reason)).calls == ()
 
 
 @pytest.mark.parametrize("reason", ["SAFETY", "OTHER", "PROHIBITED_CONTENT", "BLOCKLIST"])
@@ -346,7 +348,13 @@ def test_what_a_tool_of_googles_reads_is_input() -> None:
     assert (usage.input_tokens, usage.output_tokens, usage.is_reported) == (25, 0, True)
 
 
-@pytest.mark.parametrize("told", [None, {}, {"promptTokenCount": "many"}, {"totalTokenCount": 3}])
+@pytest.mark.parametrize(
+    "told",
+    [
+        *(None, {}, {"promptTokenCount": "many"}, {"totalTokenCount": 3}),
+        *({"promptTokenCount": -4}, {"promptTokenCount": True}),
+    ],
+)
 def test_usage_that_is_not_told_is_estimated(told: Any) -> None:
     usage = from_whole(whole([said("x" * 40)], usage=told)).usage
 

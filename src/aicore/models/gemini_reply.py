@@ -98,7 +98,7 @@ class GeminiReply:
         text = "".join(self._texts)
         return Completion(
             text=text,
-            calls=tuple(self._calls),
+            calls=() if self._is_refused else tuple(self._calls),
             usage=priced(asked.price, self._counted(asked, text)),
             finish="refused" if self._is_refused else finish,
             model=self._model or asked.model,
@@ -181,14 +181,14 @@ class GeminiReply:
 
     def _counted(self, asked: Asked, text: str) -> Usage:
         told = self._usage if isinstance(self._usage, dict) else {}
-        if not isinstance(told.get("promptTokenCount"), int):
+        counts = {key: value for key, value in told.items() if type(value) is int and value >= 0}
+        if "promptTokenCount" not in counts:
             calls = sum(len(call.name) + len(str(call.arguments)) for call in self._calls)
             return Usage(
                 input_tokens=asked.body_bytes // _CHARS_PER_TOKEN,
                 output_tokens=-(-(len(text) + calls) // _CHARS_PER_TOKEN),
                 is_reported=False,
             )
-        counts = {key: max(value, 0) for key, value in told.items() if isinstance(value, int)}
         input_tokens = counts["promptTokenCount"] + counts.get("toolUsePromptTokenCount", 0)
         return Usage(
             input_tokens=input_tokens,
