@@ -516,3 +516,10 @@ async def test_many_requests_at_once(ask: Ask, collect: Collect) -> None:
     assert {words: one.text for words, one in seen.items()} == {
         f"message {number}": f"You said: message {number}" for number in range(100)
     }
+
+
+def test_model_that_a_local_server_passes_on_is_managed() -> None:
+    """Ollama speaks this format too."""
+    assert provider("http://127.0.0.1:11434").capabilities.locality == "local"
+    passed_on = provider("http://127.0.0.1:11434", model="gpt-oss:120b-cloud")
+    assert passed_on.capabilities.locality == "managed"

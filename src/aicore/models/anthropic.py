@@ -12,7 +12,7 @@ from aicore.models.anthropic_request import encode_body, encode_head
 from aicore.models.anthropic_schema import narrowed
 from aicore.models.anthropic_thinking import is_thinking_refused, without_thinking
 from aicore.models.http_model import HTTPModel, Site
-from aicore.models.locality import is_own_host
+from aicore.models.locality import is_own_host, is_passed_on
 from aicore.models.openai_http import checked_url, request_headers
 from aicore.models.port import Capabilities, Completion, Price, Request, TextDelta
 from aicore.models.timeouts import DEFAULT_TIMEOUTS, Timeouts
@@ -66,7 +66,7 @@ class Anthropic(HTTPModel):
         if not model:
             raise ConfigError("model is empty. Name the model that should answer.")
         name = name or f"anthropic:{model}"
-        where = locality or ("local" if is_own else "managed")
+        where = locality or ("local" if is_own and not is_passed_on(model) else "managed")
         url = base_url.rstrip("/") + _PATH
         further = {**({"x-api-key": api_key} if api_key else {}), **(headers or {})}
         super().__init__(
