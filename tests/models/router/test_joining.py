@@ -67,6 +67,18 @@ def test_what_is_seen_as_one_character_is_not_divided() -> None:
     assert len(hold.add(marked)) % 2 == 0
 
 
+@pytest.mark.parametrize(
+    "text", ["ที่นี่เปิดเก้าโมงเช้าทุกวันจันทร์ถึงวันศุกร์" * 3, "नमस्तेआपकैसेहैंमैंठीकहूँ" * 4, "1️⃣2️⃣" * 20]
+)
+def test_signs_above_and_below_stay_with_their_letter(text: str) -> None:
+    hold = WordHold()
+    shown = ""
+    for char in text:
+        shown += hold.add(char)
+        rest = text[len(shown) :]
+        assert not shown or not rest or unicodedata.category(rest[0])[0] != "M"
+
+
 def test_all_hold_lets_nothing_through() -> None:
     hold = AllHold()
 

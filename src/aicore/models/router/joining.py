@@ -81,12 +81,14 @@ class Joiner:
     back until that is decided.
     """
 
-    __slots__ = ("_is_decided", "_kept", "_shown", "_shown_chars")
+    __slots__ = ("_chars", "_found_at", "_is_decided", "_kept", "_shown", "_shown_chars")
 
     def __init__(self, shown: str) -> None:
         self._shown = shown
         self._shown_chars = "".join(shown.split())
         self._kept = ""
+        self._chars = ""
+        self._found_at = 0
         self._is_decided = False
 
     def add(self, text: str) -> str:
@@ -94,10 +96,11 @@ class Joiner:
         if self._is_decided:
             return text
         self._kept += text
-        # Anything that stands in what was shown may be the begin of a repetition.
-        if "".join(self._kept.split()) in self._shown_chars:
-            return ""
-        return self._decide()
+        self._chars += "".join(text.split())
+        # Anything that stands in what was shown may be the begin of a repetition. More text is
+        # found at the same place or later, which keeps long repetitions cheap.
+        self._found_at = self._shown_chars.find(self._chars, self._found_at)
+        return self._decide() if self._found_at < 0 else ""
 
     def rest(self) -> str:
         """Give what is kept back: the text is at its end."""
@@ -161,4 +164,4 @@ def _between_characters(text: str, cut: int) -> int:
 def _binds(char: str) -> bool:
     is_skin = "\U0001f3fb" <= char <= "\U0001f3ff"
     is_flag = "\U0001f1e6" <= char <= "\U0001f1ff"
-    return char in _JOINERS or is_skin or is_flag or unicodedata.combining(char) > 0
+    return char in _JOINERS or is_skin or is_flag or unicodedata.category(char)[0] == "M"
