@@ -9,22 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Set
 
+from aicore.trust.as_read import AsRead
 from aicore.trust.marks import Marked
 from aicore.trust.ordinary_words import fold, is_ordinary
 
 __all__ = ["KnownValues", "words_of"]
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[^\W_]+")
 _NAME_PART = re.compile(r"[^\W\d_](?:[^\W\d_]|['\u2019-])+")
 _SHORTEST_PART = 3
 _SHORTEST = 3
 _FEWEST_DIGITS = 4
 _SHORTEST_CODE = 5
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
+_SPELLED_OUT = re.compile(r"(?<=[aou])e(?=\w)")
 
 
 def words_of(text: str) -> frozenset[str]:
     """The words of a text, as known values begin with."""
-    return frozenset(_WORD.findall(fold(text)))
+    return frozenset(_WORD.findall(fold(AsRead(text).text)))
 
 
 class KnownValues:
@@ -36,20 +39,21 @@ class KnownValues:
     def add(self, kind: str, value: str) -> None:
         """Know a value. Of a name also its parts, if they have 3 letters and are no everyday words.
 
+        An umlaut is known as two letters too, and the other way round.
         What is too short or too ordinary to be told from other text is left out.
         """
-        whole = " ".join(value.split())
+        whole = " ".join(AsRead(value).text.split())
         if kind == "NAME":
-            for part in _NAME_PART.findall(whole):
+            for part in _parts_of(whole):
                 if len(part) >= _SHORTEST_PART and not is_ordinary(part):
-                    self._put(kind, part)
+                    self._put_spellings(kind, part)
         words = _WORD.findall(whole)
         digits = sum(map(str.isdigit, whole))
         letters = sum(map(str.isalpha, whole))
         is_ordinary_word = all(map(is_ordinary, words))
         is_code = bool(digits) and digits + letters >= _SHORTEST_CODE
         if (letters >= _SHORTEST and not is_ordinary_word) or digits >= _FEWEST_DIGITS or is_code:
-            self._put(kind, whole)
+            self._put_spellings(kind, whole)
 
     def may_be_among(self, words: Set[str]) -> bool:
         """Whether a text of these words, folded, may hold any; False is certain."""
@@ -59,14 +63,22 @@ class KnownValues:
         """Find the known values in a text; of several that begin at a word, the longest."""
         if not self._by_word:
             return
-        folded = fold(text)
+        read = AsRead(text)
+        folded = fold(read.text).replace("\n", " ")
         for word in _WORD.finditer(folded):
             for value, (before, kind) in self._by_word.get(word[0], {}).items():
                 start = word.start() - before
                 end = start + len(value)
                 if start >= 0 and folded.startswith(value, start) and _is_apart(folded, start, end):
-                    yield Marked(start, end, kind)
+                    yield Marked(*read.place(start, end), kind)
                     break
+
+    def _put_spellings(self, kind: str, value: str) -> None:
+        self._put(kind, value)
+        lower = value.lower()
+        for other in (lower.translate(_UMLAUTS), _SPELLED_OUT.sub("", lower)):
+            if other != lower and len(other) > _SHORTEST_PART and not is_ordinary(other):
+                self._put(kind, other)
 
     def _put(self, kind: str, value: str) -> None:
         folded = fold(value)
@@ -82,6 +94,13 @@ class KnownValues:
             # A German genitive is one word with its name.
             genitives = self._by_word.setdefault(ending, {})
             genitives.setdefault(folded, (0, kind))
+
+
+def _parts_of(name: str) -> Iterator[str]:
+    for part in _NAME_PART.findall(name):
+        yield part
+        if "-" in part:
+            yield from part.split("-")
 
 
 def _is_apart(folded: str, start: int, end: int) -> bool:

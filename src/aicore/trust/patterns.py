@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from aicore.trust.as_read import AsRead
 from aicore.trust.marks import Marked, apart
 from aicore.trust.patterns_dates import find_births
 from aicore.trust.patterns_numbers import find_accounts, find_cards, find_national
@@ -42,7 +43,11 @@ def find(text: str, *, regions: Sequence[str] = REGIONS) -> Sequence[Marked]:
 
     `regions` (ISO 3166) are those whose telephone numbers are understood without a country code.
     """
-    return apart(text, _all(text, regions))
+    read = AsRead(text)
+    return apart(
+        text,
+        (Marked(*read.place(one.start, one.end), one.kind) for one in _all(read.text, regions)),
+    )
 
 
 def _all(text: str, regions: Sequence[str]) -> Iterator[Marked]:

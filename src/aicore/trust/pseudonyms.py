@@ -14,6 +14,7 @@ import anyio
 
 from aicore.errors import ModelError
 from aicore.trust import patterns
+from aicore.trust.as_read import decoded
 from aicore.trust.known_values import words_of
 from aicore.trust.marks import Marked, apart
 from aicore.trust.placeholders import SHAPE, StreamRestorer, restore, restore_value
@@ -24,6 +25,7 @@ __all__ = ["Detector", "MaskedText", "Pseudonyms", "rebuilt", "texts_in"]
 
 _LONG_CHARS = 20_000
 _FEWEST_DIGITS, _MOST_DIGITS = 9, 40
+_AS_WRITTEN = (LITERAL, "SECRET", "URL")
 
 
 class Detector:
@@ -117,9 +119,7 @@ class Pseudonyms:
             newest = self.vault.newest
             marked = [(part, self._marks(part)) for part in open_ if self._is_concerned(part)]
             await self.vault.assign(
-                (mark.kind, part.clear[mark.start : mark.end])
-                for part, marks in marked
-                for mark in marks
+                (mark.kind, _value(part.clear, mark)) for part, marks in marked for mark in marks
             )
             for part, marks in marked:
                 part.masked = self._with_placeholders(part.clear, marks)
@@ -168,10 +168,16 @@ class Pseudonyms:
         pieces = []
         at = 0
         for mark in marks:
-            value = text[mark.start : mark.end]
-            pieces += [text[at : mark.start], self.vault.placeholder_of(value)]
+            placeholder = self.vault.placeholder_of(_value(text, mark))
+            pieces += [text[at : mark.start], placeholder]
             at = mark.end
         return "".join((*pieces, text[at:]))
+
+
+def _value(text: str, mark: Marked) -> str:
+    """What stands at a place; what a program wrote with codes, as a person would write it."""
+    value = text[mark.start : mark.end]
+    return value if mark.kind in _AS_WRITTEN else decoded(value)
 
 
 def texts_in(value: Any) -> Iterator[str]:
