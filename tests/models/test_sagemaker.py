@@ -113,6 +113,15 @@ async def test_frames_are_read_at_any_split(size: int, ask: Ask, collect: Collec
     assert completion.usage.is_reported
 
 
+async def test_what_follows_the_end_is_no_text(ask: Ask, collect: Collect) -> None:
+    late = event({"choices": [{"index": 0, "delta": {"content": "late"}}]})
+    frames = [part(b"".join(streamed("Hi"))), part(late), failure("ModelStreamError", "late")]
+    async with serving(framed(frames)) as server, provider(origin(server.base_url)) as model:
+        deltas, completion = await collect(model, ask())
+
+    assert (deltas, completion.text, completion.finish) == (["Hi"], "Hi", "stop")
+
+
 async def test_frames_are_those_the_vendors_client_reads() -> None:
     """The encoder above is ours; botocore's client must understand what it makes."""
     frames = [part(b"one "), part(b"two")]

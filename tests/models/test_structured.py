@@ -244,3 +244,22 @@ async def test_real_model_is_held_to_its_schema(tmp_path: Path) -> None:
 
     assert value["kind"] in ("new", "known")
     assert completion.finish == "stop"
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+async def test_number_that_json_does_not_have_is_a_fault_under_any_schema(number: str) -> None:
+    anything = OutputSchema(name="any", schema={"type": "object"})
+    provider = scripted([f'{{"count": {number}}}', '{"count": 1}'])
+    value, _ = await complete_as(provider, ASKED, anything)
+
+    assert value == {"count": 1}
+    assert len(provider.requests) == 2
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of following it, which must not be
+async def test_reference_to_another_place_is_not_followed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "schema.json"
+    elsewhere.write_text("{}")
+    refers = OutputSchema(name="x", schema={"type": "object", "$ref": elsewhere.as_uri()})
+    with pytest.raises(ConfigError):
+        await complete_as(scripted([GOOD_TEXT, GOOD_TEXT]), ASKED, refers)

@@ -133,6 +133,18 @@ async def test_further_question_without_an_answer_hides_no_model() -> None:
     assert (found.models, found.kind, found.error) == ((Listed(model="m"),), "llama-cpp", None)
 
 
+async def test_own_server_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = by_path({"/v1/models": listing({"id": "m"})})
+    async with serving(otherwise=lists) as server, serving(otherwise=lists) as proxy:
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("http_proxy", proxy.base_url.removesuffix("/v1"))
+        [found] = await survey([Asking(url=f"{server.base_url}/models", headers={"x-key": KEY})])
+
+    assert found.error is None
+    assert (len(server.requests), len(proxy.requests)) == (1, 0)
+
+
 async def test_odd_numbers_and_names_do_no_harm() -> None:
     found = await asked_for(
         {
