@@ -22,6 +22,8 @@ QUIRKS: Mapping[str, str] = MappingProxyType(
         "are no text, but they are no silence either.",
         "content-filter-400": "A question that the content filter stops is answered with 400: it "
         "is a refusal, not a failure.",
+        "content-filter-403": "A question that its moderation stops is answered with 403: it is a "
+        "refusal, not a refused key.",
         "cross-region-models": "Models that begin with `global.` are answered in any region, and "
         "an `arn:` does not tell: no region is claimed for them.",
         "endpoint-not-found-400": "A missing endpoint is answered with 400: it is a fault of the "
