@@ -73,9 +73,13 @@ class AicoreError(Exception):
 
 
 class ModelError(AicoreError):
-    """A model's answer cannot be used (empty, refused, or over its own limit)."""
+    """A model's answer cannot be used (empty, refused, or over its own limit).
+
+    `was_answered`: there was an answer, which is paid for.
+    """
 
     code = "model"
+    was_answered = False
 
 
 class ContextOverflow(ModelError):

@@ -15,7 +15,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from aicore.errors import AicoreError, Interrupted, ProviderUnavailable
+from aicore.errors import AicoreError, Interrupted, ModelError, ProviderUnavailable
 from aicore.models.port import (
     Capabilities,
     Completion,
@@ -155,16 +155,21 @@ class Masked:
     def _restored(
         self, completion: Completion, pseudonyms: Pseudonyms, *, is_json: bool
     ) -> Completion:
-        text = _restored_text(completion.text, pseudonyms, is_json=is_json)
-        self.mangled += pseudonyms.has_remains(text)
+        try:
+            text = _restored_text(completion.text, pseudonyms, is_json=is_json)
+            self.mangled += pseudonyms.has_remains(text)
+            calls = tuple(
+                replace(call, arguments=pseudonyms.unmask_value(dict(call.arguments)))
+                for call in completion.calls
+            )
+        except ModelError as exc:
+            exc.was_answered = True
+            raise
         provider = completion.provider
         return replace(
             completion,
             text=text,
-            calls=tuple(
-                replace(call, arguments=pseudonyms.unmask_value(dict(call.arguments)))
-                for call in completion.calls
-            ),
+            calls=calls,
             state=self._states.mark(completion.state, pseudonyms.vault.nonce),
             provider=self._states.outward(provider) if provider else "",
         )

@@ -21,7 +21,9 @@ from aicore.models.port import Origin
 from aicore.models.prices import priced
 from aicore.models.router import Router, RouterLimits
 from aicore.models.scripted import ScriptedProvider
-from aicore.records import Usage
+from aicore.records import ToolCall, Usage
+from aicore.trust.masked import Masked
+from aicore.trust.vault_registry import open_vaults
 
 PAID = Capabilities(locality="managed", price=PRICE)
 FREE = Capabilities(locality="local", price=Price(input_usd=Decimal(0), output_usd=Decimal(0)))
@@ -239,3 +241,20 @@ async def test_cut_answer_is_reserved_again_for_whoever_goes_on() -> None:
     assert cut_attempt.usage is not None
     assert cut_attempt.usage.cost_usd is not None
     assert used > COST_USD + Decimal("0.008"), "what the cut one cost is not known: in full"
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_an_answer_that_was_dropped_is_paid_for(is_stream: bool) -> None:
+    def wrong(request: Request) -> Completion:
+        unknown = request.tail[-1].text.replace("_1]]", "_9]]")
+        return Completion(text="", calls=[ToolCall("c", "find", {"mail": unknown})])
+
+    money = budget("1")
+    async with router(Masked(always(wrong, "a", PAID), open_vaults(None)), budget=money) as one:
+        mail = asked("ann.lee@example.org")
+        with pytest.raises(ModelError) as caught:
+            await (read(one.stream(mail)) if is_stream else one.complete(mail))
+
+    assert await spent(money) > 0
+    (attempt,) = caught.value.route.attempts
+    assert attempt.usage is not None

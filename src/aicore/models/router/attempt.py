@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 
-from aicore.errors import AicoreError, BudgetReached, Interrupted, ProviderUnavailable
+from aicore.errors import AicoreError, BudgetReached, Interrupted, ModelError, ProviderUnavailable
 from aicore.models.budget.port import Reservation
 from aicore.models.port import Completion, Request
 from aicore.models.prices import priced
@@ -219,7 +219,7 @@ def _was_free(trial: Trial, exc: BaseException | None) -> bool:
     if not isinstance(exc, AicoreError) or trial.first_s is not None:
         return False
     if not isinstance(exc, ProviderUnavailable):
-        return True
+        return not (isinstance(exc, ModelError) and exc.was_answered)
     cause: BaseException | None = exc
     while cause is not None:
         if type(cause).__name__ in _NEVER_SENT:
