@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tomllib
@@ -14,9 +15,11 @@ import pytest
 
 from aicore import Agent
 from aicore.config import Settings
-from aicore.log import SQLiteLog
+from aicore.log import Event, SQLiteLog, Stored
+from aicore.log.events import Body, MessageReceived, ModelReplied, ReplySent
 from aicore.models import Capabilities, Completion, Price, ScriptedProvider
-from aicore.records import Usage
+from aicore.models.prices import priced
+from aicore.records import ConversationId, DataClass, Principal, Usage
 
 DEAR = Price(input_usd=Decimal(1), output_usd=Decimal(2))
 
@@ -100,3 +103,67 @@ def test_a_file_that_is_no_measurement_is_refused(tmp_path: Path) -> None:
     done = advise(tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
+
+
+def small_box(folder: Path) -> tuple[str, ...]:
+    """A box that is never full, and its price."""
+    data = {"provider": "box", "tokens_per_s_out": 1000, "tokens_per_s_in": 10_000}
+    (folder / "measured.json").write_text(json.dumps({**data, "is_throughput": True}))
+    return ("--measured", "measured.json", "--box-usd-per-hour", "5")
+
+
+async def two_weeks(folder: Path, *, priced_days: int = 15) -> None:
+    """A log with an ordinary and a special answer each day, a million tokens in."""
+    work = Usage(input_tokens=1_000_000, output_tokens=100)
+    classes: tuple[DataClass, ...] = ("personal", "special")
+    async with SQLiteLog(folder / "log.db") as log:
+        for data_class in classes:
+            events: list[Event] = []
+            for day in range(15):
+                price = DEAR if day < priced_days else None
+                turn = len(events) + 1
+                answer = ModelReplied(
+                    text="Yes.",
+                    calls=(),
+                    usage=priced(price, work),
+                    provider="cloud",
+                    model="m",
+                    finish="stop",
+                    price=price and price.to_json(),
+                    data_class=data_class,
+                )
+                hello = MessageReceived(text="Hi", principal=Principal("customer", "a"))
+                bodies: list[Body] = [hello, answer, ReplySent(text="Yes.")]
+                at_ms = day * 86_400_000
+                events += [Event(turn + n, turn, at_ms, one) for n, one in enumerate(bodies)]
+            stored = Stored(ConversationId(f"web:{data_class}"), len(events), 1, 0)
+            await log.restore(stored, events)
+    (folder / "aicore.toml").write_text(
+        '[log]\npath = "log.db"\n[providers.own]\nkind = "vllm"\nmodel = "m"\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("stay", "expected", "told"),
+    [
+        # By the configuration special data stays here; by law it need not.
+        ("none", "managed", "managed is cheapest"),
+        ("special", "self-hosted", "self-hosted on 1 machine is cheapest, at $3,650.00"),
+        ("all", "self-hosted", "self-hosted on 1 machine is cheapest, at $3,650.00"),
+    ],
+)
+async def test_the_figures_are_reckoned_with_what_the_owner_says_must_stay(
+    tmp_path: Path, stay: str, expected: str, told: str
+) -> None:
+    await two_weeks(tmp_path)
+    done = advise(tmp_path, "--must-stay", stay, *small_box(tmp_path))
+    assert told in done.stdout
+    assert placement(done) == expected
+
+
+async def test_a_cost_of_which_little_is_known_is_unknown(tmp_path: Path) -> None:
+    await two_weeks(tmp_path, priced_days=1)
+    done = advise(tmp_path, "--own-data", "yes", "--must-stay", "none")
+    assert "of unknown cost" in done.stdout
+    assert "[prices]" in done.stdout
+    assert "at most 1 conversation that" in done.stdout

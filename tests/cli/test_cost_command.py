@@ -248,6 +248,7 @@ def test_a_page_and_charts_need_nothing_else_and_names_are_only_text(
         ({"tokens_per_s_out": "fast"}, "Run it again"),
         ({"tokens_per_s_out": None}, "only 3 answers came; the server; it"),
         ({"tokens_per_s_out": None, "levels": []}, "not finished"),
+        ({"is_throughput": False}, "only 3 answers came; the server; it"),
         ({"tokens_per_s_out": None, "levels": 7}, "Run it again"),
         ({"tokens_per_s_out": float("nan")}, "not above 0"),
     ],

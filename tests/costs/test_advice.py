@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from aicore.config import Settings
-from aicore.costs.advice import Answers, Known, advise, configuration
+from aicore.config import ClassSettings, Settings
+from aicore.costs.advice import Answers, Known, StayRule, advise, configuration
 from aicore.costs.economics import Best, Choice, Economics, Refusal
 
 BUSY = Known(
@@ -58,6 +59,8 @@ def known(economics: Economics | None = None, **facts: object) -> Known:
         (Answers(must_stay="none", sets_apart=False), SMALL, "managed"),
         (Answers(must_stay="none", sets_apart=True), SMALL, "hybrid"),
         (Answers(must_stay="none", sets_apart=True), BUSY, "self-hosted"),
+        (Answers(must_stay="none", sets_apart=False), BUSY, "hybrid"),
+        (Answers(must_stay="none"), BUSY, "hybrid"),
         (Answers(must_stay="none"), Known(), "managed"),
         (Answers(), known(special_share=Decimal("0.2")), "hybrid"),
         (Answers(has_own_data=True), known(usable_conversations=3), "managed"),
@@ -110,3 +113,34 @@ def test_the_configuration_is_one(placement: Choice) -> None:
     settings = Settings(**tomllib.loads(configuration(placement)))
     assert settings.is_routed
     assert set(settings.router.use) == set(settings.providers)
+
+
+def test_special_data_leaves_only_where_the_owner_said_so() -> None:
+    def special(stay: StayRule | None) -> ClassSettings | None:
+        return Settings(**tomllib.loads(configuration("managed", stay))).privacy.special
+
+    assert special(None) is None  # the careful default: own machines only
+    allowed = special("none")
+    assert allowed is not None
+    assert allowed.pseudonymise
+    mixed = Settings(**tomllib.loads(configuration("hybrid", "special"))).privacy
+    assert mixed.special is not None
+    assert mixed.special.local_only
+    assert mixed.personal is not None
+    assert mixed.personal.pseudonymise
+
+
+def test_who_is_to_own_a_machine_is_told_what_the_figures_leave_out() -> None:
+    economics = replace(reckoned("self-hosted"), caveats=("No power is counted.",))
+    answers = Answers(must_stay="none", has_staff=False)
+    told = "\n".join(advise(answers, known(economics)).to_find_out)
+    assert "No power is counted." in told
+    assert "--ops-hours-per-month" in told
+    rented = "\n".join(advise(answers, known(reckoned("managed"))).to_find_out)
+    assert "--ops-hours-per-month" not in rented
+
+
+def test_a_measured_result_says_what_the_other_way_would_cost() -> None:
+    (_, _, bill, _) = advise(Answers(), known(reckoned("self-hosted"))).findings
+    assert "$400.00" in bill.answer
+    assert "$500.00" in bill.answer

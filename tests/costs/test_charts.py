@@ -139,6 +139,14 @@ def test_bars_of_characters_are_as_long_as_the_amounts() -> None:
     assert lines[5:] == ["  █ a", "  ▓ b"]
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_bars_fit_the_terminal(columns: int) -> None:
+    spent = report_of((0, "a", "123456.78"), (0, "b", "1"), (2, "b", "60000"))
+    lines = list(spend_lines(spent, columns))
+    assert max(map(len, lines)) in range(columns - 4, columns + 1)
+    assert lines[2].count("█") == columns - 28  # the longest fills its place
+
+
 def test_only_the_last_month_is_drawn_with_characters() -> None:
     lines = list(spend_lines(report_of((0, "a", "1"), (99, "a", "1"))))
     assert sum(line.startswith("  1970-") for line in lines) == 31

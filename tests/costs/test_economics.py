@@ -105,6 +105,34 @@ def test_break_even_by_hand() -> None:
     assert not cheap.is_reachable
 
 
+def test_break_even_counts_what_must_stay_as_well() -> None:
+    """As much again must stay: twice the tokens and the work for what the vendor asks."""
+    hours = {
+        number: replace(
+            hour,
+            sensitive_input_tokens=hour.input_tokens,
+            sensitive_output_tokens=hour.output_tokens,
+        )
+        for number, hour in a_week().hours.items()
+    }
+    one = break_even(a_case(replace(a_week(), hours=hours)), 1)
+    assert one.tokens_per_day is not None
+    assert one.utilisation is not None
+    assert round(one.tokens_per_day) == 44_482_192
+    assert f"{one.utilisation:.4f}" == "0.9361"
+    assert not one.is_reachable
+
+
+def test_what_the_figures_leave_out_is_said() -> None:
+    assert reckon(a_case(a_week())).caveats == []
+    bought = Costs(box=Box(hardware_usd_per_month=Decimal(90)))
+    demand = replace(a_week(), unlabelled_tokens=71_500_000)
+    found = reckon(replace(a_case(demand), costs=bought)).caveats
+    assert len(found) == 3
+    for word, caveat in zip(("--ops-hours", "--power", "50.0%"), found, strict=True):
+        assert word in caveat
+
+
 def test_sensitive_use_never_overflows_and_sets_a_floor() -> None:
     demand = a_week()
     hours = dict(demand.hours)

@@ -31,8 +31,8 @@ from aicore.flows import FlowProvider
 from aicore.log import Event, EventLog, MemoryLog, Stored
 from aicore.log.events import ModelReplied, Summarized
 from aicore.models.port import Price
-from aicore.models.route import Route
-from aicore.records import ConversationId, Usage
+from aicore.models.route import AttemptOutcome, Route
+from aicore.records import ConversationId, DataClass, Usage
 
 
 def usd(micro: int) -> Decimal:
@@ -84,7 +84,7 @@ async def test_spending_by_each_dimension(told: Shop) -> None:
     report = await report_of(told)
     assert by(report, "provider") == {
         "rented": (7, 1010 + 120 + 155 + 510 + 300 + 504 + 100, usd(5350)),
-        "box": (3, 450 + 220, Decimal(0)),
+        "box": (3, 450 + 220, None),
         "second": (1, 503, None),
     }
     assert [one.name for one in report.by["provider"]] == ["rented", "box", "second"]
@@ -211,10 +211,12 @@ async def put(log: EventLog, *bodies: ModelReplied | Summarized) -> None:
     await log.restore(Stored(conversation, len(events), 1, 1), events)
 
 
-async def memory_report(*bodies: ModelReplied | Summarized) -> Report:
+async def memory_report(
+    *bodies: ModelReplied | Summarized, counter: DemandCounter | None = None
+) -> Report:
     async with MemoryLog(business="shop") as log:
         await put(log, *bodies)
-        return await report_on(read_usage(log), zone=UTC)
+        return await report_on(read_usage(log), zone=UTC, counter=counter)
 
 
 async def test_a_summary_is_a_task_of_its_own_and_one_by_rule_costs_nothing() -> None:
@@ -271,6 +273,46 @@ async def test_a_free_own_machine_is_not_free_at_a_vendor() -> None:
     report = await memory_report(replied(Usage(input_tokens=10, output_tokens=1), price=free))
     assert report.total.cost_usd == 0
     assert report.demand.unpriced_tokens == 11
+
+
+async def test_what_an_own_machine_costs_is_not_what_a_vendor_asks() -> None:
+    power = Price(input_usd=Decimal("0.1"), output_usd=Decimal("0.1"))
+    vendor = Price(input_usd=Decimal(2), output_usd=Decimal(10))
+    answer = replied(Usage(input_tokens=100, output_tokens=10), price=power)
+    for managed, usd_per_million, unpriced in ((vendor, 300, 0), (None, 0, 110)):
+        counter = DemandCounter(managed, own=answer.provider)
+        report = await memory_report(answer, counter=counter)
+        assert report.demand.managed_usd == Decimal(usd_per_million) / 10**6
+        assert report.demand.unpriced_tokens == unpriced
+        assert report.demand.unlabelled_tokens == 110
+
+
+async def test_what_could_be_learned_from_has_an_answer_and_nothing_special() -> None:
+    def row(conversation: str, data_class: DataClass, outcome: AttemptOutcome) -> UsageRow:
+        return UsageRow(
+            at_ms=0,
+            business="b",
+            conversation=conversation,
+            provider="p",
+            model="m",
+            task="reply",
+            usage=Usage(input_tokens=1),
+            data_class=data_class,
+            outcome=outcome,
+        )
+
+    maker = ReportMaker()
+    told = []
+    for one in (
+        row("plain", "personal", "answered"),
+        row("ill", "personal", "answered"),
+        row("ill", "special", "answered"),
+        row("down", "personal", "failed"),
+        row("last", "internal", "answered"),
+    ):
+        maker.add(one)
+        told.append(maker.report().learnable_conversations)
+    assert told == [1, 2, 1, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ async def test_the_command_says_of_a_shop_what_the_report_says(
         "Price known 72.7% of requests, 69.7% of tokens",  # 8 of 11, 2,699 of 3,872
         "Counted by provider 81.8% of requests, 75.4% of tokens",  # 9 of 11, 2,919 of 3,872
         "rented 7 2,650 11.3% 49 $0.005350 100.0%",  # 300 of 2,650 cached
-        "box 3 600 0.0% 70 $0.00 + 2 unpriced 0.0%",
+        "box 3 600 0.0% 70 unknown -",
         "second 1 500 0.0% 3 unknown -",
         "Saved $0.000440",
         "retried 2 300 $0.000600 11.2%",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -67,12 +68,20 @@ def run_cost(options: argparse.Namespace) -> int:
     return 0
 
 
-def read_findings(options: argparse.Namespace) -> Findings:
-    """Read a log and reckon with it. Raises as `run_cost`."""
+def read_findings(
+    options: argparse.Namespace, kept_here: Collection[DataClass | None] | None = None
+) -> Findings:
+    """Read a log and reckon with it. Raises as `run_cost`.
+
+    `kept_here` are the classes of data that must not go to a vendor, with None those of requests
+    without a class; None: as the configuration says.
+    """
     place = _place(options)
     managed = _managed_price(options.managed_price, place.book)
-    counter = DemandCounter(managed, place.kept_here)
     throughput = _throughput(options.measured)
+    own = None if throughput is None else throughput.provider
+    kept = place.kept_here if kept_here is None else kept_here
+    counter = DemandCounter(managed, kept, own=own)
     maker = ReportMaker(zone=place.zone, counter=counter)
     anyio.run(_read, place, _window(options, place.zone), maker)
     return _findings(maker.report(), throughput, _costs(options))
@@ -250,7 +259,8 @@ def _show(options: argparse.Namespace, findings: Findings) -> None:
         screen.line(title, style="bold")
         for line in lines:
             screen.line(line)
-    for line in spend_lines(findings.report):
+    columns = {"columns": get_terminal_size().columns} if sys.stdout.isatty() else {}
+    for line in spend_lines(findings.report, **columns):
         screen.line(line)
     screen.line()
 

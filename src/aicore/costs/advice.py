@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from aicore.costs.economics import Choice, Economics
+from aicore.costs.economics import Best, Choice, Economics
+from aicore.costs.wording import counted
 
 __all__ = [
     "Advice",
@@ -49,9 +50,10 @@ class Answers:
 class Known:
     """What the log knows. `days` is its window; the rest is scaled to a month of 30 days.
 
-    `cost_usd` is a month's, None where no price is known. `special_share` is the share of tokens
-    in requests of class special (None: no request was labelled). `usable_conversations` is how
-    many could be exported for fine-tuning. `economics` needs a measured throughput.
+    `cost_usd` is a month's, None where too few prices are known. `special_share` is the share of
+    tokens in requests of class special (None: no request was labelled). `usable_conversations` is
+    how many could at most be exported for fine-tuning. `economics` needs a measured throughput,
+    and is to be reckoned with what the owner says must stay.
     """
 
     days: Decimal = Decimal(0)
@@ -103,7 +105,10 @@ def advise(answers: Answers, known: Known) -> Advice:
         _core(answers),
     )
     placement, reason = _decided(findings)
-    return Advice(placement, reason, findings, _to_find_out(answers, known))
+    to_find_out = _to_find_out(answers, known)
+    if placement != "managed":
+        to_find_out += _before_owning(answers, known)
+    return Advice(placement, reason, findings, to_find_out)
 
 
 def _law(answers: Answers, known: Known) -> Finding:
@@ -129,6 +134,7 @@ def _law(answers: Answers, known: Known) -> Finding:
 def _own_data(answers: Answers, known: Known) -> Finding:
     question = "Do you have training data that nobody else has?"
     count = known.usable_conversations
+    talks = counted(count, "conversation")
     if not answers.has_own_data:
         is_no = answers.has_own_data is False
         return Finding(
@@ -139,13 +145,13 @@ def _own_data(answers: Answers, known: Known) -> Finding:
         )
     if count < _FEW_CONVERSATIONS:
         answer = (
-            f"Yes, but the log holds {count} conversations that could be used, which is too few to "
-            "fine-tune a model. Collect more first."
+            f"Yes, but the log holds at most {talks} that could be used, which is "
+            "too few to fine-tune a model. Collect more first."
         )
         return Finding(question, answer, "your log", None)
     answer = (
-        f"Yes, and the log holds {count} conversations that could be used: review them and write "
-        "them with `aicore export --finetune`."
+        f"Yes, and the log holds up to {talks} that could be used: review them and "
+        "write them with `aicore export --finetune`."
     )
     return Finding(question, answer, "your log", "self-hosted")
 
@@ -155,13 +161,35 @@ def _bill(answers: Answers, known: Known) -> Finding:
     best = known.economics.best if known.economics is not None else None
     if best is not None:
         answer = (
-            f"By your own log, prices and measured throughput {best.choice} is cheapest, with "
-            f"machines: {best.boxes}, at ${best.month_usd:,.2f} a month."
+            f"By your own log, prices and measured throughput {best.choice}{_on(best.boxes)} is "
+            f"cheapest, at ${best.month_usd:,.2f} a month{_instead(known.economics, best)}."
         )
         return Finding(question, answer, "measured", best.choice)
     if not known.requests_per_month:
         return Finding(question, "The log holds no model requests yet.", "not known", None)
     return _by_thresholds(question, answers, known)
+
+
+def _on(boxes: int) -> str:
+    return "" if not boxes else f" on {boxes} machine{'s' * (boxes > 1)}"
+
+
+def _instead(economics: Economics | None, best: Best) -> str:
+    """What the other way would cost, where it is allowed."""
+    if economics is None:
+        return ""
+    if best.choice == "managed":
+        with_boxes = [
+            amount
+            for one in economics.options
+            for amount in (one.self_usd, one.hybrid_usd)
+            if one.boxes and amount is not None
+        ]
+        least = min(with_boxes, default=None)
+        return "" if least is None else f"; with a machine of your own at least ${least:,.2f}"
+    if not economics.is_managed_allowed or economics.managed_usd is None:
+        return ""
+    return f"; all of it at a vendor ${economics.managed_usd:,.2f}"
 
 
 def _by_thresholds(question: str, answers: Answers, known: Known) -> Finding:
@@ -211,6 +239,11 @@ def _decided(findings: Sequence[Finding]) -> tuple[Choice, str]:
     if bill.source == "measured" and bill.speaks_for is not None:
         return _with_wishes(bill.speaks_for, data, core, bill.answer)
     wishes = {one.speaks_for for one in (law, data, core)} - {None}
+    if wishes <= {"managed"} and bill.speaks_for == "hybrid":
+        return "hybrid", (
+            "Your volume is where owning is said to pay, and nothing forbids renting: measure a "
+            "machine before you buy one, and rent until then."
+        )
     if wishes == {"managed"} or not wishes:
         return "managed", (
             "Nothing that is known demands machines of your own: rent, and look again when the "
@@ -252,6 +285,17 @@ def _to_find_out(answers: Answers, known: Known) -> list[str]:
     return missing
 
 
+def _before_owning(answers: Answers, known: Known) -> list[str]:
+    """What to see to where a machine is to be owned."""
+    missing = list(known.economics.caveats) if known.economics is not None else []
+    if answers.has_staff is False:
+        missing.append(
+            "You have no technical staff: find who keeps the machine running, and count what that "
+            "costs by --ops-hours-per-month and --ops-usd-per-hour."
+        )
+    return missing
+
+
 _OWN = """\
 [providers.own]
 kind = "vllm"                       # or ollama, llama-cpp, sglang
@@ -265,20 +309,29 @@ model = "NAME"
 """
 _STAYS = "[privacy.{}]\nlocal_only = true\n"
 _MASKED = "[privacy.{}]\npseudonymise = true\n"
+_UNDECIDED = """\
+# Special data (health, money, faith) is sent to nobody until you know that it may leave. Then:
+# [privacy.special]
+# pseudonymise = true
+"""
 
 
-def configuration(placement: Choice) -> str:
-    """The lines of `aicore.toml` that make it so; the names of models are left to fill in."""
+def configuration(placement: Choice, must_stay: StayRule | None = None) -> str:
+    """The lines of `aicore.toml` that make it so; the names of models are left to fill in.
+
+    Special data leaves only where the owner said that nothing must stay, and masked.
+    """
     match placement:
         case "self-hosted":
             parts = [_OWN, '[router]\nuse = ["own"]\n']
             parts += [_STAYS.format("personal"), _STAYS.format("special")]
         case "managed":
             parts = [_RENTED, '[router]\nuse = ["rented"]\n']
-            parts += [_MASKED.format("personal"), _MASKED.format("special")]
+            parts += [_MASKED.format("personal")]
+            parts += [_MASKED.format("special") if must_stay == "none" else _UNDECIDED]
         case "hybrid":
             parts = [_OWN, _RENTED, '[router]\nuse = ["own", "rented"]\n']
-            parts += [_STAYS.format("special")]
+            parts += [_MASKED.format("personal"), _STAYS.format("special")]
     return "\n".join(parts)
 
 

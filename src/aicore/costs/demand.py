@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from aicore.costs.reading import UsageRow
@@ -53,12 +53,14 @@ class HourOfUse:
 class Demand:
     """Use per hour since 1970 (UTC) in a window of `window_hours`; an hour without use is left out.
 
-    `of_provider` are all tokens, input and output, by provider and hour.
+    `of_provider` are all tokens, input and output, by provider and hour. `unlabelled_tokens` are
+    those of requests whose data class nobody knows, counted as what may be sent to a vendor.
     """
 
     window_hours: int
     hours: Mapping[int, HourOfUse]
     of_provider: Mapping[str, Mapping[int, tuple[int, int]]] = field(default_factory=dict)
+    unlabelled_tokens: int = 0
 
     @property
     def tokens(self) -> int:
@@ -84,15 +86,22 @@ class Demand:
 class DemandCounter:
     """Counts rows into hours.
 
-    `managed` is what a vendor would ask for what cost nothing or nobody knows what: the own
-    machines' work. `sensitive` are the classes of data that never leave those.
+    `managed` is what a vendor would ask for the own machines' work: for all that provider `own`
+    did, whatever that cost, and for what cost nothing or nobody knows what. `sensitive` are the
+    classes of data that never leave the own machines, with None those of requests without one.
     """
 
     def __init__(
-        self, managed: Price | None = None, sensitive: Collection[DataClass] = _SENSITIVE
+        self,
+        managed: Price | None = None,
+        sensitive: Collection[DataClass | None] = _SENSITIVE,
+        *,
+        own: str | None = None,
     ) -> None:
         self._managed = managed
         self._sensitive = sensitive
+        self._own = own
+        self._unlabelled = 0
         self._hours: dict[int, HourOfUse] = {}
         self._of_provider: dict[str, dict[int, tuple[int, int]]] = {}
 
@@ -109,7 +118,11 @@ class DemandCounter:
         else:
             hour.input_tokens += usage.input_tokens
             hour.output_tokens += usage.output_tokens
-            cost_usd = usage.cost_usd or priced(self._managed, usage).cost_usd
+            if row.data_class is None and self._sensitive:
+                self._unlabelled += usage.input_tokens + usage.output_tokens
+            # What an own machine's tokens cost is not what a vendor asks for them.
+            asked = replace(usage, cost_usd=None) if row.provider == self._own else usage
+            cost_usd = asked.cost_usd or priced(self._managed, asked).cost_usd
             if not cost_usd:
                 hour.unpriced_tokens += usage.input_tokens + usage.output_tokens
             else:
@@ -120,4 +133,9 @@ class DemandCounter:
 
     def demand(self, hours: range) -> Demand:
         """What was counted, in a window of these hours."""
-        return Demand(window_hours=len(hours), hours=self._hours, of_provider=self._of_provider)
+        return Demand(
+            window_hours=len(hours),
+            hours=self._hours,
+            of_provider=self._of_provider,
+            unlabelled_tokens=self._unlabelled,
+        )

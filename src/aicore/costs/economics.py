@@ -15,6 +15,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Literal
 
+from aicore.costs.caveats import caveats
 from aicore.costs.demand import Demand
 from aicore.costs.throughput import Throughput
 
@@ -214,6 +215,8 @@ class Option:
 class BreakEven:
     """From how many tokens a day on so many boxes cost less than a vendor, at this mix.
 
+    All tokens are meant; where some must not go to a vendor, it asks for the others only.
+
     None: the vendor asks nothing for it, or no price is known. `utilisation` is how full the
     boxes then are; above the target they cannot hold it, and `is_reachable` is False.
     """
@@ -276,7 +279,8 @@ class Economics:
 
     `managed_usd` is all at a vendor, None where too little is known of what one asks;
     `is_managed_allowed` is False where some of the use must not go to one, and is not in it.
-    `options` are 0, 1, … boxes. Without a `best` the `refusals` say why.
+    `options` are 0, 1, … boxes. Without a `best` the `refusals` say why; `caveats` say what is
+    not in the figures although it is likely to be there.
     """
 
     managed_usd: Decimal | None
@@ -289,6 +293,7 @@ class Economics:
     best: Best | None
     variations: Sequence[Variation]
     refusals: Sequence[Refusal]
+    caveats: Sequence[str] = ()
 
 
 def reckon(case: Case, *, up_to_boxes: int = 3) -> Economics:
@@ -296,7 +301,8 @@ def reckon(case: Case, *, up_to_boxes: int = 3) -> Economics:
 
     Give a case with some demand.
     """
-    reasons = refusals(case.demand, case.throughput, case.costs)
+    demand = case.demand
+    reasons = refusals(demand, case.throughput, case.costs)
     found = None if reasons else best(case)
     counts = {*range(up_to_boxes + 1), case.floor_boxes, case.static_boxes}
     counts |= set() if found is None else {found.boxes}
@@ -305,12 +311,13 @@ def reckon(case: Case, *, up_to_boxes: int = 3) -> Economics:
         is_managed_allowed=case.floor_boxes == 0,
         floor_boxes=case.floor_boxes,
         static_boxes=case.static_boxes,
-        tokens_per_day=Decimal(case.demand.tokens) * 24 / case.demand.window_hours,
+        tokens_per_day=Decimal(demand.tokens) * 24 / demand.window_hours,
         options=[option(case, boxes) for boxes in sorted(counts)],
         break_even=[break_even(case, boxes) for boxes in sorted(counts) if boxes],
         best=found,
         variations=[] if reasons else variations(case),
         refusals=reasons,
+        caveats=list(caveats(demand, case.costs)),
     )
 
 
@@ -345,7 +352,8 @@ def break_even(case: Case, boxes: int) -> BreakEven:
     demand = case.demand
     if not case.is_priced or not demand.managed_usd:
         return BreakEven(boxes=boxes, tokens_per_day=None, utilisation=None, is_reachable=False)
-    usd_per_token = case.managed_usd / demand.ordinary_tokens
+    # Of all tokens: what must stay grows with the rest, and fills the boxes, too.
+    usd_per_token = case.managed_usd / demand.tokens
     tokens_per_day = case.costs.month_usd(boxes) / usd_per_token / _DAYS_PER_MONTH
     share = tokens_per_day * case.work_seconds / demand.tokens / (boxes * _DAY_S)
     return BreakEven(
@@ -481,7 +489,7 @@ def refusals(
                 f"of {known:.1%} of the tokens it is known what a vendor asks, "
                 f"and a verdict needs {LEAST_PRICED:.0%}",
                 "Say with --managed-price vendor:model what would answer instead of the own "
-                "machines, or give provider.price in the configuration.",
+                "machines, or give the vendor's prices under [prices] in the configuration.",
             )
         )
     return found

@@ -10,7 +10,8 @@ from aicore.costs.wording import Section
 __all__ = ["page"]
 
 _STYLE = """
-body { font-family: sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+body { font-family: sans-serif; color: #222; background: #fff }
+body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: .5rem 0 }
 th, td { padding: .2rem .8rem .2rem 0; text-align: right; border-bottom: 1px solid #ddd }
 .text { text-align: left }

@@ -63,7 +63,8 @@ class Spent:
     @property
     def cost_usd(self) -> Decimal | None:
         """What is known of the cost; None where nothing is, which is not zero."""
-        return None if self.requests and self.unpriced_requests == self.requests else self.known_usd
+        # A request that sent nothing costs nothing, and says nothing of what the others cost.
+        return None if self.unpriced_requests and not self.known_usd else self.known_usd
 
     def add(self, row: UsageRow) -> None:
         """Count one request."""
@@ -154,8 +155,9 @@ class Report:
     The window is that of the requests found: `first_ms` and `last_ms` are None without any.
     `total` is all that models were asked, waste included. `answers_without_model` cost nothing:
     flows, which stood in for models in `degraded` of them. `spent_on` is the known spending of
-    each day by provider. `tokens_of_class` are the tokens by the data class of their request, ""
-    for one that nobody labelled.
+    each day by provider. `learnable_conversations` have an answer of a model and no request of
+    class special: as many as could become examples. `tokens_of_class` are the tokens by the data
+    class of their request, "" for one that nobody labelled.
     """
 
     first_ms: int | None
@@ -173,6 +175,7 @@ class Report:
     bursts: int
     degraded: int
     answers_without_model: int
+    learnable_conversations: int
     tokens_of_class: Mapping[DataClass | Literal[""], int]
     demand: Demand
 
@@ -232,6 +235,8 @@ class ReportMaker:
         self._of_class: dict[DataClass | Literal[""], int] = {}
         self._conversations = 0
         self._talking = ("", "")
+        self._learnable = 0
+        self._is_answered = self._is_special = False
         self._window: tuple[int, int] | None = None
         self._days: dict[int, date] = {}
 
@@ -281,6 +286,7 @@ class ReportMaker:
             bursts=self._bursts,
             degraded=self._degraded,
             answers_without_model=self._without_model,
+            learnable_conversations=self._learnable + self._is_learnable,
             tokens_of_class=dict(sorted(self._of_class.items())),
             demand=self._demand.demand(hours),
         )
@@ -298,6 +304,10 @@ class ReportMaker:
             # Rows come by conversation.
             self._talking = (row.business, row.conversation)
             self._conversations += 1
+            self._learnable += self._is_learnable
+            self._is_answered = self._is_special = False
+        self._is_answered |= row.outcome == "answered" and row.task == "reply"
+        self._is_special |= row.data_class == "special"
         self._total.add(row)
         for dimension, name in names.items():
             self._by[dimension].setdefault(name, Spent()).add(row)
@@ -329,6 +339,11 @@ class ReportMaker:
             if usage.cached_tokens or usage.cache_write_tokens:
                 saved_usd = cached_saving_usd(price, usage)
                 self._saved_usd = (self._saved_usd or Decimal(0)) + saved_usd
+
+    @property
+    def _is_learnable(self) -> bool:
+        """Of the conversation whose rows came last."""
+        return self._is_answered and not self._is_special
 
     def _coverage(self) -> Coverage:
         total = self._total

@@ -13,6 +13,9 @@ __all__ = ["plain", "section_lines", "spend_lines"]
 _MARKS = "█▓▒░#*+=-"
 _DAYS = 31
 _WIDTH = 50
+_NARROWEST = 10
+_BESIDE = 2 + 10 + 2 + 2 + 12
+"""What a bar's line takes besides the bar: margins, a day and an amount."""
 
 
 def section_lines(section: Section) -> Iterator[str]:
@@ -31,8 +34,12 @@ def section_lines(section: Section) -> Iterator[str]:
         yield f"  {plain(note)}"
 
 
-def spend_lines(report: Report) -> Iterator[str]:
-    """What each of the last days cost, a bar per day and a mark per provider."""
+def spend_lines(report: Report, columns: int = _WIDTH + _BESIDE) -> Iterator[str]:
+    """What each of the last days cost, a bar per day and a mark per provider.
+
+    The lines fit `columns`, from 38 on.
+    """
+    width = max(columns - _BESIDE, _NARROWEST)
     totals = {day: sum(spent.values(), Decimal(0)) for day, spent in report.spent_on.items()}
     most = max(totals.values(), default=Decimal(0))
     if not most:
@@ -44,21 +51,22 @@ def spend_lines(report: Report) -> Iterator[str]:
     days = report.days
     for day in days[-_DAYS:]:
         spent = report.spent_on.get(day, {})
-        bar = _bar([(marks[name], spent[name]) for name in names if name in spent], most)
-        yield f"  {day}  {bar.ljust(_WIDTH)}  {money(totals.get(day, Decimal(0)))}"
+        parts = [(marks[name], spent[name]) for name in names if name in spent]
+        bar = _bar(parts, most, width)
+        yield f"  {day}  {bar.ljust(width)}  {money(totals.get(day, Decimal(0)))}"
     if len(days) > _DAYS:
         yield f"  (the last {_DAYS} of {len(days)} days)"
     for name in names:
         yield f"  {marks[name]} {plain(name)}"
 
 
-def _bar(parts: Sequence[tuple[str, Decimal]], most_usd: Decimal) -> str:
+def _bar(parts: Sequence[tuple[str, Decimal]], most_usd: Decimal, width: int) -> str:
     """Marks up to where each part ends, so that rounding does not add up."""
     bar = ""
     until_usd = Decimal(0)
     for mark, amount_usd in parts:
         until_usd += amount_usd
-        bar += mark * (round(until_usd / most_usd * _WIDTH) - len(bar))
+        bar += mark * (round(until_usd / most_usd * width) - len(bar))
     return bar
 
 

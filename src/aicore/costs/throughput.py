@@ -38,7 +38,7 @@ class Throughput:
         Raises: ConfigError when it is something else, or a measurement that gave no throughput.
         """
         try:
-            if data["tokens_per_s_out"] is None:
+            if data["tokens_per_s_out"] is None or not data["is_throughput"]:
                 raise ConfigError(f"no throughput: {_reasons(data)}. Measure again.")
             read = data["tokens_per_s_in"]
             measured = cls(

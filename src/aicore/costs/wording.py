@@ -268,6 +268,7 @@ def _verdict(economics: Economics) -> Iterator[str]:
     yield f"Cheapest: {_way(best)}, {money(best.month_usd)} a month."
     others = sorted({one.what for one in economics.variations if one.best.choice != best.choice})
     yield "This counts your own model's answer as good as the vendor's, in as many tokens."
+    yield from economics.caveats
     if others:
         yield f"It is close: a fifth more or less of {', '.join(others)} changes that."
     else:
