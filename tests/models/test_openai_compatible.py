@@ -426,3 +426,14 @@ async def test_requests_of_a_conversation_share_their_bytes_on_the_wire(ask: Ask
 
     assert two.startswith(one.removesuffix(b"]}"))
     assert json.loads(two)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["http://ann:s3cret@ho st/v1", "ftp://ann:s3cret@host/v1", "http://ho st/?key=s3cret"],
+)
+def test_key_in_a_bad_address_is_not_repeated(base_url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        provider(base_url)
+
+    assert "s3cret" not in str(caught.value)

@@ -13,7 +13,8 @@ __all__ = ["KEY_REMEDY", "Signer", "with_botocore"]
 
 KEY_REMEDY = (
     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN) to a key that may "
-    "use it, or name a profile of the shared credentials file in AWS_PROFILE."
+    "use it, or name a profile of the shared credentials file in AWS_PROFILE. A signature also "
+    "needs the right time: look at the machine's clock."
 )
 _DEFAULT_FILE = "~/.aws/credentials"
 

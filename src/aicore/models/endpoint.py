@@ -32,6 +32,10 @@ _STALE_S = 1.0
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=50, keepalive_expiry=60.0)
 
 
+class _TooMuchError(Exception):
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """A whole answer, decompressed. Header names are lower case."""
@@ -146,6 +150,11 @@ class Endpoint:
             )
         if isinstance(exc, (TimeoutError, httpx2.TimeoutException)):
             return ProviderUnavailable(f"The model server at {self._origin} took too long.")
+        if isinstance(exc, _TooMuchError):
+            return ProviderUnavailable(
+                f"The model server at {self._origin} sent more than any answer can be. If it does "
+                "so again, correct base_url."
+            )
         return ProviderUnavailable(f"The connection to {self._origin} broke off.")
 
 
@@ -197,7 +206,7 @@ class Answer:
             raise self._translated(exc) from exc
         self._size += len(part)
         if self._size > _MAX_BODY_BYTES:
-            raise ProviderUnavailable("The model server sent more than any answer can be.")
+            raise self._translated(_TooMuchError())
         if monotonic() > self._last_deadline:
             raise self._translated(TimeoutError())
         return part

@@ -16,6 +16,7 @@ _OWN_HEADERS = frozenset(
 )
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _HEADER_VALUE = re.compile(r"[!-~]+( +[!-~]+)*")
+_SECRET_PARTS = re.compile(r"(?<=//)[^/]*@|[?#].*", re.DOTALL)
 _URL_TEXT = re.compile(r"[!-~]+")
 
 
@@ -28,7 +29,7 @@ def checked_url(base_url: str, path: str) -> SplitResult:
         is_good = False
     if not is_good or not _URL_TEXT.fullmatch(base_url):
         raise ConfigError(
-            f"base_url {base_url!r} is no address of a model server. "
+            f"base_url {_shown(base_url)!r} is no address of a model server. "
             "Give one such as http://127.0.0.1:11434/v1."
         )
     if url.username is not None or url.query or url.fragment:
@@ -38,6 +39,11 @@ def checked_url(base_url: str, path: str) -> SplitResult:
     if url.path.rstrip("/").endswith(path):
         raise ConfigError(f"base_url must end before {path}. Remove that part.")
     return url
+
+
+def _shown(base_url: str) -> str:
+    """Leave out where somebody may have put a key."""
+    return _SECRET_PARTS.sub("", base_url)
 
 
 def request_headers(api_key: str | None, extra: Mapping[str, str]) -> dict[str, str]:
