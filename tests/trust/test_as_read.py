@@ -13,6 +13,7 @@ from aicore.records import Message, ToolCall
 from aicore.trust.as_read import AsRead
 from aicore.trust.known_values import KnownValues
 from aicore.trust.patterns import find
+from aicore.trust.special import data_class_of
 
 
 def known(*names: str) -> KnownValues:
@@ -66,6 +67,19 @@ def test_name_that_is_kept_without_umlauts_is_found_with_them() -> None:
 def test_pattern_is_found_however_it_is_written(kind: str, value: str) -> None:
     text = f"here {value} there"
     assert (kind, value) in [(one.kind, text[one.start : one.end]) for one in find(text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'{"notes":"seen\ndiabetes"}',
+        "dia\u200bbetes",
+        "4111\u00a01111\u00a01111\u00a01111",
+        "DE89\u202f3704\u202f0044\u202f0532\u202f0130\u202f00",
+    ],
+)
+def test_special_text_is_special_however_it_is_written(text: str) -> None:
+    assert data_class_of(text) == "special"
 
 
 async def test_line_breaks_in_the_json_of_a_server_hide_nothing() -> None:

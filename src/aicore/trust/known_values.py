@@ -85,15 +85,15 @@ class KnownValues:
         first = _WORD.search(folded)
         if first is None:
             return
-        values = self._by_word.setdefault(first[0], {})
+        # What is there is never changed, only replaced: a thread may be looking.
+        values = self._by_word.get(first[0], {})
         if folded not in values:
-            values[folded] = (first.start(), kind)
-            longest_first = sorted(values.items(), key=lambda item: -len(item[0]))
+            more = {**values, folded: (first.start(), kind)}
+            longest_first = sorted(more.items(), key=lambda item: -len(item[0]))
             self._by_word[first[0]] = dict(longest_first)
         if (ending := first[0] + "s") and first.end() == len(folded) and first.start() == 0:
             # A German genitive is one word with its name.
-            genitives = self._by_word.setdefault(ending, {})
-            genitives.setdefault(folded, (0, kind))
+            self._by_word[ending] = {folded: (0, kind), **self._by_word.get(ending, {})}
 
 
 def _parts_of(name: str) -> Iterator[str]:

@@ -22,6 +22,9 @@ __all__ = ["NOTE", "Part", "Prefixes", "States", "message_part", "schema_part", 
 T = TypeVar("T")
 
 _PREFIXES = 16
+_LONGEST_CHARS = 200_000
+_LONGEST_WORD = 200
+_CUT = "\n[{} more characters: too long to be shown here]"
 
 NOTE = (
     "Personal values are replaced by placeholders of the form [[KIND_code_number]], for instance "
@@ -104,7 +107,11 @@ def text_part(text: str) -> Part[str]:
 
 
 def message_part(message: Message, states: States, nonce: str) -> Part[Message]:
-    """A message: its text, the arguments of its calls, what a tool gave."""
+    """A message: its text, the arguments of its calls, what a tool gave as text.
+
+    A text of more than 200,000 characters is cut there, and says so: to look through it takes
+    seconds, and what was not looked through is not sent.
+    """
     provider, state = states.inward(message, nonce)
 
     def make(take: Take) -> Message:
@@ -117,7 +124,6 @@ def message_part(message: Message, states: States, nonce: str) -> Part[Message]:
             ),
             call_id=message.call_id,
             is_error=message.is_error,
-            structured=_value(message.structured, take),
             provider=provider,
             state=state,
         )
@@ -189,6 +195,10 @@ def _tool(tool: Tool, take: Take) -> Tool:
 def _body(message: Message, take: Take) -> str:
     """A message's text. JSON with escapes in it is masked by value: they could hide one."""
     text = message.text
+    if len(text) > _LONGEST_CHARS:
+        # Not in the middle of a word: half a name would not be known.
+        at = max(text.rfind(" ", 0, _LONGEST_CHARS), _LONGEST_CHARS - _LONGEST_WORD)
+        return take(text[:at]) + _CUT.format(len(text) - at)
     if message.role == "tool" and text[:1] in ("{", "[") and "\\" in text:
         try:
             value = json.loads(text)

@@ -117,14 +117,16 @@ class Pseudonyms:
         while True:
             open_ = [part for part in parts if part.settled_at < self.vault.newest]
             newest = self.vault.newest
-            marked = [(part, self._marks(part)) for part in open_ if self._is_concerned(part)]
+            looked = [(part, await self._looked(part)) for part in open_]
+            marked = [(part, marks) for part, marks in looked if marks is not None]
             await self.vault.assign(
                 (mark.kind, _value(part.clear, mark)) for part, marks in marked for mark in marks
             )
-            for part, marks in marked:
-                part.masked = self._with_placeholders(part.clear, marks)
-            for part in open_:
-                part.settled_at = newest
+            for part, marks in looked:
+                if part.settled_at < newest:  # another request may know more by now
+                    if marks is not None:
+                        part.masked = self._with_placeholders(part.clear, marks)
+                    part.settled_at = newest
             if self.vault.newest == newest:
                 return
 
@@ -151,6 +153,14 @@ class Pseudonyms:
     def has_remains(self, restored: str) -> bool:
         """Whether something of a placeholder of this vault is left in a restored text."""
         return self.vault.nonce in restored.lower()
+
+    async def _looked(self, part: MaskedText) -> Sequence[Marked] | None:
+        """The places to mask; None where nothing newer is in the text."""
+
+        def look() -> Sequence[Marked] | None:
+            return self._marks(part) if self._is_concerned(part) else None
+
+        return await anyio.to_thread.run_sync(look) if len(part.clear) > _LONG_CHARS else look()
 
     def _is_concerned(self, part: MaskedText) -> bool:
         if part.settled_at < 0:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import chain
 
 from aicore.records import DataClass
+from aicore.trust.as_read import AsRead
 from aicore.trust.patterns_numbers import find_accounts, find_national
 from aicore.trust.patterns_online import find_online
 from aicore.trust.special_words import BEGINNINGS
@@ -76,7 +77,10 @@ def _kept_class_of(text: str) -> DataClass:
 
 
 def _class_of(text: str) -> DataClass:
-    if len(text) > _LOOKED_AT_CHARS or _WORDS.search(text) or _IBAN.search(text):
+    if len(text) > _LOOKED_AT_CHARS:
+        return "special"
+    text = AsRead(text).text
+    if _WORDS.search(text) or _IBAN.search(text):
         return "special"
     if any(_is_card(one[0]) for one in _CARD.finditer(text)):
         return "special"
