@@ -199,17 +199,46 @@ async def test_only_one_request_probes_and_others_wait_for_it() -> None:
     assert texts == ["Back!", "Back!"]
 
 
-async def test_wrong_key_is_told_once_and_not_tried_until_the_router_reopens(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    refused = scripted("a", CredentialError("Refused."), "Hello!")
-    both = router(refused, always("Hi!", "b", MANAGED))
+async def test_wrong_key_is_tried_again_every_five_minutes() -> None:
+    clock = MovedClock()
+    wrong = CredentialError("Refused.")
+    refused = scripted("a", wrong, wrong, "Hello!", "Hello!")
+    both = router(refused, always("Hi!", "b", MANAGED), clock=clock)
     async with both:
-        for _ in range(3):
-            assert (await both.complete(asked())).text == "Hi!"
-        assert len(refused.requests) == 1
-    async with both:
+        for tries in (1, 2):
+            for _ in range(3):
+                assert (await both.complete(asked())).text == "Hi!"
+            assert len(refused.requests) == tries
+            clock.seconds += 300.0
         assert (await both.complete(asked())).text == "Hello!"
+        assert (await both.complete(asked())).text == "Hello!"
+
+
+async def test_a_disabled_provider_is_not_waited_for() -> None:
+    clock = MovedClock()
+    async with router(scripted("a", ConfigError("No such model.")), clock=clock) as one:
+        for _ in range(2):
+            with pytest.raises(ConfigError):
+                await one.complete(asked())
+    assert clock.waits == []
+
+
+async def test_opened_anew_a_router_asks_at_once() -> None:
+    one = router(scripted("a", CredentialError("Refused."), "Hello!"))
+    async with one:
+        with pytest.raises(CredentialError):
+            await one.complete(asked())
+    async with one:
+        assert (await one.complete(asked())).text == "Hello!"
+
+
+async def test_a_wrong_key_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    clock = MovedClock()
+    async with router(always(CredentialError("Refused."), "a"), clock=clock) as one:
+        for _ in range(3):
+            with pytest.raises(CredentialError):
+                await one.complete(asked())
+            clock.seconds += 300.0
 
     warnings = [one for one in caplog.records if one.levelno == logging.WARNING]
     assert len(warnings) == 1

@@ -167,8 +167,9 @@ class Asking:
         elif isinstance(error, PolicyBlocked | BudgetReached):
             self._gone.add(seat)
         elif isinstance(error, ConfigError | CredentialError):
-            if health.disable(error):
-                _log.warning("%s is not asked again until the router reopens: %s", seat.name, error)
+            self._gone.add(seat)
+            if health.disable(error, self.desk.stopwatch.now_s()):
+                _log.warning("%s is disabled and hardly asked any more: %s", seat.name, error)
         elif isinstance(error, TemporaryError | OperatorError):
             self._note_down(seat, error, is_probe=is_probe)
         else:
@@ -265,7 +266,7 @@ class Asking:
         for rank, seat in enumerate(self._order):
             visits = self._visits.get(seat, 0)
             health = seat.health
-            is_used_up = visits >= self.desk.limits.rounds or health.disabled is not None
+            is_used_up = visits >= self.desk.limits.rounds or health.is_disabled(now_s)
             if is_used_up or seat in self._gone:
                 continue
             delay_s = max(health.rest_s(now_s), self._not_before_s.get(seat, 0.0) - now_s, 0.0)

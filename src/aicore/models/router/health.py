@@ -50,8 +50,9 @@ class Health:
 
     Closed: it is asked. After `failures` in a row, or when a server names a time, it rests. When
     that is over one request at a time may probe it: an answer closes the circuit, a failure
-    makes the next rest twice as long. Disabled: its key, model or address is wrong, which only
-    somebody who changes the configuration can put right. Moments are a Stopwatch's.
+    makes the next rest twice as long. Disabled: its key, model or address is wrong, which rarely
+    passes by itself: it rests for the longest time, and nobody waits for it. Moments are a
+    Stopwatch's.
     """
 
     def __init__(self, limits: RouterLimits) -> None:
@@ -73,13 +74,17 @@ class Health:
 
     def rule(self, now_s: float) -> str:
         """Why it is not asked now; "" when it may be."""
-        if self.disabled is not None:
-            return f"disabled after {self.disabled.code}, until the router is opened again"
         if self._rests_until_s is None:
             return ""
         if rest_s := self.rest_s(now_s):
+            if self.disabled is not None:
+                return f"disabled after {self.disabled.code}, for {rest_s:.1f} s more"
             return f"rests for {rest_s:.1f} s more after {self._failures} failures"
         return "another request is just trying it" if self.is_probed else ""
+
+    def is_disabled(self, now_s: float) -> bool:
+        """Whether its configuration seems wrong, so that waiting for it is of no use."""
+        return self.disabled is not None and self.rest_s(now_s) > 0
 
     def begin(self) -> bool:
         """Note that it is asked; tells whether this is a probe, to be ended by `end_probe`."""
@@ -96,6 +101,7 @@ class Health:
         """Close the circuit: it answered, were it to refuse the request."""
         self._failures = self._rests = 0
         self._rests_until_s = None
+        self.disabled = None
         if elapsed_s is not None:
             self.whole_s.add(elapsed_s)
 
@@ -116,10 +122,11 @@ class Health:
             self._rest(min(self._limits.cool_down_s * 2**self._rests, longest_s), now_s)
             self._rests = min(self._rests + 1, 30)
 
-    def disable(self, error: OperatorError) -> bool:
-        """Never ask it again; tells whether that is new."""
+    def disable(self, error: OperatorError, now_s: float) -> bool:
+        """Let it rest long, and not be waited for; tells whether that is new."""
         is_new = self.disabled is None
         self.disabled = type(error)(str(error))
+        self._rest(self._limits.longest_cool_down_s, now_s)
         return is_new
 
     def _rest(self, seconds: float, now_s: float) -> None:
