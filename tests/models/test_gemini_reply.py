@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Iterable
 from decimal import Decimal
+from time import process_time
 from typing import Any
 
 import pytest
@@ -359,3 +360,13 @@ def test_usage_that_is_not_told_is_estimated(told: Any) -> None:
     usage = from_whole(whole([said("x" * 40)], usage=told)).usage
 
     assert (usage.input_tokens, usage.output_tokens, usage.is_reported) == (100, 10, False)
+
+
+def test_many_calls_take_no_more_than_their_share() -> None:
+    """Each used to be compared with all before it: 20,000 took 15 s."""
+    found = [call("find", {"name": "Ann"}, "same")] * 20_000
+    started = process_time()
+    completion = from_whole(whole(found))
+
+    assert process_time() - started < 3
+    assert len({one.id for one in completion.calls}) == 20_000

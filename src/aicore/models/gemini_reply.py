@@ -39,6 +39,7 @@ class GeminiReply:
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._calls: list[ToolCall] = []
+        self._ids: set[str] = set()
         self._parts = PartRecord()
         self._has_broken = False
         self._reason = ""
@@ -161,10 +162,10 @@ class GeminiReply:
             return
         told = called.get("id")
         given = told if isinstance(told, str) and told else None
-        used = {call.id for call in self._calls}
         call_id = given or ""
-        while not call_id or call_id in used:
+        while not call_id or call_id in self._ids:
             call_id = uuid.uuid4().hex[:9]
+        self._ids.add(call_id)
         self._calls.append(ToolCall(call_id, name, arguments or {}))
         self._parts.add_call(given, signature)
 
