@@ -9,7 +9,7 @@ from aicore import Agent, Principal
 from aicore.agent.labels import Labels
 from aicore.log import MemoryLog
 from aicore.log.events import MessageReceived, ModelReplied, ToolFinished
-from aicore.models import Capabilities, Request, ScriptedProvider
+from aicore.models import Capabilities, Completion, Request, ScriptedProvider
 from aicore.models.scripted import Reply
 from aicore.records import ConversationId, DataClass, Tool, ToolCall
 
@@ -100,6 +100,13 @@ async def test_what_a_tool_gives_counts_before_a_model_reads_it() -> None:
     seen, _ = await classes(
         [ToolCall("c1", "patient", {}), "done"], ["hello"], lambda: "has epilepsy"
     )
+    assert seen == ["personal", "special"]
+
+
+async def test_what_a_model_asks_a_tool_for_counts_as_what_it_says() -> None:
+    calls = (ToolCall("c1", "patient", {"about": {"query": "Kinder mit Diabetes"}}),)
+    asked = Completion(text="", calls=calls)
+    seen, _ = await classes([asked, "done"], ["hello"])
     assert seen == ["personal", "special"]
 
 

@@ -6,6 +6,7 @@ model answered to it. "Nothing was found" is not "public": what customers say is
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 
@@ -44,7 +45,10 @@ class Labels:
                 return _said(_SPEAKERS[principal.kind], text)
             case ToolFinished(tool=tool, text=text):
                 return _said(self._of_tool(tool), text)
-            case ModelReplied(text=text) | Summarized(text=text):
+            case ModelReplied(text=text, calls=calls):
+                asked = (json.dumps(dict(one.arguments), ensure_ascii=False) for one in calls)
+                return highest("public", *(_said("public", one) for one in (text, *asked)))
+            case Summarized(text=text):
                 return _said("public", text)
         return "public"
 
