@@ -32,6 +32,7 @@ from aicore import Agent, tool
 from aicore.errors import ConfigError, ProviderUnavailable
 from aicore.models import ScriptedProvider
 from aicore.models.port import Completion
+from aicore.models.router import Router
 from aicore.records import ConversationId, ToolCall, Usage
 from aicore.telemetry import Telemetry, listening
 from aicore.telemetry.listening import exporting, whoever_listens
@@ -157,6 +158,20 @@ async def test_metrics_count_time_tokens_and_cost() -> None:
     assert [point.value for point in metrics["aicore.cost"]] == [0.002]
     [turn] = metrics["aicore.turn.duration"]
     assert (turn.count, dict(turn.attributes)) == (1, {"aicore.outcome": "replied"})
+
+
+async def test_of_a_router_the_provider_that_answered_is_told() -> None:
+    listener = Listener()
+    members = [
+        ScriptedProvider([ProviderUnavailable("down")], name="first"),
+        ScriptedProvider([asks("look"), "Done."], name="second"),
+    ]
+    async with Agent(provider=Router(members), tools=[look], telemetry=listener.telemetry) as agent:
+        await agent.send("hi", conversation=TALK)
+    chat = dict(listener.spans()["chat"].attributes or {})
+    assert chat["gen_ai.provider.name"] == "second"
+    [cost] = listener.metrics()["aicore.cost"]
+    assert cost.attributes["gen_ai.provider.name"] == "second"
 
 
 async def test_streaming_tells_when_the_first_text_came() -> None:

@@ -216,6 +216,7 @@ class _Turn:
                 calls=completion.calls,
                 finish=completion.finish,
                 model=completion.model,
+                provider=completion.provider,
             )
             price = completion.price or provider.capabilities.price
             watch.used(_priced(completion.usage, price))

@@ -61,8 +61,10 @@ class ChatWatch:
     def first_chunk(self) -> None:
         """Tell that the first text of a streamed answer is here."""
 
-    def answered(self, *, text: str, calls: Sequence[ToolCall], finish: str, model: str) -> None:
-        """Tell the answer."""
+    def answered(
+        self, *, text: str, calls: Sequence[ToolCall], finish: str, model: str, provider: str = ""
+    ) -> None:
+        """Tell the answer, and who gave it where that is not who was asked."""
 
     def used(self, usage: Usage) -> None:
         """Tell what it took, with its price where that is known."""

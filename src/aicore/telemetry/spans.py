@@ -229,11 +229,16 @@ class _SpanChat(ChatWatch):
             self._instruments.first_chunk.record(elapsed_s, self._labels)
 
     @_harmless()
-    def answered(self, *, text: str, calls: Sequence[ToolCall], finish: str, model: str) -> None:
+    def answered(
+        self, *, text: str, calls: Sequence[ToolCall], finish: str, model: str, provider: str = ""
+    ) -> None:
         self._span.set_attribute(names.FINISH_REASONS, [finish])
         if model:
             self._span.set_attribute(names.RESPONSE_MODEL, model)
             self._labels[names.RESPONSE_MODEL] = model
+        if provider:
+            self._span.set_attribute(names.PROVIDER, provider)
+            self._labels[names.PROVIDER] = provider
         if self._with_content:
             answer = Message(role="assistant", text=text, calls=calls)
             self._span.set_attribute(names.OUTPUT_MESSAGES, _json([_shown(answer)]))
