@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import pty
 import subprocess
 import sys
 import tomllib
 from collections.abc import Sequence
 from decimal import Decimal
+from os import close, write
 from pathlib import Path
 from textwrap import dedent
 
@@ -167,3 +169,26 @@ async def test_a_cost_of_which_little_is_known_is_unknown(tmp_path: Path) -> Non
     assert "of unknown cost" in done.stdout
     assert "[prices]" in done.stdout
     assert "at most 1 conversation that" in done.stdout
+
+
+def test_the_questions_are_asked_at_a_terminal_and_may_be_left_open(tmp_path: Path) -> None:
+    def typed(keys: bytes) -> subprocess.CompletedProcess[str]:
+        ours, theirs = pty.openpty()
+        write(ours, keys)
+        command = [sys.executable, "-m", "aicore", "advise"]
+        try:
+            return subprocess.run(
+                command,
+                cwd=tmp_path,
+                stdin=theirs,
+                capture_output=True,
+                text=True,
+                timeout=50,
+                check=False,
+            )
+        finally:
+            close(ours)
+            close(theirs)
+
+    assert placement(typed(b"sp\nmaybe\nyes\nn\nno\n")) == "hybrid"
+    assert placement(typed(b"\n\x04\x04\x04")) == "managed"

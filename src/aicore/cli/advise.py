@@ -77,7 +77,11 @@ def _answer(options: argparse.Namespace, name: str, screen: Screen) -> str | Non
         return given
     question, choices = _QUESTIONS[name]
     while True:
-        word = input(f"{question} [{'/'.join(choices)}, Enter: not known] ").strip().casefold()
+        try:
+            word = input(f"{question} [{'/'.join(choices)}, Enter: not known] ")
+        except EOFError:
+            return None
+        word = word.strip().casefold()
         if not word:
             return None
         found = [one for one in choices if one.startswith(word)]
@@ -130,4 +134,4 @@ def _show(screen: Screen, advice: Advice, known: Known, stay: StayRule | None) -
     screen.line("The configuration that does it (fill in the names of the models):")
     screen.line()
     for line in configuration(advice.placement, stay).splitlines():
-        screen.line(f"    {line}")
+        screen.line(f"    {line}".rstrip())

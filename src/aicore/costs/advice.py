@@ -143,6 +143,9 @@ def _own_data(answers: Answers, known: Known) -> Finding:
             "you" if is_no else "not known",
             None,
         )
+    if not known.requests_per_month:
+        answer = "Yes. How much of it could be used is not known: there is no log of it yet."
+        return Finding(question, answer, "not known", None)
     if count < _FEW_CONVERSATIONS:
         answer = (
             f"Yes, but the log holds at most {talks} that could be used, which is "
