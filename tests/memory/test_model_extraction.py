@@ -203,3 +203,15 @@ async def test_an_instruction_in_a_message_stays_data() -> None:
     )
 
     assert await own(reply, text) == [[]]
+
+
+async def test_a_provider_is_told_whose_messages_it_is_given() -> None:
+    provider = ScriptedProvider([facts(), facts()])
+    first, second = heard("Quokka wants to sail.", "Lee does, too.")
+    said = [first._replace(conversation="web:1"), second._replace(conversation="web:2")]
+    await ModelExtraction(provider, business="shop").extract(said, failures=0)
+
+    assert [(one.origin.business, one.origin.conversation) for one in provider.requests] == [
+        ("shop", "web:1"),
+        ("shop", "web:2"),
+    ]

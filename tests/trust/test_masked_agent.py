@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from tests.models.fake_openai import answering, call, serving
 
@@ -14,6 +15,9 @@ from aicore.databases.sqlite_file import SQLiteFile
 from aicore.errors import ModelError, StoreError
 from aicore.log import MemoryLog
 from aicore.log.sqlite_schema import SCHEMA
+from aicore.memory.memory import Memory
+from aicore.memory.model_extraction import ModelExtraction
+from aicore.memory.sqlite import SQLiteMemory
 from aicore.models import OpenAICompatible
 from aicore.records import ConversationId
 from aicore.trust.masked import Masked
@@ -85,3 +89,21 @@ async def test_another_file_of_ours_is_no_vault(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="log"):
         async with open_vaults(str(tmp_path / "shop.db"), key_file=tmp_path / "vault.key"):
             pass
+
+
+def asks_for_facts(body: bytes) -> bool:
+    return b"take notes" in body and b"likes sailing" in body
+
+
+async def test_facts_are_asked_for_under_the_names_of_their_conversation(tmp_path: Path) -> None:
+    async with serving(otherwise=lambda asked: answering(asked, '{"facts": []}')) as server:
+        provider = Masked(OpenAICompatible(base_url=server.base_url, model="m"), open_vaults(None))
+        memory = Memory(SQLiteMemory(tmp_path / "m.db"), extraction=ModelExtraction(provider))
+        async with Agent(provider=provider, memory=memory) as agent:
+            await agent.send(f"My name is {NAME}", conversation="web:1")
+            await agent.send("Quokka likes sailing\nQuokka does", conversation="web:1")
+            with anyio.fail_after(10):
+                while not any(asks_for_facts(one.body) for one in server.requests):
+                    await anyio.lowlevel.checkpoint()
+        bodies = [one.body.decode() for one in server.requests]
+    assert [body for body in bodies if "Quokka" in body] == []

@@ -22,12 +22,14 @@ _RULES = "aicore.memory.rules"
 class Heard(NamedTuple):
     """A message, and what the assistant had said to its writer shortly before, the last last.
 
-    `data_class` is that of the message where it stands: see `episodes.class_at`.
+    `data_class` is that of the message where it stands: see `episodes.class_at`. `conversation` is
+    where it was said: what is masked there is masked in it, too.
     """
 
     said: Utterance
     said_before: tuple[str, ...]
     data_class: DataClass = "personal"
+    conversation: str = ""
 
 
 class Stated(NamedTuple):
@@ -60,7 +62,7 @@ class RuleExtraction:
         from aicore.memory.rules import facts_stated, facts_told
 
         found = []
-        for said, said_before, _ in heard:
+        for said, said_before, *_ in heard:
             is_staff = said.said_by in ("staff", "owner")
             own = facts_stated(said.text, said_before)
             own += doubted(said.text, own, said_before)

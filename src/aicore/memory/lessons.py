@@ -113,7 +113,8 @@ async def lesson_of(
                 lesson.waits_ms = max(left_ms, lesson.waits_ms or 0)
             if one.seq > heard_until and one.said_by in _SPEAKERS:
                 before = _said_before(thread, place)
-                lesson.heard.append(Heard(one, before, class_at(thread, place)))
+                data_class = class_at(thread, place)
+                lesson.heard.append(Heard(one, before, data_class, talk.conversation))
             if place % _LEARNED_AT_ONCE == 0:
                 await anyio.lowlevel.checkpoint()
     lesson.heard.sort(key=lambda heard: heard.said.seq)

@@ -150,7 +150,9 @@ class ModelExtraction:
             ],
             max_output_tokens=_OUTPUT_TOKENS,
             data_class="special" if _is_special(heard[0]) else "personal",
-            origin=Origin(business=self._business, task="memory"),
+            origin=Origin(
+                business=self._business, conversation=heard[0].conversation, task="memory"
+            ),
         )
         try:
             with anyio.fail_after(self._timeout_s):
@@ -173,10 +175,10 @@ def _is_special(heard: Heard) -> bool:
 
 def _requests(heard: Sequence[Heard], places: Sequence[int]) -> list[list[int]]:
     """The places of the messages of each request: a few of one person, as special as each other."""
-    by_speaker: dict[tuple[str, str, bool], list[int]] = {}
+    by_speaker: dict[tuple[str, str, str, bool], list[int]] = {}
     for place in places:
-        said = heard[place].said
-        key = (said.subject, said.said_by, _is_special(heard[place]))
+        one = heard[place]
+        key = (one.conversation, one.said.subject, one.said.said_by, _is_special(one))
         by_speaker.setdefault(key, []).append(place)
     return [
         mine[start : start + _MESSAGES]
