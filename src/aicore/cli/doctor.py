@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -15,13 +15,16 @@ from aicore.agent.build import build_agent, build_log, build_memory, build_provi
 from aicore.agent.choose import choose_provider
 from aicore.agent.routing import build_members, build_rules
 from aicore.cli.screen import Screen
-from aicore.config import MemorySettings, Settings, load
+from aicore.config import BudgetSettings, MemorySettings, Settings, load
 from aicore.dispatch.dispatcher import CallFailed, Dispatcher
 from aicore.errors import AicoreError
 from aicore.log.registry import file_of
 from aicore.models.port import Provider, Request
 from aicore.records import Message, Prefix
 from aicore.trust.data_classes import DATA_CLASSES
+
+if TYPE_CHECKING:
+    from aicore.models.router import Member
 
 __all__ = ["run_doctor"]
 
@@ -170,13 +173,34 @@ async def _check_provider(settings: Settings) -> list[str]:
 async def _check_router(settings: Settings) -> list[str]:
     """Ask each of the providers, and say who may be sent what."""
     members, rules = build_members(settings), build_rules(settings)
-    lines = [await _ask(one.provider) for one in members]
+    lines = []
+    for one in members:
+        try:
+            lines.append(await _ask(one.provider))
+        except AicoreError as error:
+            lines.append(f"FAIL {one.provider.name}: {error}")
     for data_class in DATA_CLASSES:
         rule = rules.rule(data_class)
         may = [one for one in members if not rule.refusal(one.provider.capabilities)]
         names = ", ".join(one.provider.name for one in may)
         lines.append(f"{data_class} data may go to {names or 'nobody'}")
-    return lines
+    return [*lines, *_budget_lines(settings.budget, members)]
+
+
+def _budget_lines(budget: BudgetSettings, members: Sequence[Member]) -> Iterator[str]:
+    """What a budget brings with it that its limits do not say."""
+    limits = (budget.turn_usd, budget.conversation_usd, budget.day_usd, budget.month_usd)
+    if not any(limits):
+        return
+    for one in members:
+        if one.provider.capabilities.price is None:
+            yield (
+                f"FAIL {one.provider.name} is never asked: there is a budget, and its price is not "
+                'known. Give it one; price = { input_usd = "0", output_usd = "0" } where it costs '
+                "nothing."
+            )
+    if budget.path is None and budget.url is None:
+        yield "the budget is counted in memory, from zero at each start: budget.path keeps it"
 
 
 async def _ask(provider: Provider) -> str:

@@ -36,21 +36,25 @@ def add_measure_command(commands: argparse._SubParsersAction[argparse.ArgumentPa
 
 
 def _above_zero(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
     if not 0 < value <= 3600:
         raise argparse.ArgumentTypeError("give a number of seconds up to 3600")
     return value
 
 
 def _count(text: str) -> int:
-    value = int(text)
+    value = int(text) if text.isdecimal() else 0
     if not 2 <= value <= 100_000:
         raise argparse.ArgumentTypeError("give a number from 2 to 100000")
     return value
 
 
 def _levels(text: str) -> tuple[int, ...]:
-    levels = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    parts = [part.strip() for part in text.split(",")]
+    levels = tuple(dict.fromkeys(int(part) if part.isdecimal() else 0 for part in parts))
     if not all(1 <= one <= 256 for one in levels):
         raise argparse.ArgumentTypeError("give numbers from 1 to 256, separated by commas")
     return levels

@@ -29,6 +29,7 @@ from aicore.models.systems.quirks import QUIRKS
 __all__ = ["run_models"]
 
 _NO_MODELS = ("auto", "flows")
+_USUAL_CONFIG = Path("aicore.toml")
 _HEADS = ("NAME", "SYSTEM", "MODEL", "CONTEXT", "$/M IN, OUT", "WHERE", "ANSWERS")
 
 
@@ -56,14 +57,15 @@ class _Row:
 def run_models(options: argparse.Namespace) -> int:
     """List what is reachable, or with `--systems` what is known. Asks no model anything.
 
-    A configuration that is missing is no fault: what runs on this machine is listed all the same.
-    Returns 0. Raises: ConfigError.
+    That there is none is no fault: what runs on this machine is listed all the same. One that was
+    named has to be there. Returns 0. Raises: ConfigError.
     """
     config: Path = options.config
     if options.systems:
         _write(_systems(), _system_lines(), as_json=options.json)
         return 0
-    settings = load(config) if config.exists() else Settings()
+    is_there = config != _USUAL_CONFIG or config.exists()
+    settings = load(config) if is_there else Settings()
     rows = anyio.run(_rows, settings)
     _write([_as_json(row) for row in rows], _table(rows), as_json=options.json)
     return 0
@@ -122,7 +124,8 @@ def _configured(
     except AicoreError as error:
         profile = known_systems().get(kind)
         where = "managed" if profile is not None and profile.locality != "by-host" else "unknown"
-        return replace(row, locality=where, answers=False, error=str(error)), None
+        text = str(error).replace("provider.", f"providers.{name}.", 1) if name else str(error)
+        return replace(row, locality=where, answers=False, error=text), None
     row = _with_facts(row, provider, book)
     if not isinstance(provider, HTTPModel):
         return _with_file(row, Path(str(fields.get("path", "")))), None

@@ -14,7 +14,14 @@ from aicore.errors import ConfigError
 from aicore.models.port import Price
 from aicore.models.timeouts import Timeouts
 
-__all__ = ["PriceSettings", "Section", "TimeoutSettings", "key_from_environment", "read_settings"]
+__all__ = [
+    "PriceSettings",
+    "Section",
+    "TimeoutSettings",
+    "key_from_environment",
+    "no_key",
+    "read_settings",
+]
 
 
 class Section(BaseModel):
@@ -67,12 +74,24 @@ def key_from_environment(variable: str | None) -> str | None:
         return None
     key = os.environ.get(variable, "").strip()
     if not key:
-        raise ConfigError(f"provider.api_key_env: set the environment variable {variable}.")
+        raise no_key(variable)
     return key
 
 
+def no_key(variable: str) -> ConfigError:
+    """What is said where a variable holds no key. A name that may be the key is not repeated."""
+    if variable.isupper() and variable.isidentifier():
+        return ConfigError(f"provider.api_key_env: set the environment variable {variable}.")
+    return ConfigError(
+        "provider.api_key_env: no environment variable is called so. Give the name of the one "
+        "that holds the key, such as OPENAI_API_KEY, not the key."
+    )
+
+
 def _first(exc: ValidationError, section: type[Section]) -> str:
-    first = exc.errors(include_input=False, include_url=False)[0]
+    errors = exc.errors(include_input=False, include_url=False)
+    # A name that is not known explains one that is missing.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
         words = first["msg"].removeprefix("Value error, ")

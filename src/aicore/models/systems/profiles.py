@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from aicore.errors import ConfigError
+from aicore.models.settings import no_key
 from aicore.models.systems.regions import region_word
 
 __all__ = ["Profile", "complete", "known_systems", "system"]
@@ -207,7 +208,7 @@ def _set_key(profile: Profile, fields: dict[str, Any]) -> None:
         return
     key = os.environ.get(str(variable), "").strip()
     if not key:
-        raise ConfigError(f"provider.api_key_env: set the environment variable {variable}.")
+        raise no_key(str(variable))
     fields.pop("api_key_env", None)
     is_bearer = profile.auth == "bearer"
     header = {"authorization": f"Bearer {key}"} if is_bearer else {profile.auth: key}
