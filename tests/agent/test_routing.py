@@ -309,3 +309,17 @@ async def test_who_may_answer_is_said_by_name(tmp_path: Path) -> None:
         assert (
             await choose_provider(load(file))
         ).why == "answering with gpu or cloud, as configured."
+
+
+@pytest.mark.parametrize(("price", "is_refused"), [("", True), ('{ input_usd = "0", ', False)])
+async def test_a_limit_in_money_needs_the_price_of_everybody(
+    tmp_path: Path, price: str, is_refused: bool
+) -> None:
+    async with two_systems(tmp_path, '[limits]\ncost_usd = "0.5"') as (file, _, _):
+        if is_refused:
+            with pytest.raises(ConfigError, match="price"):
+                Agent.from_config(file)
+            return
+        free = f'model = "m"\nprice = {price}output_usd = "0" }}'
+        file.write_text(file.read_text().replace('model = "m"', free, 1))
+        assert await answers(file, "hi") == ["I am local."]

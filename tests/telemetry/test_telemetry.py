@@ -163,7 +163,7 @@ async def test_metrics_count_time_tokens_and_cost() -> None:
 async def test_of_a_router_the_provider_that_answered_is_told() -> None:
     listener = Listener()
     members = [
-        ScriptedProvider([ProviderUnavailable("down")], name="first"),
+        ScriptedProvider([ProviderUnavailable("down")] * 2, name="first"),
         ScriptedProvider([asks("look"), "Done."], name="second"),
     ]
     async with Agent(provider=Router(members), tools=[look], telemetry=listener.telemetry) as agent:

@@ -81,10 +81,11 @@ class Agent:
     ) -> None:
         limits = Limits() if limits is None else limits
         facts = provider.capabilities
-        if limits.cost_usd is not None and facts.price is None and not facts.reads_class:
+        if limits.cost_usd is not None and facts.price is None:
+            who = "a provider of the router" if facts.reads_class else provider.name
             raise ConfigError(
-                f"Limits.cost_usd is set, but the price of {provider.name} is not known. "
-                "Give the provider a price, or limit tokens instead."
+                f"Limits.cost_usd is set, but the price of {who} is not known. "
+                "Give it a price, 0 where it costs nothing, or limit tokens instead."
             )
         self._log: EventLog = MemoryLog() if log is None else log
         if memory is not None:

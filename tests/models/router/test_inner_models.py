@@ -93,3 +93,25 @@ def test_flows_cost_what_their_model_costs() -> None:
     priced = FlowProvider(ADVICE, model=always("Seen.", "vendor", replace(MANAGED, price=PRICE)))
     assert priced.capabilities.price == PRICE
     assert FlowProvider(ADVICE, model=always("", "vendor", MANAGED)).capabilities.price is None
+
+
+@pytest.mark.parametrize(
+    ("prices", "expected"),
+    [
+        ([PRICE, PRICE, FREE], PRICE),
+        ([FREE], FREE),
+        ([PRICE, None], None),
+        ([PRICE, replace(PRICE, input_usd=Decimal(3), output_usd=Decimal(1))], (3, 2)),
+        ([PRICE, replace(PRICE, output_usd=Decimal(1), cache_write_usd=Decimal(4))], (4, 2)),
+    ],
+)
+def test_a_router_costs_at_most_what_its_dearest_does(
+    prices: list[Price | None], expected: Price | tuple[int, int] | None
+) -> None:
+    members = [always("", f"m{at}", replace(LOCAL, price=one)) for at, one in enumerate(prices)]
+    told = Router(members).capabilities.price
+    if isinstance(expected, tuple):
+        assert told is not None
+        assert (told.input_usd, told.output_usd) == expected
+    else:
+        assert told == expected

@@ -23,6 +23,7 @@ from aicore.models.router.hedging import HedgeLimits, Hedger
 from aicore.models.router.limits import Clock, RouterLimits, SystemClock
 from aicore.models.router.racing import begin_stream
 from aicore.models.router.rules import DataRules
+from aicore.models.router.sizing import dearest
 
 __all__ = ["Member", "Router"]
 
@@ -81,7 +82,10 @@ class Router:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What at least one member can; the locality of the least careful, fallback included."""
+        """What at least one member can; the least careful locality and the highest price.
+
+        Of these the fallback counts, too. The price is None where one of them is not known.
+        """
         return self._capabilities
 
     async def complete(self, request: Request) -> Completion:
@@ -173,7 +177,6 @@ def _checked(members: Sequence[Member | Provider]) -> list[Member]:
 
 
 def _joined(members: Sequence[Capabilities], *, places: Sequence[Capabilities]) -> Capabilities:
-    prices = [member.price for member in members]
     contexts = [member.context_tokens for member in members]
     first = places[0]
     is_one_place = all(_place(one) == _place(first) for one in places)
@@ -185,7 +188,7 @@ def _joined(members: Sequence[Capabilities], *, places: Sequence[Capabilities]) 
         locality="managed" if is_managed or is_mixed else "local" if is_local else "in_process",
         tools=any(member.tools for member in members),
         context_tokens=None if None in contexts else max(one for one in contexts if one),
-        price=prices[0] if all(one == prices[0] for one in prices) else None,
+        price=dearest([one.price for one in places]),
         region=first.region if is_one_place else None,
         vendor=first.vendor if is_one_place else None,
         schema=any(member.schema for member in members),

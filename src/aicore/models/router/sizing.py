@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from aicore.models.port import Price, PriceTier, Request
 from aicore.models.wire_json import to_json_text
 from aicore.records import Message, Prefix
 
-__all__ = ["cost_usd", "request_tokens"]
+__all__ = ["cost_usd", "dearest", "request_tokens"]
 
 # No tokenizer: each vendor has its own. The same rule as the agent's, see aicore.agent.tokens.
 _ASCII_PER_TOKEN = 3.5
@@ -43,6 +44,22 @@ def cost_usd(price: Price, *, input_tokens: int, output_tokens: int) -> Decimal:
     input_usd = max(max(one.input_usd, one.cache_write_usd or one.input_usd) for one in rates)
     output_usd = max(one.output_usd for one in rates)
     return (input_tokens * input_usd + output_tokens * output_usd) / _PER
+
+
+def dearest(prices: Sequence[Price | None]) -> Price | None:
+    """A price that none of these is above, None if one is not known."""
+    known = [price for price in prices if price is not None]
+    if len(known) < len(prices):
+        return None
+    # What costs nothing makes no price of the others another one.
+    others = [price for price in known if price.input_usd or price.output_usd] or known
+    if all(price == others[0] for price in others):
+        return others[0]
+    rates = [rate for price in others for rate in (price, *price.tiers)]
+    return Price(
+        input_usd=max(max(one.input_usd, one.cache_write_usd or one.input_usd) for one in rates),
+        output_usd=max(one.output_usd for one in rates),
+    )
 
 
 def _of_prefix(prefix: Prefix) -> float:
