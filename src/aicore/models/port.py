@@ -181,9 +181,9 @@ class Completion:
     """A model's whole answer.
 
     `calls` are whole calls only, in order, each with an id; a call that was cut is left out and
-    `finish` is then `length`. An answer that is `refused` has none. `state` is opaque JSON for this provider's next request, or None.
-    A provider that asks others says which of them answered (`provider`, "": itself), at what
-    price, and how it came to that (`route`).
+    `finish` is then `length`. An answer that is `refused` has none. `state` is opaque JSON for
+    this provider's next request, or None. A provider that asks others says which of them answered
+    (`provider`, "": itself), at what price, and how it came to that (`route`).
     """
 
     text: str
