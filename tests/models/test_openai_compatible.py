@@ -113,8 +113,12 @@ async def test_events_that_arrive_together_are_one_delta(ask: Ask, collect: Coll
     assert completion.text == "abc"
 
 
-async def test_server_that_ignores_stream_is_understood(ask: Ask, collect: Collect) -> None:
-    async with serving(json_play(whole("Hi"))) as server, provider(server.base_url) as model:
+@pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8"])
+async def test_server_that_ignores_stream_is_understood(
+    kind: str, ask: Ask, collect: Collect
+) -> None:
+    play = json_play(whole("Hi"), headers={"content-type": kind})
+    async with serving(play) as server, provider(server.base_url) as model:
         deltas, completion = await collect(model, ask())
 
     assert deltas == ["Hi"]

@@ -281,7 +281,7 @@ class HTTPModel:
             return ""
         if status != 200:
             raise error_for_status(status, headers, body, self._backend)
-        if headers.get("content-type", "").startswith("text/html"):
+        if _content_type(headers).startswith("text/html"):
             raise ConfigError(
                 f"{self._site.url} answers with a web page. Correct base_url; most end with /v1."
             )
@@ -306,6 +306,8 @@ class HTTPModel:
 
 def _is_whole(status: int, headers: Mapping[str, str]) -> bool:
     # A server may answer a request for a stream in one piece.
-    return status != 200 or headers.get("content-type", "").startswith(
-        ("application/json", "text/html")
-    )
+    return status != 200 or _content_type(headers).startswith(("application/json", "text/html"))
+
+
+def _content_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").lower()
