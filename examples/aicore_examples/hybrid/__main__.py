@@ -101,7 +101,8 @@ def show(answers: Sequence[ModelReplied], seen: Sequence[str]) -> None:
         for provider, stage, rule in answer.route["ruled_out"]:
             print(f"    not {provider}, by {stage}: {rule}")
         for attempt in answer.route["attempts"]:
-            print(f"    {attempt['provider']} {attempt['outcome']} {attempt['status'] or ''}")
+            status = f" {attempt['status']}" if attempt["status"] else ""
+            print(f"    {attempt['provider']} {attempt['outcome']}{status}")
     print("\nWhat the vendor was sent")
     for text in seen:
         print(f"  {text}")

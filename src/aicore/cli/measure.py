@@ -74,11 +74,17 @@ def _provider(options: argparse.Namespace) -> Provider:
             raise ConfigError("Give --base-url and --model together, and no --provider.")
         return OpenAICompatible(base_url=options.base_url, model=options.model)
     if not options.config.exists():
-        raise ConfigError(f"{options.config} does not exist. Name one with --config, or a server.")
+        raise ConfigError(
+            f"{options.config} does not exist. Name one with --config, or a server with --base-url "
+            "and --model."
+        )
     providers = [member.provider for member in build_members(load(options.config))]
     names = ", ".join(one.name for one in providers)
     if options.provider:
-        providers = [one for one in providers if one.name == options.provider]
+        asked = (options.provider, f"masked:{options.provider}")
+        providers = [one for one in providers if one.name in asked]
+        if not providers:
+            raise ConfigError(f"There is no provider {options.provider!r}. There are: {names}.")
     if len(providers) != 1:
         raise ConfigError(f"Say which one is measured, with --provider: {names}.")
     return providers[0]

@@ -57,7 +57,8 @@ def load_assistant(source: str | Path | Mapping[str, Any]) -> Assistant:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise FlowError(f"The file cannot be read: {error}.", path=str(source)) from error
+        why = getattr(error, "strerror", None) or error
+        raise FlowError(f"The file cannot be read: {why}.", path=str(source)) from error
     document, lines = read_yaml(text, path=path.name)
     if not isinstance(document, dict):
         raise FlowError("The file holds no assistant and no flow.", path=path.name)

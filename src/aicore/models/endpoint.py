@@ -146,7 +146,8 @@ class Endpoint:
             )
         if isinstance(exc, (httpx2.ConnectError, httpx2.ConnectTimeout)):
             return ProviderUnavailable(
-                f"No model server answers at {self._origin}. Start it, or correct base_url."
+                f"No model server answers at {self._origin}. Start it, or correct base_url; if it "
+                "is not yours, look at the network."
             )
         if isinstance(exc, (TimeoutError, httpx2.TimeoutException)):
             return ProviderUnavailable(f"The model server at {self._origin} took too long.")

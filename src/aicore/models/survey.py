@@ -226,7 +226,8 @@ class _Server:
                         raise ConfigError(f"{url} sends more than a list of models.")
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
             raise ProviderUnavailable(
-                f"No model server answers at {asking.origin}. Start it, or correct base_url."
+                f"No model server answers at {asking.origin}. Start it, or correct base_url; if it "
+                "is not yours, look at the network."
             ) from exc
         if response.status_code != 200:
             raise error_for_status(
