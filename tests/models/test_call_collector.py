@@ -1,6 +1,7 @@
 """Calls are put together from every way in which servers send them."""
 
 import itertools
+from time import process_time
 from typing import Any
 
 import pytest
@@ -144,3 +145,26 @@ def test_missing_and_repeated_ids_are_replaced() -> None:
 
     assert ids[0] == "a"
     assert len(set(ids)) == 4
+
+
+def test_name_in_every_piece_of_a_long_call_takes_no_more_than_its_share() -> None:
+    """Each piece used to have all before it parsed: 20,000 took 3 s."""
+    texts = ['{"name": "', *["Ann, "] * 20_000, '"}']
+    entries = [{"index": 0, "function": {"name": "find", "arguments": text}} for text in texts]
+    started = process_time()
+    calls, has_broken = collected(entries)
+
+    assert process_time() - started < 1
+    assert (len(calls), has_broken) == (1, False)
+
+
+def test_call_that_ends_in_blanks_is_told_from_the_next_of_its_name() -> None:
+    functions = [
+        {"name": "find", "arguments": '{"name": "Ann"}'},
+        {"arguments": " \n"},
+        {"arguments": ""},
+        {"name": "find", "arguments": '{"name": "Bob"}'},
+    ]
+    calls, _ = collected([{"index": 0, "function": function} for function in functions])
+
+    assert [call.arguments["name"] for call in calls] == ["Ann", "Bob"]

@@ -27,6 +27,12 @@ class _Draft:
     def arguments(self) -> str:
         return "".join(self.pieces)
 
+    @property
+    def is_whole(self) -> bool:
+        last = next((piece for piece in reversed(self.pieces) if not piece.isspace()), "")
+        # Parsing is left for where it can succeed: some servers repeat the name in every piece.
+        return last.rstrip().endswith("}") and _parse_object(self.arguments) is not None
+
 
 class CallCollector:
     """Collects `tool_calls` entries, tolerating servers that leave index or id out or repeat them.
@@ -52,7 +58,8 @@ class CallCollector:
         draft.name = draft.name or name
         arguments = function.get("arguments")
         if isinstance(arguments, str):
-            draft.pieces.append(arguments)
+            if arguments:
+                draft.pieces.append(arguments)
         elif arguments is not None:  # some servers send the object itself
             draft.pieces.append(json.dumps(arguments))
 
@@ -102,7 +109,7 @@ def _is_another(draft: _Draft, call_id: str, name: str) -> bool:
         return call_id != draft.id
     if not name or not draft.name:
         return False
-    return name != draft.name or _parse_object(draft.arguments) is not None
+    return name != draft.name or draft.is_whole
 
 
 def _parse_object(text: str) -> dict[str, Any] | None:
