@@ -145,6 +145,18 @@ def refused(measurement: Measurement) -> Level:
     return level
 
 
+async def test_failures_of_short_answers_count_as_well() -> None:
+    provider = Metronome()
+
+    def refuse_short(count: int) -> AicoreError | None:
+        return ModelError("no") if provider.asked[-1].max_output_tokens == 1 and count % 2 else None
+
+    provider.fault = refuse_short
+    level = refused(await measured(provider))
+    assert level.errors == 0
+    assert level.reading_errors > level.reading_requests // 3
+
+
 async def test_more_than_one_failure_in_a_hundred_is_no_throughput() -> None:
     provider = Metronome()
     provider.fault = lambda count: ModelError("no") if count % 20 == 0 else None

@@ -60,6 +60,7 @@ class Level:
     the end of its last answer. Rates are tokens per second: `stream_rate` of one answer, its wait
     included (median), `output_rate` and `input_rate` of all together; `reading_rate` of prompts
     alone, without what a cache held (None: too fast to be seen), `writing_rate` of answers alone.
+    `reading_requests` and `reading_errors` are of the reading load.
     """
 
     at_once: int
@@ -77,6 +78,8 @@ class Level:
     input_rate: float
     reading_rate: float | None
     writing_rate: float | None
+    reading_requests: int = 0
+    reading_errors: int = 0
 
     @property
     def refusals(self) -> list[str]:
@@ -84,6 +87,10 @@ class Level:
         reasons = []
         if self.errors > self.requests * _MOST_FAILED:
             reasons.append(f"{self.errors} of {self.requests} requests failed")
+        if self.reading_errors > self.reading_requests * _MOST_FAILED:
+            reasons.append(
+                f"{self.reading_errors} of {self.reading_requests} requests for one token failed"
+            )
         if self.requests - self.errors < LEAST_REQUESTS:
             reasons.append(
                 f"only {self.requests - self.errors} answers came, and {LEAST_REQUESTS} are needed:"
@@ -291,6 +298,8 @@ def _level(at_once: int, reading: _Run, answering: _Run) -> Level:
         input_rate=answering.rate(total.input_tokens),
         reading_rate=reading_rate,
         writing_rate=writing_rate,
+        reading_requests=reading.begun,
+        reading_errors=reading.errors,
     )
 
 
