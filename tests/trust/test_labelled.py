@@ -19,6 +19,17 @@ FIELDS = {"name": "NAME", "email": "EMAIL", "from": "PARTY", "to": "PARTY", "cus
             {"from": "Ann Lee <ann@example.com>"},
             [("NAME", "Ann Lee"), ("EMAIL", "ann@example.com")],
         ),
+        (
+            {"to": "Ann Lee <ann@b.example>, bo@b.example; Cy Young <cy@b.example>"},
+            [
+                ("NAME", "Ann Lee"),
+                ("EMAIL", "ann@b.example"),
+                ("EMAIL", "bo@b.example"),
+                ("NAME", "Cy Young"),
+                ("EMAIL", "cy@b.example"),
+            ],
+        ),
+        ({"name": 15123456789, "rows": [{"email": True}]}, [("NAME", "15123456789")]),
         ({"to": ["bo@example.com", "7"]}, [("EMAIL", "bo@example.com")]),
         ({"to": ["Ann Lee", "2026-11-02 09:00"]}, [("NAME", "Ann Lee")]),
         ({"customer": {"id": "7", "email": "a@b.example"}}, [("EMAIL", "a@b.example")]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from email.utils import parseaddr
+from email.utils import getaddresses
 from typing import Any
 
 from aicore.records import Message, Tool
@@ -18,7 +18,8 @@ _SHORTEST = 2
 def labelled_values(structured: Any, fields: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Give (kind, value) of every field of a tool's result that `fields` names, at any depth.
 
-    A PARTY, as in `Ann Lee <ann@example.com>`, gives a NAME and an EMAIL, or one of them.
+    A PARTY, as in `Ann Lee <ann@example.com>`, gives a NAME and an EMAIL, or one of them, of each
+    that is named. Whole numbers are values too.
     """
     if fields:
         yield from _walk(structured, fields, "", 0)
@@ -51,6 +52,8 @@ def _walk(
     elif isinstance(value, Sequence):
         for one in value:
             yield from _walk(one, fields, kind, depth + 1)
+    elif kind and isinstance(value, int) and not isinstance(value, bool):
+        yield from _of_kind(kind, str(value))
 
 
 def _of_kind(kind: str, value: str) -> Iterator[tuple[str, str]]:
@@ -61,8 +64,10 @@ def _of_kind(kind: str, value: str) -> Iterator[tuple[str, str]]:
 
 
 def _of_party(value: str) -> list[tuple[str, str]]:
-    name, address = parseaddr(value)
-    if "@" in address:
-        return [("NAME", name.strip()), ("EMAIL", address)]
+    people = [(name, address) for name, address in getaddresses([value]) if "@" in address]
+    if people:
+        return [
+            one for name, address in people for one in (("NAME", name.strip()), ("EMAIL", address))
+        ]
     # A name alone; what has digits is a time or a number.
     return [] if any(map(str.isdigit, value)) else [("NAME", value)]

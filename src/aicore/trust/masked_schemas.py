@@ -21,7 +21,8 @@ _BY_NAME = frozenset(
 _LISTS = frozenset(("allOf", "anyOf", "items", "oneOf", "prefixItems"))
 _SINGLE = frozenset(("additionalProperties", "contains", "else", "if", "not", "propertyNames"))
 _WITHIN = _LISTS | _SINGLE | {"then", "unevaluatedItems", "unevaluatedProperties"}
-_WORDS = frozenset(("description", "title", "$comment"))
+_WORDS = frozenset(("$comment",))
+_FORMAL = frozenset(("type", "contentEncoding", "contentMediaType"))
 _VALUES = frozenset(("const", "default", "enum", "examples", "example"))
 _FORMS = {
     "format": "format: {}",
@@ -46,7 +47,7 @@ def relaxed(schema: Any, take: Take) -> Any:
             made[key] = {name: relaxed(one, take) for name, one in value.items()}
         elif key in _WITHIN:
             made[key] = relaxed(value, take)
-        elif key in _VALUES or (key in _WORDS and isinstance(value, str)):
+        elif key in _VALUES or _is_told(key, value):
             made[key] = _taken(value, take)
         else:
             made[key] = value
@@ -54,6 +55,14 @@ def relaxed(schema: Any, take: Take) -> Any:
         words = f"{made.get('description', '')} ({'; '.join(forms)})"
         made["description"] = words.strip()
     return made
+
+
+def _is_told(key: str, value: Any) -> bool:
+    """Whether it is text for people, also under a word of somebody's own."""
+    if key.startswith("x-"):
+        return True
+    is_formal = key in _FORMAL or (key.startswith("$") and key not in _WORDS)
+    return isinstance(value, str) and not is_formal
 
 
 def _taken(value: Any, take: Take) -> Any:

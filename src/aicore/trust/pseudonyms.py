@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 from aicore.errors import ModelError
 from aicore.trust import patterns
@@ -24,6 +25,7 @@ from aicore.trust.vault import LITERAL, Vault
 __all__ = ["Detector", "MaskedText", "Pseudonyms", "rebuilt", "texts_in"]
 
 _LONG_CHARS = 20_000
+_LOOKED_AT_ONCE = 32
 _FEWEST_DIGITS, _MOST_DIGITS = 9, 40
 _AS_WRITTEN = (LITERAL, "SECRET", "URL")
 
@@ -111,9 +113,11 @@ class Pseudonyms:
 
     async def settle(self, parts: Sequence[MaskedText]) -> None:
         """Mask texts, together with what is found in any of them. Raises as Vault.assign does."""
-        for part in parts:
-            if part.looked_up.found is None:
-                part.looked_up.found = await self._detector.find(part.clear)
+        new = [part for part in parts if part.looked_up.found is None]
+        for count, part in enumerate(new, 1):
+            part.looked_up.found = await self._detector.find(part.clear)
+            if count % _LOOKED_AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()  # other conversations go on
         while True:
             open_ = [part for part in parts if part.settled_at < self.vault.newest]
             newest = self.vault.newest
