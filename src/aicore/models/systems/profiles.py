@@ -19,7 +19,6 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from aicore.errors import ConfigError
-from aicore.models.settings import no_key
 from aicore.models.systems.regions import region_word
 
 __all__ = ["Profile", "complete", "known_systems", "system"]
@@ -208,6 +207,8 @@ def _set_key(profile: Profile, fields: dict[str, Any]) -> None:
         return
     key = os.environ.get(str(variable), "").strip()
     if not key:
+        from aicore.models.settings import no_key  # imports pydantic
+
         raise no_key(str(variable))
     fields.pop("api_key_env", None)
     is_bearer = profile.auth == "bearer"
