@@ -225,13 +225,17 @@ async def test_thinking_that_is_refused_all_the_same_is_left_out(is_stream: bool
     assert [one["type"] for one in without[1]["content"]] == ["text"]
 
 
-async def test_other_refusals_are_asked_once() -> None:
-    plays = [json_play(error("invalid_request_error", "no"), status=400)]
+@pytest.mark.parametrize(
+    ("refused", "answers"),
+    [("no", THINKS), ("messages.1.content.0: Invalid `signature` in `thinking` block", THINKS[1:])],
+)
+async def test_other_refusals_are_asked_once(refused: str, answers: list[Block]) -> None:
+    plays = [json_play(error("invalid_request_error", refused), status=400)]
     async with (
         serving(*plays) as server,
         Anthropic(base_url=server.base_url, model="m", name="house") as model,
     ):
-        talk = Talk(THINKS)
+        talk = Talk(answers)
         talk.say(user("hi"))
         talk.messages.append(user("on"))
         with pytest.raises(ModelError):
