@@ -7,6 +7,7 @@ This file imports nothing of ours, so that a broken package fails its tests and 
 import importlib.util
 import io
 import ipaddress
+import logging
 import os
 import shutil
 import socket
@@ -145,6 +146,18 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def repository() -> Path:
     """The root of the checkout."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Take away what a command that ran in this process had the root logger write to."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    if left := [one for one in root.handlers if type(one) is logging.StreamHandler]:
+        for handler in left:
+            root.removeHandler(handler)
+        root.setLevel(level)
 
 
 @dataclass(frozen=True)
