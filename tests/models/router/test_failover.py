@@ -214,6 +214,47 @@ async def test_wrong_key_is_tried_again_every_five_minutes() -> None:
         assert (await both.complete(asked())).text == "Hello!"
 
 
+async def test_who_was_disabled_and_came_back_may_be_down_like_anybody() -> None:
+    clock = MovedClock()
+    back = scripted("a", CredentialError("Refused."), "Hello!", DOWN, DOWN, DOWN)
+    async with router(back, clock=clock, limits=ONCE) as one:
+        with pytest.raises(CredentialError):
+            await one.complete(asked())
+        clock.seconds += 300.0
+        assert (await one.complete(asked())).text == "Hello!"
+        for _ in range(4):  # the last is not even sent
+            with pytest.raises(ProviderUnavailable):
+                await one.complete(asked())
+
+
+async def test_a_request_beside_a_probe_says_why_it_went_elsewhere() -> None:
+    clock = MovedClock()
+    trying, done = anyio.Event(), anyio.Event()
+
+    class Probed(ScriptedProvider):
+        async def complete(self, request: Request) -> Completion:
+            if len(self.requests) == 3:
+                trying.set()
+                await done.wait()
+            return await super().complete(request)
+
+    first = Probed([DOWN, DOWN, DOWN, "Back."], name="a", capabilities=LOCAL)
+    async with (
+        router(first, always("Hi!", "b", MANAGED), clock=clock) as both,
+        anyio.create_task_group() as group,
+    ):
+        for _ in range(3):
+            await both.complete(asked())
+        clock.seconds += 5.0
+        group.start_soon(both.complete, asked())
+        await trying.wait()
+        beside = await both.complete(asked())
+        done.set()
+    assert beside.route is not None
+    assert [(out.provider, out.stage) for out in beside.route.ruled_out] == [("a", "health")]
+    assert beside.route.because.startswith("b")
+
+
 async def test_a_disabled_provider_is_not_waited_for() -> None:
     clock = MovedClock()
     async with router(scripted("a", ConfigError("No such model.")), clock=clock) as one:

@@ -55,7 +55,7 @@ def dearest(prices: Sequence[Price | None]) -> Price | None:
     others = [price for price in known if price.input_usd or price.output_usd] or known
     if all(price == others[0] for price in others):
         return others[0]
-    rates = [rate for price in others for rate in (price, *price.tiers)]
+    rates: list[Price | PriceTier] = [*others, *(tier for one in others for tier in one.tiers)]
     return Price(
         input_usd=max(max(one.input_usd, one.cache_write_usd or one.input_usd) for one in rates),
         output_usd=max(one.output_usd for one in rates),
