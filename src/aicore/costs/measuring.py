@@ -99,7 +99,9 @@ class Level:
         if not self.is_reported:
             reasons.append("the server does not report its tokens: the figures are estimated")
         if self.writing_rate is None:
-            reasons.append("reading took most of the time: give more --output-tokens")
+            reasons.append(
+                "reading took most of the time: give fewer --prompt-tokens or more --output-tokens"
+            )
         return reasons
 
 
