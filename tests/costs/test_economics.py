@@ -126,10 +126,9 @@ def test_break_even_counts_what_must_stay_as_well() -> None:
 def test_what_the_figures_leave_out_is_said() -> None:
     assert reckon(a_case(a_week())).caveats == []
     bought = Costs(box=Box(hardware_usd_per_month=Decimal(90)))
-    demand = replace(a_week(), unlabelled_tokens=71_500_000)
+    demand = replace(a_week(), assumed_tokens=14_300_000, unlabelled_tokens=71_500_000)
     found = reckon(replace(a_case(demand), costs=bought)).caveats
-    assert len(found) == 3
-    for word, caveat in zip(("--ops-hours", "--power", "50.0%"), found, strict=True):
+    for word, caveat in zip(("--ops-hours", "--power", "10.0%", "50.0%"), found, strict=True):
         assert word in caveat
 
 

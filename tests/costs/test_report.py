@@ -285,6 +285,9 @@ async def test_what_an_own_machine_costs_is_not_what_a_vendor_asks() -> None:
         assert report.demand.managed_usd == Decimal(usd_per_million) / 10**6
         assert report.demand.unpriced_tokens == unpriced
         assert report.demand.unlabelled_tokens == 110
+        assert report.demand.assumed_tokens == 0
+    report = await memory_report(replied(Usage(input_tokens=9)), counter=DemandCounter(vendor))
+    assert report.demand.assumed_tokens == 9
 
 
 async def test_what_could_be_learned_from_has_an_answer_and_nothing_special() -> None:

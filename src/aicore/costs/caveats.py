@@ -23,6 +23,12 @@ def caveats(demand: Demand, costs: Costs) -> Iterator[str]:
         )
     if costs.box.hardware_usd_per_month and not costs.box.power_usd_per_month:
         yield "No power is counted: give --power-usd-per-month."
+    if demand.assumed_tokens:
+        part = Decimal(demand.assumed_tokens) / demand.tokens
+        yield (
+            f"{part:.1%} of the tokens have no price in the log and are not of the box that was "
+            "measured: they count at --managed-price."
+        )
     if demand.unlabelled_tokens:
         part = Decimal(demand.unlabelled_tokens) / demand.tokens
         yield (

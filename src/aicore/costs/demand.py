@@ -9,7 +9,7 @@ from decimal import Decimal
 from aicore.costs.reading import UsageRow
 from aicore.models.port import Price
 from aicore.models.prices import priced
-from aicore.records import DataClass
+from aicore.records import DataClass, Usage
 
 __all__ = ["HOUR_MS", "Demand", "DemandCounter", "HourOfUse"]
 
@@ -55,12 +55,15 @@ class Demand:
 
     `of_provider` are all tokens, input and output, by provider and hour. `unlabelled_tokens` are
     those of requests whose data class nobody knows, counted as what may be sent to a vendor.
+    `assumed_tokens` have no price in the log and are not of the machine that was measured: what a
+    vendor asks for them is the price that was given for the own machines' work.
     """
 
     window_hours: int
     hours: Mapping[int, HourOfUse]
     of_provider: Mapping[str, Mapping[int, tuple[int, int]]] = field(default_factory=dict)
     unlabelled_tokens: int = 0
+    assumed_tokens: int = 0
 
     @property
     def tokens(self) -> int:
@@ -102,6 +105,7 @@ class DemandCounter:
         self._sensitive = sensitive
         self._own = own
         self._unlabelled = 0
+        self._assumed = 0
         self._hours: dict[int, HourOfUse] = {}
         self._of_provider: dict[str, dict[int, tuple[int, int]]] = {}
 
@@ -118,18 +122,26 @@ class DemandCounter:
         else:
             hour.input_tokens += usage.input_tokens
             hour.output_tokens += usage.output_tokens
-            if row.data_class is None and self._sensitive:
-                self._unlabelled += usage.input_tokens + usage.output_tokens
-            # What an own machine's tokens cost is not what a vendor asks for them.
-            asked = replace(usage, cost_usd=None) if row.provider == self._own else usage
-            cost_usd = asked.cost_usd or priced(self._managed, asked).cost_usd
-            if not cost_usd:
-                hour.unpriced_tokens += usage.input_tokens + usage.output_tokens
-            else:
-                hour.managed_usd += cost_usd
+            self._add_ordinary(hour, row, usage)
         mine = self._of_provider.setdefault(row.provider, {})
         before = mine.get(number, (0, 0))
         mine[number] = (before[0] + usage.input_tokens, before[1] + usage.output_tokens)
+
+    def _add_ordinary(self, hour: HourOfUse, row: UsageRow, usage: Usage) -> None:
+        """Count what may be sent to a vendor, and what one asks for it."""
+        tokens = usage.input_tokens + usage.output_tokens
+        if row.data_class is None and self._sensitive:
+            self._unlabelled += tokens
+        is_own = row.provider == self._own
+        # What an own machine's tokens cost is not what a vendor asks for them.
+        cost_usd = None if is_own else usage.cost_usd
+        if not cost_usd:
+            cost_usd = priced(self._managed, replace(usage, cost_usd=None)).cost_usd
+            self._assumed += 0 if is_own or not cost_usd else tokens
+        if cost_usd:
+            hour.managed_usd += cost_usd
+        else:
+            hour.unpriced_tokens += tokens
 
     def demand(self, hours: range) -> Demand:
         """What was counted, in a window of these hours."""
@@ -138,4 +150,5 @@ class DemandCounter:
             hours=self._hours,
             of_provider=self._of_provider,
             unlabelled_tokens=self._unlabelled,
+            assumed_tokens=self._assumed,
         )
