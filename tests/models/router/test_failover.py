@@ -217,7 +217,7 @@ async def test_wrong_key_is_tried_again_every_five_minutes() -> None:
 async def test_who_was_disabled_and_came_back_may_be_down_like_anybody() -> None:
     clock = MovedClock()
     back = scripted("a", CredentialError("Refused."), "Hello!", DOWN, DOWN, DOWN)
-    async with router(back, clock=clock, limits=ONCE) as one:
+    async with router(back, clock=clock, limits=RouterLimits(rounds=1, wait_s=0.0)) as one:
         with pytest.raises(CredentialError):
             await one.complete(asked())
         clock.seconds += 300.0

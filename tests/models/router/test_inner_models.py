@@ -101,12 +101,18 @@ def test_flows_cost_what_their_model_costs() -> None:
         ([PRICE, PRICE, FREE], PRICE),
         ([FREE], FREE),
         ([PRICE, None], None),
-        ([PRICE, replace(PRICE, input_usd=Decimal(3), output_usd=Decimal(1))], (3, 2)),
-        ([PRICE, replace(PRICE, output_usd=Decimal(1), cache_write_usd=Decimal(4))], (4, 2)),
+        (
+            [PRICE, replace(PRICE, input_usd=Decimal(3), output_usd=Decimal(1))],
+            (Decimal(3), Decimal(2)),
+        ),
+        (
+            [PRICE, replace(PRICE, output_usd=Decimal(1), cache_write_usd=Decimal(4))],
+            (Decimal(4), Decimal(2)),
+        ),
     ],
 )
 def test_a_router_costs_at_most_what_its_dearest_does(
-    prices: list[Price | None], expected: Price | tuple[int, int] | None
+    prices: list[Price | None], expected: Price | tuple[Decimal, Decimal] | None
 ) -> None:
     members = [always("", f"m{at}", replace(LOCAL, price=one)) for at, one in enumerate(prices)]
     told = Router(members).capabilities.price
