@@ -132,3 +132,24 @@ def test_time_grows_with_the_length_alone(piece: str) -> None:
         return time.process_time() - began
 
     assert min(cpu_s(8_000) for _ in range(2)) < 10 * min(cpu_s(2_000) for _ in range(2)) + 0.05
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "24.11.2026 14:00",
+        "Geht der 24.11.26 14.30-15.30?",
+        "call me on 24.11.2026 - 9:00",
+        "24.11.2026 (14 Uhr)",
+        "24.11. - 27.11.2026",
+        "vom 24.11.2026 bis 27.11.2026 14.00",
+        "2026-11-24 0900",
+    ],
+)
+def test_times_of_appointments_are_left_for_the_model_to_read(text: str) -> None:
+    assert found(text) == []
+
+
+def test_number_that_only_begins_like_a_day_is_a_telephone_number() -> None:
+    assert found("06.12.34.56.78") == [("PHONE", "06.12.34.56.78")]
+    assert found("call 01/42 68 53 00") == [("PHONE", "01/42 68 53 00")]

@@ -1,4 +1,7 @@
-"""Days on which people were born: dates behind words for it, and those too old for business."""
+"""Dates: those on which people were born are personal, those of appointments must not be hidden.
+
+Of birth are dates behind words for it, and those too old for business.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterator
 
 from aicore.trust.marks import Marked
 
-__all__ = ["find_births"]
+__all__ = ["find_births", "is_when"]
 
 _MONTHS = """
 jan(?:uary|uar)? jänner feb(?:ruary|ruar)? mar(?:ch)? m[äa]e?rz apr(?:il)? ma[yi]
@@ -35,7 +38,25 @@ _BORN_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _BORN_AFTER = re.compile(r"[^\d\n]{0,15}\b(?:born|geboren|geb\.)", re.IGNORECASE)
+_DAY, _IN_YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])"
+_YEAR = r"(?:(?:19|20)\d\d|[23]\d)"
+_HOUR = r"(?:[01]?\d|2[0-4])(?:[.h]?[0-5]\d)?"
+_ONE_DAY = "|".join(
+    (
+        *(rf"{_DAY}{mark} ?{_IN_YEAR}{mark} ?{_YEAR}" for mark in (r"\.", "/", "-")),
+        *(rf"20\d\d{mark}{_IN_YEAR}{mark}{_DAY}" for mark in (r"\.", "/", "-")),
+        rf"{_IN_YEAR}/{_DAY}/{_YEAR}",
+        rf"{_DAY}\. ?{_IN_YEAR}\.?",
+    )
+)
+# What follows a day may be cut off where digits end: "24.11.2026 14" of 14:30.
+_WHEN = re.compile(rf"(?:{_ONE_DAY})(?:(?: ?[-/(] ?| )(?:{_ONE_DAY}|{_HOUR})){{0,3}}")
 _OLDEST, _YOUNGEST = 1900, 2009
+
+
+def is_when(text: str) -> bool:
+    """Whether digits are a day and nothing more than times or other days: `24.11.2026 14.30`."""
+    return _WHEN.fullmatch(text) is not None
 
 
 def find_births(text: str) -> Iterator[Marked]:

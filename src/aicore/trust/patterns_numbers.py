@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from aicore.trust.marks import Marked
+from aicore.trust.patterns_dates import is_when
 
 __all__ = ["find_accounts", "find_cards", "find_national"]
 
@@ -92,6 +93,8 @@ def find_cards(text: str) -> Iterator[Marked]:
     """Find card numbers: the longest part that ends with a group and passes the check."""
     for found in _CARD.finditer(text):
         number = found[0]
+        if is_when(number):
+            continue
         for end in range(len(number), 11, -1):
             if text[found.start() + end : found.start() + end + 1].isdigit():
                 continue

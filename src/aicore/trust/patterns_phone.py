@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from aicore.trust.marks import Marked
+from aicore.trust.patterns_dates import is_when
 
 __all__ = ["find_phones"]
 
@@ -52,7 +53,7 @@ def find_phones(text: str, regions: Sequence[str]) -> Iterator[Marked]:
     for count, found in enumerate(_NUMBER.finditer(text)):
         number = found[0]
         digits = sum(char.isdigit() for char in number)
-        if digits < _FEWEST or _DATE.fullmatch(number):
+        if digits < _FEWEST or _DATE.fullmatch(number) or is_when(number):
             continue
         start = found.start()
         before = text[max(0, start - _SEEN_BEFORE) : start]
