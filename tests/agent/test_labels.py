@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from aicore import Agent, Principal
+from aicore.agent.context import ContextLimits
 from aicore.agent.labels import Labels
 from aicore.log import MemoryLog
-from aicore.log.events import MessageReceived, ModelReplied, ToolFinished
+from aicore.log.events import MessageReceived, ModelReplied, Summarized, ToolFinished
 from aicore.models import Capabilities, Completion, Request, ScriptedProvider
 from aicore.models.scripted import Reply
 from aicore.records import ConversationId, DataClass, Tool, ToolCall
@@ -117,6 +118,30 @@ async def test_a_restart_remembers_the_class_from_the_log() -> None:
         async with Agent(provider=provider, log=log) as agent:
             await agent.send(text, conversation="web:1")
     assert provider.requests[0].data_class == "special"
+
+
+async def test_what_a_plain_provider_summarized_is_judged_when_a_router_takes_over() -> None:
+    def patient() -> str:
+        """Look."""
+        return "Room 7 is free."
+
+    log = MemoryLog()
+    context = ContextLimits(compact_at_tokens=500, keep_tokens=100, keep_turns=1)
+    before: list[Reply] = [ToolCall("c1", "patient", {}), *["word " * 200] * 8]
+    async with Agent(
+        provider=ScriptedProvider(before), tools=[patient], log=log, context=context
+    ) as a:
+        for _ in range(8):
+            await a.send("hello", conversation="web:1")
+        events = await log.read(ConversationId("web:1"))
+    assert {one.body.data_class for one in events if isinstance(one.body, Summarized)} == {None}
+
+    router = ScriptedProvider(["b"], capabilities=ROUTING)
+    labels: dict[str, DataClass] = {"patient": "special"}
+    async with Agent(provider=router, tools=[patient], log=log, tool_classes=labels) as agent:
+        await agent.send("thanks", conversation="web:1")
+    assert router.requests[0].summary is not None
+    assert router.requests[0].data_class == "special"
 
 
 async def test_a_request_says_whom_it_is_for() -> None:

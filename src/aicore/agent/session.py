@@ -264,6 +264,16 @@ class Session:
         if self._labels is not None:
             self._unjudged.append(body)
 
+    def must_judge_all(self, events: Sequence[Event]) -> bool:
+        """Whether the class of what the last summary took out of view is not in the log.
+
+        It was written where nobody asked for classes: by another provider.
+        """
+        last = next(
+            (one.body for one in reversed(events) if isinstance(one.body, Summarized)), None
+        )
+        return self._labels is not None and last is not None and last.data_class is None
+
     def note(self, seq: int, message: MessageReceived) -> None:
         """Take in a message that was just recorded as event `seq`, unless others came between.
 
@@ -323,21 +333,28 @@ class Journal:
     async def read_back_to(self, turn: int) -> None:
         """Fold the conversation anew from a turn on whose message is not in memory any more."""
         session = self._session
-        events = await read_needed(self._log, session.conversation, self._claim.head, turn)
+        events = await self._needed(self._claim.head, turn)
         session.empty()
         session.apply(events, {turn})
 
     async def _reread(self) -> None:
         session = self._session
         if session.seq == 0:
-            events = await read_needed(self._log, session.conversation, self._claim.head)
+            events = await self._needed(self._claim.head)
         else:
             events = await self._log.read(session.conversation, session.seq)
             if any(map(self._is_unknown, events)):
                 session.empty()
-                events = await read_needed(self._log, session.conversation, events[-1].seq)
+                events = await self._needed(events[-1].seq)
         session.apply(events)
         self._claim = replace(self._claim, head=session.seq)
+
+    async def _needed(self, head: int, turn: int | None = None) -> Sequence[Event]:
+        session = self._session
+        events = await read_needed(self._log, session.conversation, head, turn)
+        if session.must_judge_all(events):
+            events = await self._log.read(session.conversation)
+        return events
 
     def _is_unknown(self, event: Event) -> bool:
         """Whether somebody else took up a turn that we have forgotten."""
