@@ -156,8 +156,9 @@ class BudgetReached(LimitReached):
         super().__init__(limit=limit, used=used)
         self.window = window
         self.args = (
-            f"The budget of {limit} US dollars a {window} is used up ({used} are spent or "
-            f"reserved). Raise budget.{window}_usd, or add a provider that costs nothing.",
+            f"What is left of the budget of {limit} US dollars a {window} is not enough for this "
+            f"request ({used} are spent or reserved). Raise budget.{window}_usd, lower "
+            "limits.output_tokens_per_request, or add a provider that costs nothing.",
         )
 
 

@@ -175,6 +175,7 @@ async def test_a_budget_that_is_used_up_stops_the_spending(tmp_path: Path) -> No
         ('[providers.a]\nkind = "olama"\nmodel = "m"', "ollama"),
         ('[providers.a]\nkind = "openai-compatible"\nmodel = "m"', "providers.a.base_url"),
         ("[privacy.secret]\nlocal_only = true", "secret"),
+        ("[privacy.special]\nlocal_only = true", "No provider"),
         ("[privacy.special]\nlocal_onyl = true", "local_only"),
         ('[privacy.special]\nlocal_only = true\nvendors = ["x"]', "local_only"),
         ("[privacy]\nvault = 'sqlite:///v.db'", "key_env"),
@@ -323,3 +324,21 @@ async def test_a_limit_in_money_needs_the_price_of_everybody(
         free = f'model = "m"\nprice = {price}output_usd = "0" }}'
         file.write_text(file.read_text().replace('model = "m"', free, 1))
         assert await answers(file, "hi") == ["I am local."]
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ('kind = "vllm"', "own machine"),
+        ('kind = "vllm"\nbase_url = "https://gpu.example.com/v1"', None),
+        ('kind = "litellm"\nlocality = "local"', None),
+        ('kind = "openai-compatible"\nbase_url = "http://127.0.0.1:9/v1"', None),
+    ],
+)
+def test_a_system_on_an_own_machine_sends_no_bill_and_others_may(
+    tmp_path: Path, section: str, expected: str | None
+) -> None:
+    file = tmp_path / "aicore.toml"
+    file.write_text(f'[provider]\n{section}\nmodel = "m"\n')
+    price = Agent.from_config(file)._parts.provider.capabilities.price
+    assert (None if price is None else price.source) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from aicore.config import BudgetSettings, ClassSettings, PrivacySettings, Settin
 from aicore.errors import ConfigError
 from aicore.models.port import Price, Provider
 from aicore.models.registry import open_provider
+from aicore.models.systems.profiles import system
 from aicore.records import DataClass
 from aicore.trust.data_classes import DATA_CLASSES
 
@@ -33,6 +35,8 @@ __all__ = [
 
 _PAID_BY_THE_HOUR = ("sagemaker",)
 """Kinds that charge for machines, not for tokens."""
+_NO_BILL = Price(input_usd=Decimal(0), output_usd=Decimal(0), source="own machine")
+"""Known to be nothing a token; what the machine costs an hour is for `aicore cost`."""
 
 
 def build_router(settings: Settings) -> Provider:
@@ -74,9 +78,17 @@ def model_provider(kind: str, fields: Mapping[str, Any], book: PriceBook | None)
     if isinstance(provider, HTTPModel) and book is not None and facts.price is None:
         # Where the hour is paid for nobody's list holds: what that comes to, the owner says.
         is_listed = facts.locality == "managed" and kind not in _PAID_BY_THE_HOUR
-        vendor = facts.vendor if is_listed else None
-        provider.set_price(book.price(vendor, provider.model))
+        price = book.price(facts.vendor if is_listed else None, provider.model)
+        if price is None and facts.locality == "local" and _is_ones_own(kind):
+            price = _NO_BILL
+        provider.set_price(price)
     return provider
+
+
+def _is_ones_own(kind: str) -> bool:
+    """Whether a system is one that is run, not rented: on an own machine it sends no bill."""
+    profile = system(kind)
+    return profile is not None and profile.locality == "by-host"
 
 
 def build_members(settings: Settings) -> list[Member]:
@@ -155,6 +167,10 @@ def build_vaults(settings: Settings) -> Vaults:
 def _provider(name: str, fields: dict[str, Any], book: PriceBook) -> Provider:
     kind = fields.pop("kind", None)
     where = f"providers.{name}" if name else "provider"
+    if kind is None and not name:
+        raise ConfigError(
+            "No provider is configured: give [provider], or [providers.NAME], with a kind."
+        )
     if kind in (None, "auto", "flows"):
         raise ConfigError(
             f"{where}.kind is {kind!r}: a router chooses among models, so name a system such as "
