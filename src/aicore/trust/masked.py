@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from types import TracebackType
@@ -190,7 +190,6 @@ class _Talk:
         """The request with all parts masked. Raises as Pseudonyms.settle does."""
         if any(one.role == "tool" and id(one) not in self._parts for one in request.tail):
             await pseudonyms.vault.assign(labelled_in(request.tail, request.prefix.tools))
-        await pseudonyms.vault.assign(self._labelled(request))
         prefix = self._part(request.prefix, self._prefixes.part)
         summary = None if request.summary is None else self._message(request.summary)
         messages = [self._message(message) for message in request.tail]
@@ -212,14 +211,6 @@ class _Talk:
             volatile=volatile.made(),
             output_schema=None if shape is None else shape.made(),
         )
-
-    def _labelled(self, request: Request) -> Iterator[tuple[str, str]]:
-        """The values of labelled fields in results that are new here."""
-        tail = request.tail
-        new = next((at for at, one in enumerate(tail) if id(one) not in self._parts), len(tail))
-        while new > 0 and new < len(tail) and tail[new].role == "tool":
-            new -= 1  # to the message that called them
-        return labelled_in(tail[new:], request.prefix.tools)
 
     def _message(self, message: Message) -> Part[Message]:
         return self._part(message, lambda one: message_part(one, self._states, self._nonce))
