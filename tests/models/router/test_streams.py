@@ -114,6 +114,29 @@ async def test_calls_and_usage_are_those_of_the_answer_and_waste_is_told_apart()
     assert answered.usage == usage
 
 
+@pytest.mark.parametrize("nothing", ["", " \n"])
+async def test_who_says_nothing_has_not_gone_on(nothing: str) -> None:
+    members = scripted("a", CUT), scripted("b", nothing), scripted("c", "four")
+    async with router(*members) as three:
+        text, completion = await read(three.stream(asked()))
+
+    assert text == completion.text == "One two three four"
+    assert completion.route is not None
+    assert [one.outcome for one in completion.route.attempts][-1] == "answered"
+    assert completion.route.attempts[1].usage is not None, "it is paid for"
+
+
+async def test_a_call_or_a_refusal_goes_on_without_a_word() -> None:
+    for last in (
+        Completion(text="", calls=(ToolCall("c", "find", {}),)),
+        Completion(text="", finish="refused"),
+    ):
+        async with router(scripted("a", CUT), scripted("b", last)) as both:
+            text, completion = await read(both.stream(asked()))
+        assert text == "One two three "
+        assert (completion.calls, completion.finish) == (last.calls, last.finish)
+
+
 async def test_state_of_a_whole_answer_is_kept() -> None:
     answer = Completion(text="Hello!", state={"own": 1})
     async with router(scripted("a", answer), scripted("b", "Hi!")) as both:

@@ -237,6 +237,17 @@ class Asking:
         self._shown.append(text)
         return TextDelta(text)
 
+    def check_goes_on(self, completion: Completion) -> None:
+        """Raise ModelError for an answer that should go on and says nothing.
+
+        The last word of what broke off was held, so that it would be lost.
+        """
+        is_empty = not (completion.text.strip() or completion.calls)
+        if self._joiner is not None and is_empty and completion.finish == "stop":
+            error = ModelError("The model did not go on with an answer that had broken off.")
+            error.was_answered = True
+            raise error
+
     def rest_of_text(self) -> str:
         """Give what was held of a stream that is whole."""
         if self._hold is None:

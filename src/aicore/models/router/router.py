@@ -124,6 +124,7 @@ class Router:
                     if trial.first_s is None:
                         trial.note_first()
                     if isinstance(part, Completion):
+                        asking.check_goes_on(part)
                         trial.completion = part
                     elif (shown := asking.take(part)) is not None:
                         yield shown
