@@ -294,6 +294,19 @@ async def test_what_a_labelled_tool_gave_is_masked_wherever_it_is_said(tmp_path:
         assert "name_" in last
 
 
+def test_a_log_that_outlives_what_was_masked_is_refused_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "aicore.toml"
+    text = (
+        '[provider]\nkind = "openai"\nmodel = "m"\napi_key_env = "PATH"\n'
+        "[privacy.personal]\npseudonymise = true\n"
+    )
+    file.write_text(text)
+    Agent.from_config(file)
+    file.write_text(f'{text}[log]\npath = "log.db"\n')
+    with pytest.raises(ConfigError, match=r"privacy\.vault"):
+        Agent.from_config(file)
+
+
 def test_a_recogniser_whose_model_is_not_installed_is_refused_at_once(tmp_path: Path) -> None:
     file = tmp_path / "aicore.toml"
     file.write_text(

@@ -132,6 +132,12 @@ def _masking(settings: Settings) -> Callable[[Provider], Provider] | None:
     rules = build_rules(settings)
     if not any(rules.rule(one).must_mask for one in DATA_CLASSES):
         return None
+    if settings.privacy.vault is None and (settings.log.path or settings.log.url):
+        # What only a labelled field told of, a summary would send in the clear after a restart.
+        raise ConfigError(
+            "pseudonymise is set and the log is kept, but no vault: after a restart nothing would "
+            "know which names to mask. Give privacy.vault, with key_env or key_file."
+        )
     from aicore.trust.masked import Masked
 
     vaults, detector = build_vaults(settings), _detector(settings)
