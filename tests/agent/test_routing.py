@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 from tests.models.fake_openai import (
     Asked,
@@ -355,3 +357,28 @@ def test_a_system_on_an_own_machine_sends_no_bill_and_others_may(
     file.write_text(f'[provider]\n{section}\nmodel = "m"\n')
     price = Agent.from_config(file)._parts.provider.capabilities.price
     assert (None if price is None else price.source) == expected
+
+
+async def test_whom_a_colleague_was_promised_to_is_listed_until_a_model_answers(
+    tmp_path: Path, aicore_here: Callable[..., Any]
+) -> None:
+    (tmp_path / "flows.yaml").write_text(FLOWS)
+    more = '[router]\nfallback = "flows.yaml"\n[log]\npath = "log.db"'
+    up: list[str] = []
+
+    def answer(asked: Asked) -> Play:
+        if up:
+            return answering(asked, "I am back.")
+        return json_play({"error": {"message": "no"}}, status=401)
+
+    async with two_systems(tmp_path, more, local=answer, managed=answer) as (file, _, _):
+        await answers(file, "Do you take \x1b[31mdogs?")
+        listed = await anyio.to_thread.run_sync(aicore_here, tmp_path, "follow-ups")
+        assert listed.returncode == 0
+        assert "web:1" in listed.stdout
+        assert "dogs?" in listed.stdout
+        assert "\x1b[31m" not in listed.stdout
+        up.append("again")
+        assert await answers(file, "And cats?") == ["I am back."]
+        listed = await anyio.to_thread.run_sync(aicore_here, tmp_path, "follow-ups")
+        assert "web:1" not in listed.stdout

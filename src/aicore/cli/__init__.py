@@ -37,6 +37,7 @@ _COMMANDS: Mapping[str, str] = {
     "db": "aicore.cli.db:run_db",
     "doctor": "aicore.cli.doctor:run_doctor",
     "export": "aicore.cli.export:run_export",
+    "follow-ups": "aicore.cli.follow_ups:run_follow_ups",
     "measure": "aicore.cli.measure:run_measure",
     "memory": "aicore.cli.memory:run_memory",
     "models": "aicore.cli.models:run_models",
@@ -116,7 +117,10 @@ def _parser() -> argparse.ArgumentParser:
         "--systems", action="store_true", help="list the systems that are known, and how to start"
     )
     models.add_argument("--json", action="store_true", help="for programs")
-    for command in (chat, models, doctor):
+    follow_ups = commands.add_parser(
+        "follow-ups", help="list whom a colleague was promised to, as no model could answer"
+    )
+    for command in (chat, models, doctor, follow_ups):
         command.add_argument(
             "--config", type=Path, default=Path("aicore.toml"), help="default: aicore.toml"
         )
