@@ -26,7 +26,8 @@ base_url = "{rented_url}"
 price = {{ input_usd = "1", output_usd = "2" }}
 """
     text = text.replace("http://127.0.0.1:8000/v1", own_url)
-    file.write_text(text.replace('kind = "anthropic"', vendor))
+    log = '\n[log]\npath = "log.db"\n'
+    file.write_text(text.replace('kind = "anthropic"', vendor) + log)
     return file
 
 

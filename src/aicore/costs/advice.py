@@ -312,6 +312,11 @@ model = "NAME"
 """
 _STAYS = "[privacy.{}]\nlocal_only = true\n"
 _MASKED = "[privacy.{}]\npseudonymise = true\n"
+_VAULT = """\
+[privacy]
+vault = "sqlite:///vault.db"
+key_file = "vault.key"
+"""
 _UNDECIDED = """\
 # Special data (health, money, faith) is sent to nobody until you know that it may leave. Then:
 # [privacy.special]
@@ -330,11 +335,11 @@ def configuration(placement: Choice, must_stay: StayRule | None = None) -> str:
             parts += [_STAYS.format("personal"), _STAYS.format("special")]
         case "managed":
             parts = [_RENTED, '[router]\nuse = ["rented"]\n']
-            parts += [_MASKED.format("personal")]
+            parts += [_VAULT, _MASKED.format("personal")]
             parts += [_MASKED.format("special") if must_stay == "none" else _UNDECIDED]
         case "hybrid":
             parts = [_OWN, _RENTED, '[router]\nuse = ["own", "rented"]\n']
-            parts += [_MASKED.format("personal"), _STAYS.format("special")]
+            parts += [_VAULT, _MASKED.format("personal"), _STAYS.format("special")]
     return "\n".join(parts)
 
 
