@@ -11,7 +11,8 @@ from tests.models.fake_openai import free_port
 
 def _server(name: str, more: str = "") -> str:
     address = f"http://127.0.0.1:{free_port()}/v1"
-    return f'[providers.{name}]\nkind = "openai-compatible"\nmodel = "qwen3"\nbase_url = "{address}"\n{more}\n'
+    kind = 'kind = "openai-compatible"\nmodel = "qwen3"'
+    return f'[providers.{name}]\n{kind}\nbase_url = "{address}"\n{more}\n'
 
 
 def _failures(done: Any) -> list[str]:
