@@ -18,7 +18,6 @@ import anyio.abc
 from aicore.agent.compaction import Compaction
 from aicore.agent.context import ContextLimits
 from aicore.agent.feed import Feed
-from aicore.agent.labels import Labels
 from aicore.agent.limits import Limits
 from aicore.agent.own_tools import OwnTools
 from aicore.agent.prompt import Prompt
@@ -40,6 +39,7 @@ from aicore.telemetry.listening import whoever_listens
 from aicore.trust.policy import AllowAll, Policy
 
 if TYPE_CHECKING:
+    from aicore.agent.labels import Labels
     from aicore.memory.memory import Memory
 
 __all__ = ["Agent"]
@@ -103,7 +103,7 @@ class Agent:
             compaction=Compaction(context, provider, self._log),
             own=OwnTools(self._log, self._dispatcher, search),
             memory=memory,
-            labels=Labels(self._dispatcher.find, tool_classes) if facts.reads_class else None,
+            labels=self._labels(tool_classes or {}) if facts.reads_class else None,
             telemetry=whoever_listens("aicore") if telemetry is None else telemetry,
         )
         self._runner = Runner(self._parts)
@@ -111,6 +111,11 @@ class Agent:
         self._was_entered = False
         self._stack: AsyncExitStack | None = None
         self._tasks: anyio.abc.TaskGroup | None = None
+
+    def _labels(self, tool_classes: Mapping[str, DataClass]) -> Labels:
+        from aicore.agent.labels import Labels  # its word lists take 50 ms to load
+
+        return Labels(self._dispatcher.find, tool_classes)
 
     @classmethod
     def from_config(cls, path: str | Path = "aicore.toml") -> Agent:

@@ -8,10 +8,10 @@ from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import anyio
 
-from aicore.agent.labels import Labels
 from aicore.agent.loading import read_needed
 from aicore.agent.replies import CallRecord, Reply
 from aicore.agent.tool_search import meant
@@ -44,6 +44,9 @@ from aicore.records import (
     Usage,
 )
 from aicore.trust.data_classes import highest
+
+if TYPE_CHECKING:
+    from aicore.agent.labels import Labels
 
 __all__ = ["CallState", "Journal", "Session", "Sessions", "TurnState"]
 

@@ -11,7 +11,6 @@ import anyio
 
 from aicore.agent.calls import CallRunner, Emit
 from aicore.agent.compaction import Compaction, estimate_request
-from aicore.agent.labels import Labels
 from aicore.agent.limits import Limits
 from aicore.agent.own_tools import OwnTools
 from aicore.agent.prompt import Prompt
@@ -29,6 +28,7 @@ from aicore.telemetry import ChatWatch, Telemetry, names
 from aicore.trust.policy import Policy
 
 if TYPE_CHECKING:
+    from aicore.agent.labels import Labels
     from aicore.memory.memory import Memory
     from aicore.memory.port import Source
 
