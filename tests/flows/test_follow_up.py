@@ -3,7 +3,7 @@
 from aicore.flows import FlowProvider
 from aicore.flows.follow_up import FollowUp
 from aicore.models import Completion, Request, TextDelta
-from aicore.records import Message, Prefix, Tool
+from aicore.records import Message, Prefix, Tool, ToolCall
 
 FLOW = {"flow": "hours", "triggers": ["opening hours"], "steps": [{"say": "We open at nine."}]}
 PROMISE = "A colleague will read this"
@@ -73,3 +73,24 @@ async def test_a_call_of_a_flow_is_no_place_for_a_promise() -> None:
         completion = await provider.complete(request)
     assert completion.calls
     assert PROMISE not in completion.text
+
+
+async def test_the_work_that_a_model_broke_off_is_not_taken_for_a_question() -> None:
+    called = Message(role="assistant", calls=(ToolCall("c1", "find", {}),), provider="gpt")
+    result = Message(role="tool", call_id="c1", text="Ann Lee")
+    async with flows() as provider:
+        first = asked("opening hours")
+        completion = await provider.complete(first)
+        talk = answered(first, completion, "and find Ann", provider.name)
+        broken = Request(prefix=Prefix(""), tail=[*talk.tail, called, result])
+        said = await provider.complete(broken)
+        assert PROMISE in said.text
+        assert "nine" not in said.text
+        parts = [part async for part in provider.stream(broken)]
+        assert parts == [TextDelta(said.text), said]
+
+        # The flows go on from where they were.
+        then = answered(broken, said, "opening hours please", provider.name)
+        again = await provider.complete(then)
+        assert "We open at nine." in again.text
+        assert "I am" not in again.text, "they have introduced themselves before"
