@@ -168,17 +168,23 @@ async def test_no_token_says_who_must_act(
     assert kind is ProviderUnavailable or "GOOGLE_APPLICATION_CREDENTIALS" in str(caught.value)
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
 async def test_token_that_does_not_come_is_given_up(
-    ask: Ask, collect: Collect, account: Callable[[str], None]
+    ask: Ask,
+    collect: Collect,
+    account: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    is_stream: bool,
 ) -> None:
+    monkeypatch.setattr("aicore.models.google_token._ANSWER_S", 0.3)
     async with serving(otherwise=lambda _: Play(waits=True)) as server:
         account(server.base_url)
         timeouts = {"first_token_s": 0.1, "total_s": 0.1}
         async with provider(server.base_url, timeouts=timeouts) as model:
+            with anyio.fail_after(5), pytest.raises(ProviderUnavailable):
+                await (collect(model, ask()) if is_stream else model.complete(ask()))
             with anyio.fail_after(5):
-                for asking in (model.complete(ask()), collect(model, ask())):
-                    with pytest.raises(ProviderUnavailable):
-                        await asking
+                await server.gone.wait()
 
 
 async def test_file_that_is_missing_is_named_by_its_variable(

@@ -6,6 +6,7 @@ application-default login` left, else the account of the Google machine this run
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import anyio
@@ -21,6 +22,7 @@ KEY_REMEDY = (
 )
 # google-auth lets these through, of a file that cannot be read or holds no account.
 _NO_ACCOUNT = (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
+_ANSWER_S = 20.0
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -66,7 +68,8 @@ class GoogleToken:
             credentials = self._credentials
             if credentials is None:
                 credentials, _ = google.auth.default(scopes=[_SCOPE])
-            credentials.refresh(request)
+            # Also when nobody waits any more, the thread ends, and with it the connection.
+            credentials.refresh(partial(request, timeout=_ANSWER_S))
         except TransportError as exc:
             raise ProviderUnavailable("Google gives no token now: it does not answer.") from exc
         except (GoogleAuthError, *_NO_ACCOUNT):
