@@ -10,7 +10,7 @@ from typing import Any
 
 HEAVY = ("dateparser", "httpx2", "jsonschema", "mcp", "phonenumbers", "pydantic", "starlette")
 HEAVY += ("uvicorn", "yaml")
-IMPORT_CPU_S = 0.15
+MOST_OF_HTTPX2 = 2.5
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -41,12 +41,17 @@ def test_import_aicore_loads_nothing_heavy() -> None:
 
 
 def test_import_aicore_costs_little() -> None:
-    """At most 0.15 CPU-seconds; the best of five, as the machine is shared."""
-    code = "import time; t = time.process_time(); import aicore; print(time.process_time() - t)"
+    """Not much more CPU than httpx2, measured beside it: machines differ, and are shared."""
 
-    best = min(float(run("-c", code).stdout) for _ in range(5))
+    def cpu_s(module: str) -> float:
+        code = (
+            f"import time; t = time.process_time(); import {module}; print(time.process_time() - t)"
+        )
+        return float(run("-c", code).stdout)
 
-    assert best <= IMPORT_CPU_S
+    pairs = [(cpu_s("aicore"), cpu_s("httpx2")) for _ in range(7)]
+
+    assert min(ours for ours, _ in pairs) <= MOST_OF_HTTPX2 * min(other for _, other in pairs)
 
 
 def test_every_command_has_its_function(repository: Path) -> None:
