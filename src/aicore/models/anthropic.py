@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from aicore.errors import ConfigError, ModelError
@@ -11,10 +10,11 @@ from aicore.models.anthropic_reply import MessageCollector
 from aicore.models.anthropic_request import encode_body, encode_head
 from aicore.models.anthropic_schema import narrowed
 from aicore.models.anthropic_thinking import is_thinking_refused, without_thinking
-from aicore.models.http_model import HTTPModel, Site
+from aicore.models.http_model import Site
 from aicore.models.locality import is_own_host, is_passed_on
 from aicore.models.openai_http import checked_url, request_headers
-from aicore.models.port import Capabilities, Completion, Price, Request, TextDelta
+from aicore.models.port import Capabilities, Price, Request
+from aicore.models.stateful_model import StatefulModel
 from aicore.models.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from aicore.models.wire_json import to_json
 
@@ -32,7 +32,7 @@ _OWN_FIELDS = frozenset({"max_tokens", "messages", "model", "stream", "system", 
 MAX_OUTPUT_TOKENS = 16_000
 
 
-class Anthropic(HTTPModel):
+class Anthropic(StatefulModel):
     """A model behind Anthropic's Messages API, `base_url` + `/v1/messages`.
 
     Enter it before use. Everything but `model` may be left out. `max_output_tokens` holds where a
@@ -93,32 +93,10 @@ class Anthropic(HTTPModel):
             timeouts=timeouts,
         )
 
-    async def complete(self, request: Request) -> Completion:
-        """Answer in one piece; once more without earlier thinking where that is refused.
-
-        Raises as HTTPModel does.
-        """
-        try:
-            return await super().complete(request)
-        except ModelError as exc:
-            if not is_thinking_refused(exc, request, self.name):
-                raise
-        return await super().complete(without_thinking(request))
-
-    async def stream(self, request: Request) -> AsyncGenerator[TextDelta | Completion, None]:
-        """Answer as text deltas, then the Completion; else as `complete`."""
-        try:
-            async with aclosing(super().stream(request)) as items:
-                async for item in items:
-                    yield item
-        except ModelError as exc:
-            if not is_thinking_refused(exc, request, self.name):
-                raise
-        else:
-            return
-        async with aclosing(super().stream(without_thinking(request))) as items:
-            async for item in items:
-                yield item
+    def _without_refused(self, refusal: ModelError, request: Request) -> Request | None:
+        return (
+            without_thinking(request) if is_thinking_refused(refusal, request, self.name) else None
+        )
 
 
 class Messages:

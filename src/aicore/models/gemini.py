@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -11,10 +10,11 @@ from aicore.errors import ConfigError, ModelError
 from aicore.models.gemini_parts import Signer, is_signature_refused, unsigned
 from aicore.models.gemini_reply import GeminiReply
 from aicore.models.gemini_request import ContentEncoder
-from aicore.models.http_model import Authorize, HTTPModel, Site
+from aicore.models.http_model import Authorize, Site
 from aicore.models.locality import is_own_host
 from aicore.models.openai_http import checked_url, request_headers
-from aicore.models.port import Capabilities, Completion, Price, Request, TextDelta
+from aicore.models.port import Capabilities, Price, Request
+from aicore.models.stateful_model import StatefulModel
 from aicore.models.timeouts import DEFAULT_TIMEOUTS, Timeouts
 
 __all__ = ["GEMINI_PATH", "Gemini"]
@@ -29,7 +29,7 @@ _OWN_CONFIG = frozenset(
 )
 
 
-class Gemini(HTTPModel):
+class Gemini(StatefulModel):
     """A Gemini model. Enter it before use. Everything but `model` may be left out.
 
     `api_key` goes into the header `x-goog-api-key`. `max_output_tokens` counts thoughts too, and
@@ -93,32 +93,8 @@ class Gemini(HTTPModel):
             timeouts=timeouts,
         )
 
-    async def complete(self, request: Request) -> Completion:
-        """Answer in one piece; once more without signatures where they are refused.
-
-        Raises as HTTPModel does.
-        """
-        try:
-            return await super().complete(request)
-        except ModelError as exc:
-            if not is_signature_refused(exc, request, self.name):
-                raise
-        return await super().complete(unsigned(request))
-
-    async def stream(self, request: Request) -> AsyncGenerator[TextDelta | Completion, None]:
-        """Answer as text deltas, then the Completion; else as `complete`."""
-        try:
-            async with aclosing(super().stream(request)) as items:
-                async for item in items:
-                    yield item
-        except ModelError as exc:
-            if not is_signature_refused(exc, request, self.name):
-                raise
-        else:
-            return
-        async with aclosing(super().stream(unsigned(request))) as items:
-            async for item in items:
-                yield item
+    def _without_refused(self, refusal: ModelError, request: Request) -> Request | None:
+        return unsigned(request) if is_signature_refused(refusal, request, self.name) else None
 
 
 class _GenerateContent:
